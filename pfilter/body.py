@@ -1,0 +1,235 @@
+"""A notice into a text or HTML body that exists already (DESIGN, "Bodies").
+
+The body is decoded strictly, by its declared encoding and charset, to be sure that what is appended will be read as it
+was meant; but only its tail is written anew. Where that is not possible the answer is None: leave the body, and put
+a text/plain part in front of it.
+
+- text/plain: at the end. Where the charset can't hold the notice, the whole part becomes UTF-8, and says so.
+- text/html: before the last real `</body>`, not one in a comment, an attribute or a script. What the charset can't
+  hold stands as a character reference, so no HTML is ever relabelled.
+"""
+
+import codecs
+import re
+
+from pfilter import codec, rewrite
+from pfilter.frozen import Frozen
+from pfilter.model import Edit, Part, Range
+from pfilter.spool import Spool, finished
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pfilter.spool import Workspace
+
+HTML_WHOLE = 4 << 20  # octets: HTML up to this size is looked at from its start, else its tail alone
+TAIL = 64 << 10  # octets of encoded body that may be written anew
+NOT_TEXT = ("unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
+ESCAPED = ("iso2022", "hz")  # a tag is ASCII in these, but not all octets that look like one are a tag
+WIDE = ("utf-16", "utf-32", "utf-7")  # not even that
+
+# One token of HTML a match; each alternative ends at the end of the input where its end is missing, so that no input
+# makes the search go back.
+_TOKEN = re.compile(
+    rb"""(?isx)
+      <!--(?:.*?-->|.*)
+    | <(script|style|title|textarea|xmp|iframe|noembed|noframes)\b(?:.*?</\1\b|.*)
+    | (?P<end></body(?=[\s/>])[^>]*>)
+    | </?[a-z](?:[^>"']++|"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))*+(?:>|\Z)
+    """
+)
+
+
+class _Decoded(Frozen):
+    """What strict decoding found: the last text, and the decoder in the state after it."""
+
+    tail: str
+    decoder: codecs.IncrementalDecoder
+    size: int  # decoded octets
+
+
+def append_text(spool: Spool, part: Part, text: str, eol: bytes, workspace: "Workspace") -> list[Edit] | None:
+    """Return the edits that put a text at the end of a text/plain body, or None. Raises OSError."""
+    charset = _charset(part)
+    decoded = _decode(spool, part, charset) if charset else None
+    if decoded is None:
+        return None
+    if part.param(b"format").lower() == b"flowed":
+        text = _stuffed(text)
+    newline = _newline(decoded.tail, part, eol)
+    before, after = _around(decoded.tail)
+    added = (before + text.strip("\n") + after).replace("\n", newline)
+    try:
+        octets = added.encode(charset)
+        holds = decoded.decoder.decode(octets, final=True) == added
+    except UnicodeError:
+        holds = False
+    if holds and (octets.isascii() or part.encoding != b"7bit"):
+        edits = _insert(spool, part, 0, octets, eol)
+        if edits:
+            return [*edits, *rewrite.drop_md5(part)]
+    return _recoded(spool, part, charset, added, eol, workspace)
+
+
+def append_html(spool: Spool, part: Part, html: str, eol: bytes) -> list[Edit] | None:
+    """Return the edits that put a piece of HTML at the end of a text/html body, or None. Raises OSError."""
+    charset = _charset(part)
+    decoded = _decode(spool, part, charset) if charset else None
+    if decoded is None or charset.replace("_", "-").startswith(WIDE):
+        return None
+    newline = _newline(decoded.tail, part, eol)
+    added = (html.strip("\n") + "\n").replace("\n", newline)
+    escaped = charset.startswith(ESCAPED)
+    octets = added.encode("ascii" if escaped else charset, "xmlcharrefreplace")
+    if part.encoding == b"7bit" and not octets.isascii():
+        octets = added.encode("ascii", "xmlcharrefreplace")
+    behind = _octets_behind_body(spool, part, decoded.size, charset if escaped else "")
+    edits = _insert(spool, part, behind, octets, eol) if behind >= 0 else None
+    return [*edits, *rewrite.drop_md5(part)] if edits else None
+
+
+def _charset(part: Part) -> str:
+    """Return Python's name of the part's charset, "" where there is none of that name (RFC 2046, 4.1.2)."""
+    if part.defect:
+        return ""
+    named = part.param(b"charset").decode("ascii", "replace").strip() or "us-ascii"
+    try:
+        info = codecs.lookup(named)
+    except (LookupError, ValueError):
+        return ""
+    return "" if info.name in NOT_TEXT or not getattr(info, "_is_text_encoding", True) else info.name
+
+
+def _decode(spool: Spool, part: Part, charset: str) -> _Decoded | None:
+    """Decode the whole body strictly, keeping its end alone."""
+    decoder = codecs.getincrementaldecoder(charset)("strict")
+    tail = ""
+    size = 0
+    try:
+        for chunk in codec.decode(spool, part.body, part.encoding):
+            tail = (tail + decoder.decode(chunk))[-1000:]
+            size += len(chunk)
+        if decoder.getstate()[0]:
+            return None  # ends within a character
+    except (codec.Undecodable, UnicodeError):
+        return None
+    return _Decoded(tail=tail, decoder=decoder, size=size)
+
+
+def _newline(tail: str, part: Part, eol: bytes) -> str:
+    """Return the line end inside the text: its own, else that of the message."""
+    if "\n" in tail:
+        return "\r\n" if "\r\n" in tail else "\n"
+    return "\r\n" if part.encoding == b"base64" else eol.decode("ascii")
+
+
+def _around(tail: str) -> tuple[str, str]:
+    """Return what goes before and behind the notice, so that an empty line stands before it."""
+    if not tail:
+        return "", ""
+    if not tail.endswith("\n"):
+        return "\n\n", ""
+    return ("" if tail.endswith(("\n\n", "\n\r\n")) else "\n"), "\n"
+
+
+def _stuffed(text: str) -> str:
+    """Stuff lines as format=flowed wants it (RFC 3676, 4.4); none ends in a blank, so none flows."""
+    lines = [line.rstrip() for line in text.split("\n")]
+    return "\n".join(" " + line if line.startswith((" ", ">", "From ")) else line for line in lines)
+
+
+def _octets_behind_body(spool: Spool, part: Part, size: int, escaped_charset: str) -> int:
+    """Return how many decoded octets follow the place for the notice, those from the last real </body> on; or -1."""
+    if size <= HTML_WHOLE:
+        data = b"".join(codec.decode(spool, part.body, part.encoding))
+    else:
+        tail = _decoded_tail(spool, part, TAIL)
+        if tail is None:
+            return -1
+        data = tail[1]
+    if not escaped_charset:
+        return len(data) - _place_in_html(data)
+    try:
+        text = data.decode(escaped_charset).encode("utf-8")
+        ending = text[_place_in_html(text) :].decode("utf-8").encode(escaped_charset)
+    except UnicodeError:
+        return -1  # a tail that starts within an escape sequence
+    return len(ending) if data.endswith(ending) else -1
+
+
+def _place_in_html(data: bytes) -> int:
+    """Return the offset of the last real </body>, else the end."""
+    place = len(data)
+    for token in _TOKEN.finditer(data):
+        if token["end"]:
+            place = token.start()
+    return place
+
+
+def _decoded_tail(spool: Spool, part: Part, reach: int) -> tuple[int, bytes] | None:
+    """Return where in the message, at a line start, some `reach` octets of encoded tail begin, and them decoded."""
+    start = max(part.body.start, part.body.end - reach)
+    if start > part.body.start:
+        newline = spool.find(b"\n", start, part.body.end)
+        start = newline + 1 if newline >= 0 else part.body.start
+    if part.body.end - start > HTML_WHOLE:
+        return None
+    try:
+        return start, b"".join(codec.decode(spool, Range(start=start, end=part.body.end), part.encoding))
+    except codec.Undecodable:  # base64 in lines that are no multiple of four characters
+        if part.body.size > HTML_WHOLE:
+            return None
+        return part.body.start, b"".join(codec.decode(spool, part.body, part.encoding))
+
+
+def _insert(spool: Spool, part: Part, behind: int, octets: bytes, eol: bytes) -> list[Edit] | None:
+    """Insert octets before the last `behind` decoded octets of a body, writing no more than its tail anew.
+
+    None where the lines of its tail are too long for that. Raises OSError.
+    """
+    if part.encoding in (b"7bit", b"8bit", b"binary"):
+        place = part.body.end - behind
+        return [Edit(range=Range(start=place, end=place), content=octets)]
+    reach = 256
+    while True:
+        tail = _decoded_tail(spool, part, reach)
+        if tail is None:
+            return None
+        start, data = tail
+        # Not at the very end of base64: the padding of what is there must go.
+        if start == part.body.start or (data and len(data) >= behind):
+            break
+        reach *= 4
+    place = len(data) - behind
+    data = data[:place] + octets + data[place:]
+    if part.encoding == b"base64":
+        text = b"".join(codec.encode_base64([data], eol))
+        text = text[: -len(eol)] + _line_ends_at_end(spool, part)
+    else:
+        text = b"".join(codec.encode_quoted_printable([data], eol))
+    return [Edit(range=Range(start=start, end=part.body.end), content=text)]
+
+
+def _line_ends_at_end(spool: Spool, part: Part) -> bytes:
+    tail = spool.read(max(part.body.start, part.body.end - 64), part.body.end)
+    return tail[len(tail.rstrip(b"\r\n")) :]
+
+
+def _recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, workspace: "Workspace") -> list[Edit]:
+    """Make the whole part UTF-8, with the addition, and say so in its header. Raises OSError."""
+
+    def octets() -> "Iterator[bytes]":
+        decoder = codecs.getincrementaldecoder(charset)("strict")
+        for chunk in codec.decode(spool, part.body, part.encoding):
+            yield decoder.decode(chunk).encode("utf-8")
+        yield added.encode("utf-8")
+
+    if part.encoding == b"base64":
+        encoding, encoded = b"base64", codec.encode_base64(octets(), eol)
+    else:
+        encoding, encoded = b"quoted-printable", codec.encode_quoted_printable(octets(), eol)
+    content = finished(encoded, workspace, part.body.size * 3)
+    if encoding == b"base64" and part.body.end < spool.size:
+        content.size -= len(eol)
+    return [*rewrite.relabel_text(part, b"utf-8", encoding, eol), Edit(range=part.body, content=content)]

@@ -1,0 +1,159 @@
+"""Carrying out a plan: files into the store, notices into bodies, edits into a finished result.
+
+Nothing here sends anything. Whatever raises leaves the store with files that the next attempt finds, or that expire.
+"""
+
+import time
+
+from pfilter import body, classify, edit, names, notice, rewrite
+from pfilter.frozen import Frozen
+from pfilter.measure import Materials
+from pfilter.model import Action, Download, Edit, Envelope, Message, Outcome, Part, Plan, Range
+from pfilter.policy import Policy
+from pfilter.spool import Spool
+from pfilter.store.local import LocalStore
+from pfilter.store.records import Record, RecordedFile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pfilter.spool import Workspace
+
+# Multiparts in which a part added in front is shown along with the others (RFC 2046, 5.1.3: others count as mixed).
+NOT_MIXED = (b"multipart/alternative", b"multipart/related", b"multipart/appledouble", b"multipart/digest")
+
+
+class Result(Frozen):
+    """What a plan made of a message: the octets to send, what was done, the stored files if there are any."""
+
+    spool: Spool
+    outcome: Outcome
+    download: Download | None = None
+    original: str = ""  # name of the copy in the trouble folder
+    no_room: bool = False
+
+
+def carry_out(
+    spool: Spool, message: Message, plan: Plan, envelope: Envelope, policy: Policy, materials: Materials
+) -> Result:
+    """Return the changed message. Raises StoreError, ConfigError (a template), InternalError, OSError."""
+    untouched = Result(spool=spool, outcome=Outcome(size_in=spool.size, size_out=spool.size), no_room=True)
+    store = LocalStore(policy.store_path, policy.store_base_url)
+    links, zips, strips = plan.chosen("link"), plan.chosen("zip"), plan.chosen("strip")
+    needed = sum(action.size for action in links) + (spool.size if strips else 0)
+    if needed and not store.has_room(needed, policy.store_min_free):
+        return untouched
+    download, said, original = None, None, ""
+    if links:
+        download = _store(spool, message, links, envelope, policy, materials, store)
+        said = notice.for_links(download, policy)
+    if strips:
+        original = store.keep_original(spool, envelope.queue_id, time.time())
+        said = notice.for_stripped([action.name for action in strips], _reference(message, envelope, original), policy)
+    edits = list(_zip_edits(message, zips, materials))
+    if said:
+        gone = {action.part for action in (*links, *strips)}
+        edits += _removals(spool, message, gone, said, materials.workspace)
+    edits += _trace(message, policy)
+    made = edit.apply(spool, edits, materials.workspace)
+    outcome = Outcome(linked=len(links), zipped=len(zips), stripped=len(strips), size_in=spool.size, size_out=made.size)
+    return Result(spool=made, outcome=outcome, download=download, original=original)
+
+
+def _store(
+    spool: Spool,
+    message: Message,
+    links: "Sequence[Action]",
+    envelope: Envelope,
+    policy: Policy,
+    materials: Materials,
+    store: LocalStore,
+) -> Download:
+    contents = [(materials.decoded[action.part], materials.digest(action.part)) for action in links]
+    header = message.root.header
+    download_id = store.download_id(
+        spool.read(header.start, header.end), envelope.sender, [digest for _, digest in contents]
+    )
+    given = names.distinct([action.name for action in links])
+    now = int(time.time())
+    record = Record(
+        id=download_id,
+        created=now,
+        until=now + policy.store_keep,
+        sender=envelope.sender.decode("utf-8", "replace"),
+        recipients=len(envelope.recipients),
+        queue_id=envelope.queue_id,
+        message_id=message.message_id,
+        files=tuple(
+            RecordedFile(name=name, size=content.size, sha256=digest)
+            for name, (content, digest) in zip(given, contents, strict=True)
+        ),
+    )
+    return store.save(record, contents, lambda download: notice.page(download, record.sender, policy))
+
+
+def _reference(message: Message, envelope: Envelope, original: str) -> str:
+    """Return what a reader can tell the IT dept.: the Message-ID as the ancestor did, else the queue id."""
+    return message.message_id or envelope.queue_id or original
+
+
+def _zip_edits(message: Message, zips: "Sequence[Action]", materials: Materials) -> "list[Edit]":
+    edits: list[Edit] = []
+    for action in zips:
+        part = message.parts[action.part]
+        zipped = materials.zips[action.part]
+        edits += rewrite.replace_by_zip(message, part, zipped, f"{action.name}.zip", materials.workspace)
+    return edits
+
+
+def _removals(
+    spool: Spool, message: Message, gone: set[int], said: notice.Notice, workspace: "Workspace"
+) -> "list[Edit]":
+    """Return the edits that take parts out and tell about it."""
+    emptied = _with_emptied(message, gone)
+    if 0 in emptied:
+        return rewrite.become_text(message, message.root, said.text)
+    tops = [message.parts[number] for number in sorted(emptied) if message.parts[number].parent not in emptied]
+    edits = [rewrite.remove(message, part) for part in tops]
+    bodies = [part for part in classify.main_bodies(message) if part.number not in emptied]
+    told = [_tell(spool, message, part, said, workspace) for part in bodies]
+    if not bodies or None in told:
+        edits.append(rewrite.add_text_part(message, _container(message, tops), said.text))
+    for found in told:
+        edits += found or []
+    return edits
+
+
+def _with_emptied(message: Message, gone: set[int]) -> set[int]:
+    """Return the parts that are gone, with the multiparts that have nothing left."""
+    emptied = set(gone)
+    for part in reversed(message.parts):  # children come behind their parents
+        if part.is_multipart and part.children and emptied.issuperset(part.children):
+            emptied.add(part.number)
+    return emptied
+
+
+def _tell(
+    spool: Spool, message: Message, part: Part, said: notice.Notice, workspace: "Workspace"
+) -> "list[Edit] | None":
+    if part.type == b"text/html":
+        return body.append_html(spool, part, said.html, message.eol)
+    return body.append_text(spool, part, said.text, message.eol, workspace)
+
+
+def _container(message: Message, removed: "Sequence[Part]") -> Part:
+    """Return the outermost multipart around a removed part whose parts are shown one after the other."""
+    around = [parent for part in removed for parent in message.ancestors(part) if parent.type not in NOT_MIXED]
+    return min(around, key=lambda part: part.number)
+
+
+def _trace(message: Message, policy: Policy) -> "list[Edit]":
+    if policy.trace_header == "off":
+        return []
+    from pfilter import __version__
+
+    value = f"pfilter {__version__}" if policy.trace_header == "version" else "pfilter"
+    start = message.root.header.start
+    line = f"X-Content-Filter: {value}".encode("ascii") + message.eol
+    return [Edit(range=Range(start=start, end=start), content=line)]

@@ -1,0 +1,112 @@
+"""What the parts of a message are to its reader: bodies, attachments, things never to be touched. Pure.
+
+An attachment is a leaf, or a message/rfc822 as one opaque whole, that has a file name or disposition attachment, and
+for which `why_kept` has nothing to say.
+"""
+
+from pfilter.model import Message, Part
+from pfilter.names import has_name
+
+BODY_TYPES = (b"text/plain", b"text/html")
+SIGNED_TYPES = (
+    b"multipart/signed",
+    b"multipart/encrypted",
+    b"application/pkcs7-mime",
+    b"application/x-pkcs7-mime",
+)
+REPORT_TYPES = (b"multipart/report", b"message/delivery-status", b"message/global-delivery-status")
+NOTIFICATION_TYPES = (b"message/disposition-notification", b"message/global-disposition-notification")
+UNTOUCHED_TYPES = {
+    **dict.fromkeys((*REPORT_TYPES, *NOTIFICATION_TYPES), "report"),
+    b"message/partial": "message/partial",
+    b"message/external-body": "message/external-body",
+    b"text/calendar": "calendar",
+    b"application/pkcs7-signature": "signature",
+    b"application/x-pkcs7-signature": "signature",
+}
+# A child of these is shown in place of its siblings, or belongs to one of them.
+CONTAINERS = {
+    b"multipart/alternative": "alternative form of the body",
+    b"multipart/appledouble": "half of a Macintosh file",
+    b"multipart/related": "inline",
+    b"multipart/report": "report",
+}
+
+
+def files(message: Message) -> list[Part]:
+    """Return the parts that a mail client may list as files, in document order; nothing embedded."""
+    return [
+        part
+        for part in message.parts
+        if not part.embedded and not part.is_multipart and (part.disposition == b"attachment" or has_name(part))
+    ]
+
+
+def structural_protection(message: Message) -> str:
+    """Return why nothing in the message may be touched: "signed or encrypted (TYPE)", or ""."""
+    for part in message.parts:
+        if part.type in SIGNED_TYPES:
+            return f"signed or encrypted ({part.type.decode('ascii')})"
+    root = message.root
+    if root.type == b"application/octet-stream" and any(
+        value.lower().endswith((b".p7m", b".p7s")) for _, value in (*root.params, *root.disposition_params)
+    ):
+        return "signed or encrypted (by file name)"  # RFC 8551, 3.9
+    return ""
+
+
+def is_report(message: Message) -> bool:
+    """Whether the message is a delivery status or disposition notification (RFC 3464, 8098, 6522)."""
+    return any(not p.embedded and p.type in (*REPORT_TYPES, *NOTIFICATION_TYPES) for p in message.parts)
+
+
+def why_kept(message: Message, part: Part, shown: frozenset[int]) -> str:
+    """Return why a file is no attachment in our sense, or ""; `shown` are the numbers of displayed bodies."""
+    if part.number in shown:
+        return "displayed body"
+    if part.type in UNTOUCHED_TYPES:
+        return UNTOUCHED_TYPES[part.type]
+    if part.type.startswith(b"application/pgp-"):
+        return "PGP"
+    around = message.ancestors(part)
+    if around and around[0].type in CONTAINERS:
+        return CONTAINERS[around[0].type]
+    if any(parent.type == b"multipart/report" for parent in around):
+        return "report"
+    return f"broken: {part.defect}" if part.defect else ""
+
+
+def displayed(message: Message) -> list[Part]:
+    """Return the bodies that a mail client shows, in document order.
+
+    A named text is a file, unless it is the very first thing in the message, named in Content-Type alone.
+    """
+    found = []
+    first = True
+    for part in message.parts:
+        if part.embedded or part.is_multipart:
+            continue
+        if part.type in BODY_TYPES and part.disposition != b"attachment":
+            by_disposition = any(name.split(b"*")[0] == b"filename" for name, _ in part.disposition_params)
+            if not has_name(part) or (first and not by_disposition and part.parent >= 0):
+                found.append(part)
+        first = False
+    return found
+
+
+def main_bodies(message: Message) -> list[Part]:
+    """Return the bodies that a notice goes into: the first displayed text, and its other form where it has one.
+
+    That is at most one text/plain and one text/html: the first of each inside the outermost multipart/alternative
+    around the first displayed body. A reader sees one of them, once.
+    """
+    bodies = displayed(message)
+    if not bodies:
+        return []
+    around = [parent for parent in message.ancestors(bodies[0]) if parent.type == b"multipart/alternative"]
+    if not around:
+        return bodies[:1]
+    span = around[-1].span
+    inside = [body for body in bodies if span.start <= body.span.start < span.end]
+    firsts = (next((body for body in inside if body.type == kind), None) for kind in BODY_TYPES)
+    return [body for body in firsts if body is not None]

@@ -1,0 +1,129 @@
+"""Transfer encodings (RFC 2045, 6.7 and 6.8), streaming, both ways.
+
+Decoding is strict: what another program might decode in another way raises Undecodable, and the part is left alone.
+White space inside base64 is no error; anything else is.
+"""
+
+import binascii
+import re
+
+from pfilter.model import Range
+from pfilter.spool import Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+BLANKS = b"\r\n\t "
+BASE64_LINE = 57  # octets that make a line of 76 (RFC 2045, 6.8)
+QP_LINE_LIMIT = 1 << 16  # a line of quoted-printable longer than this is cut where it does no harm
+_QP_WRONG = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
+
+
+class Undecodable(ValueError):  # noqa: N818  # a property of the mail, not an error of ours
+    """The part's octets are not what its Content-Transfer-Encoding says."""
+
+
+def decode(spool: Spool, body: Range, encoding: bytes) -> "Iterator[bytes]":
+    """Yield the decoded octets of a body. Raises Undecodable, OSError."""
+    chunks = spool.windows(body.start, body.end)
+    if encoding == b"base64":
+        return decode_base64(chunks)
+    if encoding == b"quoted-printable":
+        return decode_quoted_printable(chunks)
+    if encoding in (b"7bit", b"8bit", b"binary"):
+        return chunks
+    raise Undecodable("unknown transfer encoding")
+
+
+def decode_base64(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
+    """Yield what base64 in chunks of any size stands for (RFC 2045, 6.8). Raises Undecodable."""
+    rest = b""
+    padded = False
+    for chunk in chunks:
+        data = rest + chunk.translate(None, BLANKS)
+        cut = len(data) & ~3
+        rest = data[cut:]
+        if padded and data:
+            raise Undecodable("base64 goes on after its padding")
+        if cut:
+            try:
+                yield binascii.a2b_base64(data[:cut] if rest else data, strict_mode=True)
+            except binascii.Error as error:
+                raise Undecodable("base64 with foreign characters or padding inside") from error
+            padded = data[cut - 1] == 0x3D
+    if rest:
+        raise Undecodable("base64 of a length that is no multiple of four")
+
+
+def decode_quoted_printable(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
+    """Yield what quoted-printable in chunks of any size stands for (RFC 2045, 6.7). Raises Undecodable."""
+    rest = b""
+    for chunk in chunks:
+        data = rest + chunk
+        cut = data.rfind(b"\n") + 1
+        if not cut and len(data) > QP_LINE_LIMIT:
+            tail = data.rfind(b"=", len(data) - 2)
+            blank = len(data.rstrip(BLANKS))
+            cut = min(tail if tail >= 0 else len(data), blank)
+            if cut and data[cut - 1] == 0x3D:
+                cut -= 1
+        rest = data[cut:]
+        if cut:
+            yield _decode_lines(data[:cut])
+    if rest:
+        yield _decode_lines(rest)
+
+
+def _decode_lines(data: bytes) -> bytes:
+    if _QP_WRONG.search(data):
+        raise Undecodable("quoted-printable with an escape that is none")
+    return binascii.a2b_qp(data)
+
+
+def encode_base64(chunks: "Iterable[bytes]", eol: bytes) -> "Iterator[bytes]":
+    """Yield base64 in lines of 76 octets, each with its line end."""
+    block = BASE64_LINE * 1024
+    rest = b""
+    for chunk in chunks:
+        data = rest + chunk
+        cut = len(data) - len(data) % block
+        for start in range(0, cut, block):
+            yield _base64_lines(data[start : start + block], eol)
+        rest = data[cut:]
+    if rest:
+        yield _base64_lines(rest, eol)
+
+
+def _base64_lines(data: bytes, eol: bytes) -> bytes:
+    text = binascii.b2a_base64(data, newline=False)
+    return b"".join([text[start : start + 76] + eol for start in range(0, len(text), 76)])
+
+
+def encoded_base64_size(octets: int, eol: bytes) -> int:
+    """Return how many octets encode_base64 makes of so many."""
+    text = (octets + 2) // 3 * 4
+    return text + (text + 75) // 76 * len(eol)
+
+
+def encode_quoted_printable(chunks: "Iterable[bytes]", eol: bytes) -> "Iterator[bytes]":
+    """Yield quoted-printable of a text in lines of at most 76 octets; all line ends become eol."""
+    rest = b""
+    for chunk in chunks:
+        data = rest + chunk
+        cut = data.rfind(b"\n") + 1
+        rest = data[cut:]
+        if cut:
+            yield _encode_lines(data[:cut], eol)
+        elif len(rest) > QP_LINE_LIMIT:
+            # A line without an end in sight: close what is there with a soft line break.
+            yield binascii.b2a_qp(rest, istext=True) + b"=" + eol
+            rest = b""
+    if rest:
+        yield _encode_lines(rest, eol)
+
+
+def _encode_lines(data: bytes, eol: bytes) -> bytes:
+    # b2a_qp makes soft line breaks in the style of the first line end in its input, so that they are made here alike.
+    text = binascii.b2a_qp(data.replace(b"\r\n", b"\n"), quotetabs=False, istext=True, header=False)
+    return text.replace(b"\n", eol) if eol != b"\n" else text

@@ -1,0 +1,328 @@
+"""The configuration: TOML in, Policy out. Every default and limit stands here, once, with its sentence.
+
+A key `[link] part_limit` is the attribute `link_part_limit`; keys of `[policy]` have no prefix. What can't be used
+raises ConfigError with key, value and what is allowed.
+"""
+
+from pfilter.errors import ConfigError
+from pfilter.frozen import Frozen
+from pfilter.policy import Policy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+DEFAULT_PATH = "/etc/pfilter/pfilter.toml"
+REQUIRED = object()
+
+SIZE_UNITS = {
+    "": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30,
+    "t": 1 << 40, "tib": 1 << 40, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
+}  # fmt: skip
+DURATION_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+class Key(Frozen):
+    """One key of the file: how its value is read, its default as written there, and what it is for."""
+
+    section: str
+    name: str
+    read: "Callable[[Any], Any]"
+    default: "Any"
+    sentence: str
+
+    @property
+    def attribute(self) -> str:
+        """The name of its attribute of Policy."""
+        return self.name if self.section == "policy" else f"{self.section}_{self.name}"
+
+
+def size(value: object) -> int:
+    """Read `800 KiB`, `1.5 MB` or a number of octets."""
+    return int(_quantity(value, SIZE_UNITS, 'a size such as "800 KiB", "1.5 MB" or a number of octets', 1))
+
+
+def duration(value: object) -> int:
+    """Read `7d`, `90s`, `1h` or a number of seconds."""
+    return int(_quantity(value, DURATION_UNITS, 'a time such as "60s", "5m", "12h", "7d" or "2w"', 1))
+
+
+def share(value: object) -> float:
+    """Read `10%` as 0.1."""
+    allowed = 'a share between "0%" and "100%"'
+    if not isinstance(value, str) or not value.strip().endswith("%"):
+        raise ValueError(allowed)
+    found = _quantity(value.strip()[:-1], {"": 1}, allowed, 0) / 100
+    if found > 1:
+        raise ValueError(allowed)
+    return found
+
+
+def _quantity(value: object, units: dict[str, int], allowed: str, bare_unit: int) -> float:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0 and bare_unit:
+        return value
+    if not isinstance(value, str):
+        raise ValueError(allowed)  # noqa: TRY004  # one kind of error: the caller names key and value
+    text = value.strip()
+    digits = len(text) - len(text.lstrip("0123456789."))
+    unit = text[digits:].strip().lower()
+    try:
+        return float(text[:digits]) * units[unit]
+    except (ValueError, KeyError):
+        raise ValueError(allowed) from None
+
+
+def flag(value: object) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise ValueError("true or false")  # noqa: TRY004
+    return value
+
+
+def count(value: object) -> int:
+    """Read a positive whole number."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError("a whole number from 1 up")
+    return value
+
+
+def text(value: object) -> str:
+    """Read a string."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError("a string")
+    return value
+
+
+def strings(value: object) -> tuple[str, ...]:
+    """Read a list of strings."""
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise ValueError('a list of strings such as ["a", "b"]')
+    return tuple(value)
+
+
+def one_of(*words: str) -> "Callable[[object], str]":
+    """Read one of these words."""
+
+    def read(value: object) -> str:
+        if value not in words:
+            raise ValueError(" or ".join(f'"{word}"' for word in words))
+        return str(value)
+
+    return read
+
+
+def domains(value: object) -> tuple[str, ...]:
+    """Read `example.org`, `.example.org` for subdomains, or `*`."""
+    found = strings(value)
+    if not found or any("@" in item.lstrip("@") or " " in item for item in found):
+        raise ValueError('a list of domains such as ["example.org", ".example.org"], or ["*"]')
+    return found
+
+
+def address_patterns(value: object) -> tuple[str, ...]:
+    """Read addresses, `@domain`, `@.domain`."""
+    found = strings(value)
+    if any("@" not in item for item in found):
+        raise ValueError('addresses, "@domain", or "@.domain" for its subdomains')
+    return found
+
+
+def networks(value: object) -> tuple[str, ...]:
+    """Read IP addresses and networks in CIDR form."""
+    found = strings(value)
+    if found:
+        from ipaddress import ip_network
+
+        try:
+            for item in found:
+                ip_network(item, strict=False)
+        except ValueError as error:
+            raise ValueError(f'networks such as "192.0.2.0/24" ({error})') from None
+    return found
+
+
+def path(value: object) -> str:
+    """Read an absolute path."""
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise ValueError("an absolute path")
+    return value.rstrip("/") or "/"
+
+
+def optional_path(value: object) -> str:
+    """Read an absolute path, or nothing."""
+    return "" if value == "" else path(value)
+
+
+def base_url(value: object) -> str:
+    """Read the public address of the store's downloads folder."""
+    allowed = 'the public address of the folder downloads, such as "https://files.example.org/d"'
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise ValueError(allowed)
+    scheme, separator, rest = value.partition("://")
+    if scheme not in ("https", "http") or not separator or not rest.strip("/") or set(rest) & set(" \"'<>?#&\\"):
+        raise ValueError(allowed)
+    return value.rstrip("/")
+
+
+def host_and_port(value: object) -> str:
+    """Read `host:port`."""
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError('host and port such as "127.0.0.1:10026"')
+    return f"{host}:{port}"
+
+
+def log_target(value: object) -> str:
+    """Read where the log goes."""
+    if value not in ("syslog", "stderr") and not (isinstance(value, str) and value.startswith("file:/")):
+        raise ValueError('"syslog", "stderr" or "file:/absolute/path"')
+    return str(value)
+
+
+KEYS = (
+    Key("policy", "own_domains", domains, REQUIRED, "Domains whose senders' mail is filtered; all other mail passes."),
+    Key("policy", "exempt_senders", address_patterns, [], "Senders whose mail passes untouched."),
+    Key("policy", "exempt_recipients", address_patterns, [], "Mail passes untouched if all recipients match."),
+    Key("policy", "exempt_sasl_users", strings, [], "Login names whose mail passes untouched."),
+    Key("policy", "exempt_networks", networks, [], "Client networks whose mail passes untouched."),
+    Key("policy", "null_sender", one_of("strip", "pass"), "strip", "What happens to attachments of the null sender."),
+    Key("policy", "mode", one_of("filter", "observe"), "filter", "With observe all is decided and logged, not done."),
+    Key("policy", "deadline", duration, "300s", "Time for one message; then Postfix keeps it and tries again."),
+    Key("policy", "trace_header", one_of("off", "name", "version"), "off", "X-Content-Filter on changed messages."),
+    Key("reinject", "method", one_of("sendmail", "smtp"), "sendmail", "How results go back to Postfix."),
+    Key("reinject", "sendmail", path, "/usr/sbin/sendmail", "Postfix's sendmail command."),
+    Key("reinject", "smtp", host_and_port, "127.0.0.1:10026", "The smtpd that takes results."),
+    Key("reinject", "timeout", duration, "60s", "Time limit of one reinjection."),
+    Key("reinject", "max_size", size, 0, "Largest result; 0 asks Postfix for message_size_limit."),
+    Key("compress", "enabled", flag, True, "Whether attachments are zipped."),
+    Key("compress", "min_size", size, "16 KiB", "Smaller attachments are not zipped."),
+    Key("compress", "min_gain", share, "10%", "What a zip must save."),
+    Key(
+        "compress", "skip", strings, ["*.xml", "*.edi", "*.ics", "*.vcf", "*.eml", "*.asc", "*.p7?"],
+        "Names never zipped: robots read them, or they stop working.",
+    ),
+    Key("link", "enabled", flag, True, "Whether attachments that are too big become links."),
+    Key("link", "part_limit", size, "800 KiB", "A larger attachment, after zipping, becomes a link."),
+    Key("link", "bandwidth_limit", size, "1300 KiB", "Largest message size times number of recipients."),
+    Key("link", "min_size", size, "20 KiB", "Smaller attachments do not become links for the bandwidth's sake."),
+    Key("store", "path", path, "/var/lib/pfilter", "Where downloads, records and kept originals live."),
+    Key("store", "base_url", base_url, "", "Public address of the folder downloads; needed for links."),
+    Key("store", "keep", duration, "7d", "How long a link works, as readers are told."),
+    Key("store", "grace", duration, "7d", "How much longer it works in fact: mail waits in queues."),
+    Key("store", "min_free", size, "1 GiB", "Free space that storing must leave."),
+    Key("notice", "templates", optional_path, "", "Folder with templates that replace the built-in ones."),
+    Key("notify", "sender", flag, True, "Whether senders are told about links."),
+    Key("notify", "from", text, "", "From address of that mail; by default postmaster@ the sender's domain."),
+    Key("log", "to", log_target, "syslog", "Where events go."),
+    Key("log", "level", one_of("debug", "info", "warning", "error"), "info", "Events below this level are dropped."),
+    Key("log", "format", one_of("json", "logfmt"), "json", "How events are written."),
+    Key("limits", "parts", count, 10_000, "A message with more parts passes untouched."),
+    Key("limits", "nesting", count, 100, "A message nested deeper passes untouched."),
+    Key("limits", "header", size, "4 MiB", "A message with a larger header block passes untouched."),
+    Key("limits", "boundary", size, 2048, "A message with a longer boundary passes untouched."),
+)  # fmt: skip
+
+
+def load(file: str) -> Policy:
+    """Read a configuration file. Raises ConfigError."""
+    import tomllib
+
+    try:
+        with open(file, "rb") as stream:
+            values = tomllib.load(stream)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}; write one, or name another with --config") from error
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
+        raise ConfigError(f"{file}: not TOML: {error}") from error
+    try:
+        return from_values(values)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def from_values(values: "dict[str, Any]") -> Policy:
+    """Make a Policy of a parsed file. Raises ConfigError."""
+    _refuse_unknown(values)
+    found: dict[str, Any] = {key.attribute: _read(key, values.get(key.section, {})) for key in KEYS}
+    made = Policy(**found)
+    _refuse_impossible(made)
+    return made
+
+
+def without_file(store: str = "", url: str = "") -> Policy:
+    """Return the defaults for use without a configuration: every sender is ours, links only with store and URL.
+
+    Raises ConfigError.
+    """
+    values: dict[str, Any] = {"policy": {"own_domains": ["*"]}, "log": {"to": "stderr", "level": "error"}}
+    if store and url:
+        values["store"] = {"path": store, "base_url": url}
+    else:
+        values["link"] = {"enabled": False}
+    return from_values(values)
+
+
+def _read(key: Key, section: "dict[str, Any]") -> object:
+    value = section.get(key.name, key.default)
+    if value is REQUIRED:
+        raise ConfigError(f"[{key.section}] {key.name} is missing: {_allowed(key, '')}")
+    try:
+        return key.read(value)
+    except ValueError as error:
+        raise ConfigError(f"[{key.section}] {key.name} = {value!r}: must be {error}") from None
+
+
+def _allowed(key: Key, value: object) -> str:
+    try:
+        key.read(value)
+    except ValueError as error:
+        return str(error)
+    return key.sentence
+
+
+def _refuse_unknown(values: "dict[str, Any]") -> None:
+    sections: dict[str, list[str]] = {}
+    for key in KEYS:
+        sections.setdefault(key.section, []).append(key.name)
+    for section, content in values.items():
+        if section not in sections:
+            everywhere = [key.name for key in KEYS]
+            where = next((f"; it belongs into [{key.section}]" for key in KEYS if key.name == section), "")
+            guess = where or _guess(section, [*sections, *everywhere])
+            raise ConfigError(f"[{section}] is no section{guess}. Sections: {', '.join(sections)}")
+        if not isinstance(content, dict):
+            raise ConfigError(f"{section} = {content!r}: must be a section, [{section}]")
+        for name in content:
+            if name not in sections[section]:
+                where = next((f"; it belongs into [{key.section}]" for key in KEYS if key.name == name), "")
+                guess = _guess(name, sections[section]) or where
+                allowed = ", ".join(sections[section])
+                raise ConfigError(f"[{section}] {name} = {content[name]!r}: unknown key{guess}. Allowed: {allowed}")
+
+
+def _guess(word: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, 1)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _refuse_impossible(made: Policy) -> None:
+    if made.link_enabled and not made.store_base_url:
+        raise ConfigError(
+            "[store] base_url is missing: links need the public address of the folder downloads, such as "
+            '"https://files.example.org/d"; or set [link] enabled = false'
+        )
+    if made.reinject_timeout < 1:
+        raise ConfigError("[reinject] timeout must be at least 1s")
+    if made.deadline <= made.reinject_timeout:
+        raise ConfigError(
+            f"[policy] deadline = {made.deadline}s: must be longer than [reinject] timeout ({made.reinject_timeout}s)"
+        )
+    if made.store_keep < 1:
+        raise ConfigError("[store] keep must be at least 1s")
+    if made.notify_from and "@" not in made.notify_from:
+        raise ConfigError(f"[notify] from = {made.notify_from!r}: must be an address")

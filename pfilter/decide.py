@@ -1,0 +1,136 @@
+"""What happens to each part, and why. Pure: no I/O, no clock.
+
+The order is that of the rules: foreign, exempt, ambiguous, protected, null sender, compress, link.
+"""
+
+from pfilter import classify
+from pfilter.model import Action, Envelope, Facts, Measured, Message, Plan
+from pfilter.names import domain_of
+from pfilter.patterns import in_networks, is_own, matches
+from pfilter.policy import Policy
+
+NOTICE_OCTETS = 2048  # what the notice adds to the planned size: the bodies' text, encoded
+NOTICE_LINK_OCTETS = 768  # and each link
+
+
+def why_untouched(envelope: Envelope, policy: Policy) -> str:
+    """Return why mail of this envelope passes whatever is in it, or ""."""
+    sender = envelope.sender
+    if sender and not envelope.sasl_user and not is_own(domain_of(sender), policy.own_domains):
+        return "foreign sender"
+    if sender and matches(sender, policy.exempt_senders):
+        return "exempt sender"
+    if envelope.sasl_user and envelope.sasl_user.lower() in (user.lower() for user in policy.exempt_sasl_users):
+        return "exempt SASL user"
+    if in_networks(envelope.client, policy.exempt_networks):
+        return "exempt network"
+    if envelope.recipients and all(matches(address, policy.exempt_recipients) for address in envelope.recipients):
+        return "exempt recipients"
+    return ""
+
+
+def decide(message: Message, measured: Measured, envelope: Envelope, policy: Policy) -> Plan:
+    """Return what happens to the message, with a reason for each attachment."""
+    reason = why_untouched(envelope, policy)
+    if reason:
+        return Plan(reason=reason)
+    if message.defects:
+        return Plan(reason=f"ambiguous: {message.defects[0]}")
+    if measured.protection:
+        return Plan(reason=f"protected: {measured.protection}")
+    kept = tuple(Action(part=number, what="keep", reason=reason) for number, reason in measured.kept)
+    if not measured.attachments:
+        return Plan(reason="no attachments", actions=kept)
+    if not envelope.sender:
+        actions, reason = _for_null_sender(message, measured, policy)
+    else:
+        actions = _for_size(message, measured, len(envelope.recipients), policy)
+        reason = "attachments" if any(action.what != "keep" for action in actions) else "nothing to gain"
+    in_order = tuple(sorted((*kept, *actions), key=lambda action: action.part))
+    return Plan(reason=reason, actions=in_order, remarks=_remarks(envelope, policy))
+
+
+def _for_null_sender(message: Message, measured: Measured, policy: Policy) -> tuple[list[Action], str]:
+    if policy.null_sender == "pass":
+        return [_keep(facts, "null_sender = pass") for facts in measured.attachments], "null sender passes"
+    if classify.is_report(message):
+        return [_keep(facts, "report") for facts in measured.attachments], "report"
+    strip = [
+        Action(
+            part=facts.part,
+            what="strip",
+            reason="null sender",
+            name=facts.name,
+            size=facts.size,
+            event="unknown sender",
+        )
+        for facts in measured.attachments
+    ]
+    return strip, "null sender"
+
+
+def _for_size(message: Message, measured: Measured, recipients: int, policy: Policy) -> list[Action]:
+    """Zip what gains, link what is too big by itself, then the largest until the message fits."""
+    chosen = {facts.part: _zip_or_keep(facts) for facts in measured.attachments}
+    if policy.link_enabled:
+        for facts in measured.attachments:
+            if _size_after(facts) > policy.link_part_limit:
+                chosen[facts.part] = _link(facts, f"over part_limit of {policy.link_part_limit} octets", "part size")
+        reason = f"message times {recipients} recipients over bandwidth_limit of {policy.link_bandwidth_limit} octets"
+        remaining = [f for f in measured.attachments if chosen[f.part].what != "link"]
+        remaining = [f for f in remaining if _size_after(f) >= policy.link_min_size]
+        remaining.sort(key=_size_after)
+        planned = _planned_size(message, measured, chosen)
+        while remaining and planned * recipients > policy.link_bandwidth_limit:
+            largest = remaining.pop()
+            planned -= _wire_after(largest)
+            planned += NOTICE_LINK_OCTETS if _any_link(chosen) else NOTICE_OCTETS + NOTICE_LINK_OCTETS
+            chosen[largest.part] = _link(largest, reason, "bandwidth")
+    return list(chosen.values())
+
+
+def _any_link(chosen: dict[int, Action]) -> bool:
+    return any(action.what == "link" for action in chosen.values())
+
+
+def _planned_size(message: Message, measured: Measured, chosen: dict[int, Action]) -> int:
+    """Return the octets of the result as far as decided."""
+    planned = message.size
+    links = 0
+    for facts in measured.attachments:
+        if chosen[facts.part].what == "link":
+            planned -= facts.wire
+            links += 1
+        else:
+            planned += _wire_after(facts) - facts.wire
+    return planned + (NOTICE_OCTETS + links * NOTICE_LINK_OCTETS if links else 0)
+
+
+def _size_after(facts: Facts) -> int:
+    return facts.zip_size if facts.zip_size >= 0 else facts.size
+
+
+def _wire_after(facts: Facts) -> int:
+    return facts.zip_wire if facts.zip_size >= 0 else facts.wire
+
+
+def _zip_or_keep(facts: Facts) -> Action:
+    if facts.zip_size < 0:
+        return _keep(facts, facts.why_no_zip)
+    gain = 100 * (facts.size - facts.zip_size) // max(1, facts.size)
+    return Action(
+        part=facts.part, what="zip", reason=f"gains {gain} %", name=facts.name, size=facts.size, event="compress"
+    )
+
+
+def _keep(facts: Facts, reason: str) -> Action:
+    return Action(part=facts.part, what="keep", reason=reason, name=facts.name, size=facts.size)
+
+
+def _link(facts: Facts, reason: str, event: str) -> Action:
+    return Action(part=facts.part, what="link", reason=reason, name=facts.name, size=facts.size, event=event)
+
+
+def _remarks(envelope: Envelope, policy: Policy) -> tuple[str, ...]:
+    exempt = sum(matches(address, policy.exempt_recipients) for address in envelope.recipients)
+    return (f"{exempt} of {len(envelope.recipients)} recipients are exempt, filtered for all",) if exempt else ()

@@ -1,0 +1,170 @@
+"""The way of a message: spool -> scan -> measure -> decide -> store, notice, edits -> reinject -> notify -> outcome.
+
+Keeps no state between calls, never exits the process, sets no signal handler: all that is the door's. What a message
+does not need is not imported.
+"""
+
+from time import monotonic
+
+from pfilter import classify, decide
+from pfilter.errors import PfilterError, sentence
+from pfilter.frozen import Frozen
+from pfilter.log import Log
+from pfilter.model import Action, Envelope, Measured, Message, Outcome, Plan
+from pfilter.policy import Policy
+from pfilter.scan import Limits, scan
+from pfilter.spool import Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pfilter.change import Result
+    from pfilter.measure import Materials
+    from pfilter.spool import Workspace
+
+
+class Door(Frozen):
+    """What the process around a message provides.
+
+    `deliver` takes the result: it raises and nothing was sent, or it returns and nothing may fail any more.
+    `size_limit` says how many octets it takes (0: any). `workspace` is a directory for temporary files.
+    """
+
+    deliver: "Callable[[Spool], None]"
+    size_limit: "Callable[[], int]"
+    workspace: "Workspace"
+    log: Log
+    may_notify: bool
+
+
+class Examined(Frozen):
+    """What was found out and decided about a message, before anything is done."""
+
+    message: Message | None  # None: nothing in it could change the decision
+    measured: Measured
+    plan: Plan
+    materials: "Materials | None"
+
+
+def process(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> Outcome:
+    """Take one message through. Raises PfilterError or OSError where it was not delivered: then try again."""
+    began = monotonic()
+    found = examine(spool, envelope, policy, door.workspace)
+    try:
+        result = _change(spool, found, envelope, policy, door) if found.plan.changes else None
+        door.deliver(result.spool if result else spool)
+    finally:
+        if found.materials:
+            found.materials.close()
+    outcome = result.outcome if result else Outcome(size_in=spool.size, size_out=spool.size)
+    if result and result.download and door.may_notify:
+        _notify(spool, found, envelope, policy, door, result)
+    if door.log.wants("info" if found.plan.changes else "debug"):
+        _tell(found, outcome, envelope, door.log, result, monotonic() - began)
+    return outcome
+
+
+def examine(
+    spool: Spool, envelope: Envelope, policy: Policy, workspace: "Workspace", *, full: bool = False
+) -> Examined:
+    """Scan, measure, decide. `full` looks into messages too whose envelope decides (for people). Raises OSError."""
+    nothing = Measured()
+    reason = decide.why_untouched(envelope, policy)
+    if reason and not full:
+        return Examined(message=None, measured=nothing, plan=Plan(reason=reason), materials=None)
+    limits = Limits(
+        parts=policy.limits_parts,
+        nesting=policy.limits_nesting,
+        header=policy.limits_header,
+        boundary=policy.limits_boundary,
+    )
+    message = scan(spool, limits)
+    if not classify.files(message):
+        plan = decide.decide(message, nothing, envelope, policy)
+        return Examined(message=message, measured=nothing, plan=plan, materials=None)
+    from pfilter.measure import Materials, measure
+
+    materials = Materials(workspace)
+    try:
+        measured = measure(spool, message, envelope, policy, materials)
+        plan = decide.decide(message, measured, envelope, policy)
+    except BaseException:
+        materials.close()
+        raise
+    return Examined(message=message, measured=measured, plan=plan, materials=materials)
+
+
+def _change(spool: Spool, found: Examined, envelope: Envelope, policy: Policy, door: Door) -> "Result":
+    """Carry the plan out; where the result can't be sent, the original goes."""
+    from pfilter.change import Result, carry_out
+
+    assert found.message
+    assert found.materials
+    untouched = Outcome(size_in=spool.size, size_out=spool.size)
+    if policy.mode == "observe":
+        return Result(spool=spool, outcome=untouched.replace(note=f"observed: {_intended(found.plan)}"))
+    result = carry_out(spool, found.message, found.plan, envelope, policy, found.materials)
+    if result.no_room:
+        return result.replace(outcome=untouched.replace(note="no room in the store"))
+    limit = door.size_limit() if result.spool.size > spool.size else 0
+    if limit and result.spool.size > limit:
+        if result.original:
+            raise PfilterError(f"result of {result.spool.size} octets is over the size limit of {limit}")
+        return Result(spool=spool, outcome=untouched.replace(note="result over the size limit"))
+    return result
+
+
+def _intended(plan: Plan) -> str:
+    words = (("link", "linked"), ("zip", "zipped"), ("strip", "stripped"))
+    counts = ((len(plan.chosen(what)), word) for what, word in words)
+    return ", ".join(f"{count} {word}" for count, word in counts if count)
+
+
+def _notify(spool: Spool, found: Examined, envelope: Envelope, policy: Policy, door: Door, result: "Result") -> None:
+    """Tell the sender. The message is sent: whatever goes wrong here is an event, and no more."""
+    from pfilter import notify
+
+    assert found.message
+    assert result.download
+    try:
+        if not notify.why_not(found.message, envelope, policy):
+            notify.notify(spool, found.message, envelope, result.download, policy)
+    except (PfilterError, OSError, ValueError) as error:
+        door.log.event("warning", "sender not notified", queue_id=envelope.queue_id, reason=sentence(error))
+
+
+def _tell(
+    found: Examined,
+    outcome: Outcome,
+    envelope: Envelope,
+    log: Log,
+    result: "Result | None",
+    seconds: float,
+) -> None:
+    """Write one event for each action, and one for the message. Never a token that opens a download."""
+    about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
+    done = bool(outcome.linked or outcome.zipped or outcome.stripped)
+    for action in found.plan.actions:
+        if action.what != "keep":
+            log.event("info", action.event, **about, **_describe(action), done=done)
+    level = ("error" if result and result.no_room else "info") if found.plan.changes else "debug"
+    log.event(
+        level,
+        "message",
+        **about,
+        message_id=found.message.message_id if found.message else "",
+        recipients=len(envelope.recipients),
+        size_in=outcome.size_in,
+        size_out=outcome.size_out,
+        done=outcome.line(),
+        reason=found.plan.reason,
+        remarks=list(found.plan.remarks),
+        download=result.download.id[:8] if result and result.download else "",
+        original=result.original if result else "",
+        seconds=round(seconds, 3),
+    )
+
+
+def _describe(action: Action) -> dict[str, object]:
+    return {"file": action.name, "size": action.size, "action": action.what, "reason": action.reason}

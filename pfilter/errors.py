@@ -1,0 +1,70 @@
+"""What can go wrong, and what it means for the message.
+
+    PfilterError                never raised itself
+    ├── ConfigError             the configuration can't be used
+    ├── UsageError              the command line can't be used
+    ├── LoopError               the wiring in master.cf sends our own output back to us
+    ├── DeadlineError           no time left; nothing was sent
+    ├── StoreError              the download store can't be used
+    ├── ReinjectError           Postfix did not take the result
+    └── InternalError           a bug: an interface between stages was violated
+
+Bad mail is none of these: it degrades to a value (`Part.defect`, `Message.defects`) and passes as it came.
+In the pipe every trouble is EX_TEMPFAIL: all other exit statuses but 71 bounce the message (Postfix, sys_exits.c).
+"""
+
+EX_OK = 0
+EX_FAILURE = 1  # at the command line
+EX_USAGE = 2  # at the command line
+EX_TEMPFAIL = 75  # sysexits(3); Postfix keeps the message and tries again
+
+DSN_TEMPFAIL = "4.3.0"  # RFC 3463: other or undefined mail system status
+
+
+class PfilterError(Exception):
+    """Base of all errors that pfilter raises on purpose."""
+
+
+class ConfigError(PfilterError):
+    """The configuration can't be used; the message names key, value and what is allowed."""
+
+
+class UsageError(PfilterError):
+    """The command line can't be used."""
+
+
+class LoopError(PfilterError):
+    """The message has just come from ourselves."""
+
+
+class DeadlineError(PfilterError):
+    """The time allowed for one message is over, and nothing was sent."""
+
+
+class StoreError(PfilterError):
+    """The download store can't be used."""
+
+
+class ReinjectError(PfilterError):
+    """Postfix did not take the result, or it is not known whether it did."""
+
+
+class InternalError(PfilterError):
+    """An interface between stages was violated: a bug, found before anything was sent."""
+
+
+def exit_status(error: BaseException, *, in_pipe: bool) -> int:
+    """Return the exit status for an error: 75 for whatever happens in the pipe, 2 or 1 at the command line."""
+    if in_pipe:
+        return EX_TEMPFAIL
+    return EX_USAGE if isinstance(error, (UsageError, ConfigError)) else EX_FAILURE
+
+
+def sentence(error: BaseException) -> str:
+    """Return one printable line that says what happened, without the values of what is not ours (no traceback)."""
+    if isinstance(error, OSError) and error.strerror:
+        name = error.filename if isinstance(error.filename, str) else ""
+        text = f"{name}: {error.strerror}" if name else error.strerror
+    else:
+        text = str(error) if isinstance(error, PfilterError) else f"{type(error).__name__}: {error}"
+    return "".join(c if c.isprintable() else " " for c in text)[:300]

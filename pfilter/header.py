@@ -1,0 +1,275 @@
+"""Header fields as raw ranges; their parameters; writing new ones.
+
+A field keeps its octets as they came. The only changes that exist are: replace a whole field by a new one, delete it,
+insert one. What ends a header block, besides an empty line: the first line that is neither a field nor a continuation
+(as Postfix, is_header.c, and the stdlib have it), and that is a defect, since others read on.
+"""
+
+from pfilter.frozen import Frozen
+from pfilter.model import Field, Range
+from pfilter.spool import Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAME_OCTETS = bytes(range(33, 58)) + bytes(range(59, 127))  # RFC 5322, 3.6.8: ftext
+TOKEN_SPECIALS = b'()<>@,;:\\"/[]?= \t'  # RFC 2045, 5.1
+TOKEN_OCTETS = bytes(octet for octet in range(33, 127) if octet not in TOKEN_SPECIALS)
+LINE_LIMIT = 998  # octets without the line end (RFC 5322, 2.1.1)
+
+
+class Block(Frozen):
+    """A header block: its range without the empty line, where the body starts, its fields, why it is unsound."""
+
+    range: Range
+    body_start: int
+    fields: tuple[Field, ...]
+    defect: str
+
+
+class Parameters(Frozen):
+    """A value with parameters (RFC 2045, 5.1): `token` in lower case, pairs as the sender wrote them."""
+
+    token: bytes
+    pairs: tuple[tuple[bytes, bytes], ...]
+    defect: str
+
+
+def read_block(spool: Spool, start: int, end: int, limit: int, is_delimiter: "Callable[[bytes], bool]") -> Block:
+    """Read the header block that starts at `start`; a delimiter line ends it too. Raises OSError.
+
+    A block of more than `limit` octets is a defect, and is not read further.
+    """
+    reach = 8192
+    while True:
+        reach = min(reach, limit + 1)
+        data = spool.read(start, min(end, start + reach))
+        whole = start + len(data) >= end
+        block = _parse(data, start, whole, is_delimiter)
+        if block:
+            return block
+        if reach > limit:
+            found = Range(start=start, end=start + len(data))
+            return Block(range=found, body_start=found.end, fields=(), defect=f"header block over {limit} octets")
+        reach *= 4
+
+
+def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces it would pass six values around
+    data: bytes, start: int, whole: bool, is_delimiter: "Callable[[bytes], bool]"
+) -> Block | None:
+    """Return the block, or None where more data is needed."""
+    marks: list[tuple[int, int, int]] = []  # start of the field, end of its name, colon
+    defect = ""
+    position = 0
+    size = len(data)
+    body = -1
+    while position < size:
+        newline = data.find(b"\n", position)
+        if newline < 0:
+            if not whole:
+                return None
+            newline = size
+        line_end = min(newline + 1, size)
+        first = data[position]
+        if first in b"\r\n" and not data[position:newline].strip(b"\r"):
+            if newline - position > 1:
+                defect = defect or "bare CR in the header"
+            body = line_end
+            break
+        if first in b" \t":
+            if not marks:
+                defect = defect or "header starts with a continuation line"
+                body = position
+                break
+            if not data[position:newline].strip(b" \t\r"):
+                # RFC 5322 3.2.2 (obs-FWS) calls it a continuation; others take it for the end of the header.
+                defect = defect or "blank continuation line in a header"
+        else:
+            if first == 45 and is_delimiter(data[position:newline]):
+                body = position
+                break
+            colon = data.find(b":", position, newline)
+            name_end = colon
+            if colon > position and data[position:colon].translate(None, NAME_OCTETS):
+                name_end = position + len(data[position:colon].rstrip(b" \t"))
+                # QUIRK: RFC 5322 4.5 (obsolete syntax) allows blanks here; the stdlib ends the header at this line.
+                defect = defect or "blank before the colon of a field"
+                if data[position:name_end].translate(None, NAME_OCTETS):
+                    colon = -1
+            if colon <= position:
+                defect = "header ended by a line that is no field"
+                body = position
+                break
+            marks.append((position, name_end, colon))
+        position = line_end
+    else:
+        if not whole:
+            return None
+        body = size
+    end = position
+    if data.find(b"\0", 0, end) >= 0:
+        defect = defect or "NUL in the header"
+    if b"\r" in data[:end] and b"\r" in data[:end].replace(b"\r\n", b""):
+        defect = defect or "bare CR in the header"
+    ends = [*(mark[0] for mark in marks[1:]), end][: len(marks)]
+    fields = tuple(
+        Field(
+            name=data[begin:name_end].lower(),
+            range=Range(start=start + begin, end=start + field_end),
+            value=data[colon + 1 : field_end],
+        )
+        for (begin, name_end, colon), field_end in zip(marks, ends, strict=True)
+    )
+    return Block(range=Range(start=start, end=start + end), body_start=start + body, fields=fields, defect=defect)
+
+
+def unfold(value: bytes) -> bytes:
+    """Return a field's value without line ends and outer blanks (RFC 5322, 2.2.3)."""
+    return value.replace(b"\r\n", b"").replace(b"\n", b"").strip()
+
+
+def parameters(value: bytes) -> Parameters:
+    """Parse `token; name=value; ...` as RFC 2045, 5.1 has it, tolerant of what mailers write in fact.
+
+    Never raises. What parsers read in different ways is said in `defect`.
+    """
+    value = unfold(value)
+    defect = ""
+    pieces, sound = _split(value)
+    if not sound:
+        defect = "quotes or comments that don't end in a Content-* field"
+    token = _without_comments(pieces[0]).strip().lower()
+    pairs: list[tuple[bytes, bytes]] = []
+    seen: dict[bytes, bytes] = {}
+    for piece in pieces[1:]:
+        name, equals, raw = piece.partition(b"=")
+        name = _without_comments(name).strip().lower()
+        if not equals or not name:
+            if name:
+                defect = defect or "parameter without a value"
+            continue
+        content, clean = _unquote(raw.strip())
+        if not clean:
+            defect = defect or "text behind a quoted parameter"
+        if seen.setdefault(name, content) != content:
+            defect = defect or f"conflicting parameters {name.decode('ascii', 'replace')}"
+        pairs.append((name, content))
+    return Parameters(token=token, pairs=tuple(pairs), defect=defect)
+
+
+def _split(value: bytes) -> tuple[list[bytes], bool]:
+    """Split at semicolons outside of quotes and comments."""
+    if b'"' not in value and b"(" not in value:
+        return value.split(b";"), True
+    pieces = []
+    start = position = 0
+    quoted = False
+    depth = 0
+    size = len(value)
+    while position < size:
+        octet = value[position]
+        if octet == 0x5C and (quoted or depth):  # backslash
+            position += 1
+        elif octet == 0x22 and not depth:
+            quoted = not quoted
+        elif not quoted and octet == 0x28:
+            depth += 1
+        elif not quoted and octet == 0x29 and depth:
+            depth -= 1
+        elif octet == 0x3B and not quoted and not depth:
+            pieces.append(value[start:position])
+            start = position + 1
+        position += 1
+    pieces.append(value[start:])
+    return pieces, not quoted and not depth
+
+
+def _without_comments(value: bytes) -> bytes:
+    """Drop RFC 822 comments."""
+    if b"(" not in value:
+        return value
+    kept = bytearray()
+    depth = 0
+    skip = False
+    for octet in value:
+        if skip:
+            skip = False
+        elif depth and octet == 0x5C:
+            skip = True
+        elif octet == 0x28:
+            depth += 1
+        elif octet == 0x29 and depth:
+            depth -= 1
+        elif not depth:
+            kept.append(octet)
+    return bytes(kept)
+
+
+def _unquote(raw: bytes) -> tuple[bytes, bool]:
+    """Return a parameter's value without quotes, and whether nothing but a comment stands behind the quotes."""
+    if not raw.startswith(b'"'):
+        bare = _without_comments(raw).strip()
+        return bare, True
+    end = 1
+    content = bytearray()
+    while end < len(raw) and raw[end] != 0x22:
+        if raw[end] == 0x5C and end + 1 < len(raw):
+            end += 1
+        content.append(raw[end])
+        end += 1
+    return bytes(content), not _without_comments(raw[end + 1 :]).strip()
+
+
+def token(value: bytes) -> bytes:
+    """Return the single token of a field such as Content-Transfer-Encoding, in lower case."""
+    return _without_comments(unfold(value)).strip().lower()
+
+
+def parameter_text(name: str, value: str, eol: bytes) -> bytes:
+    """Return `;` and one parameter on lines of its own, at most 76 octets each.
+
+    ASCII stands as a quoted string; anything else in RFC 2231 form, with continuations where it is long.
+    """
+    fold = b";" + eol + b"\t"
+    if value.isascii() and value.isprintable() and len(value) <= 60:
+        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+        return fold + f'{name}="{quoted}"'.encode("ascii")
+    coded = _percent(value)
+    if len(coded) <= 60:
+        return fold + f"{name}*=utf-8''{coded}".encode("ascii")
+    lines = []
+    first = "utf-8''"
+    while coded:
+        cut = 60 - len(first)
+        while cut < len(coded) and cut > 2 and "%" in coded[cut - 2 : cut]:
+            cut -= 1  # an encoded octet stays on one line
+        lines.append(first + coded[:cut])
+        coded = coded[cut:]
+        first = ""
+    return b"".join(fold + f"{name}*{number}*={line}".encode("ascii") for number, line in enumerate(lines))
+
+
+def _percent(value: str) -> str:
+    """Encode as RFC 2231, 7: attribute-char stands for itself."""
+    plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`{|}~"
+    return "".join(chr(octet) if octet in plain else f"%{octet:02X}" for octet in value.encode("utf-8"))
+
+
+def encoded_words(text: str, eol: bytes) -> bytes:
+    """Return unstructured text for a header: as it is where it is ASCII, else as RFC 2047 encoded words, folded."""
+    from binascii import b2a_base64
+
+    text = "".join(c if c.isprintable() else " " for c in text)
+    if text.isascii() and len(text) <= 900 and "=?" not in text:
+        return text.encode("ascii")
+    words = []
+    chunk = ""
+    for character in text:
+        if len((chunk + character).encode("utf-8")) > 42:  # 75 octets a word at most (RFC 2047, 2)
+            words.append(chunk)
+            chunk = ""
+        chunk += character
+    words.append(chunk)
+    coded = [b"=?utf-8?b?" + b2a_base64(word.encode("utf-8"), newline=False) + b"?=" for word in words]
+    return (eol + b" ").join(coded)

@@ -1,0 +1,103 @@
+"""Events, by structlog (its only importer), which is loaded when there is something to say.
+
+In the pipe nothing may reach stderr: Postfix reads it with stdout. Logging is best effort everywhere: what can't be
+written is dropped, and the message goes its way.
+"""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+SYSLOG = "/dev/log"
+FACILITY_MAIL = 2 << 3  # RFC 5424, 6.2.1
+SEVERITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+EVENT_LIMIT = 8000  # octets; syslog daemons cut longer ones
+
+
+class Log:
+    """Where events go, how, and from which level on. `to` is "syslog", "stderr" or "file:PATH"; "" drops all."""
+
+    def __init__(self, to: str, level: str = "info", form: str = "json") -> None:
+        self._to = to
+        self._least = LEVELS[level]
+        self._form = form
+        self._logger: Any = None
+
+    def wants(self, level: str) -> bool:
+        """Whether events of that level are written."""
+        return bool(self._to) and LEVELS[level] >= self._least
+
+    def event(self, level: str, name: str, **fields: object) -> None:
+        """Write one event. Never raises for what goes wrong in writing."""
+        if not self.wants(level):
+            return
+        try:
+            if self._logger is None:
+                self._logger = _structlog(_writer(self._to), self._form)
+            getattr(self._logger, level)(name, **{key: _shown(value) for key, value in fields.items()})
+        except Exception:  # noqa: BLE001, S110  # a log that can't be written must not stop mail
+            pass
+
+
+def _shown(value: object) -> object:
+    """Return a value without controls, in bounded length: nobody writes lines of their own into the log."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        return "".join(c if c.isprintable() else "\ufffd" for c in value[:500])
+    return value
+
+
+def _structlog(write: "Callable[[str, str], None]", form: str) -> "Any":
+    import structlog
+
+    def render_and_write(logger: object, method: str, event: "Any") -> "Any":
+        text = render(logger, method, event)
+        write(method, text if isinstance(text, str) else text.decode("utf-8"))
+        raise structlog.DropEvent
+
+    render: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
+    if form == "logfmt":
+        render = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
+    steps: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        render_and_write,
+    ]
+    return structlog.wrap_logger(None, processors=steps, wrapper_class=structlog.BoundLogger)
+
+
+def _writer(to: str) -> "Callable[[str, str], None]":
+    if to == "syslog":
+        return _to_syslog
+    if to == "stderr":
+        return lambda _, text: _write_line(2, text)
+    path = to.removeprefix("file:")
+
+    def to_file(_: str, text: str) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            _write_line(fd, text)
+        finally:
+            os.close(fd)
+
+    return to_file
+
+
+def _write_line(fd: int, text: str) -> None:
+    os.write(fd, text.encode("utf-8", "replace") + b"\n")
+
+
+def _to_syslog(level: str, text: str) -> None:
+    import socket
+
+    priority = FACILITY_MAIL + SEVERITIES.get(level, 6)
+    line = f"<{priority}>pfilter[{os.getpid()}]: ".encode("ascii") + text.encode("utf-8", "replace")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.settimeout(1)
+        sender.connect(SYSLOG)
+        sender.send(line[:EVENT_LIMIT])

@@ -1,0 +1,216 @@
+"""What decisions need to know about a message beyond its structure, and what costs I/O to find out.
+
+Each attachment that may have to be edited is decoded once, into a temporary file that serves all that follows: its
+size, its zip, its blob in the store. Whatever nothing can depend on is not measured.
+"""
+
+from fnmatch import fnmatchcase
+from re import compile as pattern
+
+from pfilter import archive, classify, codec, names
+from pfilter.model import Envelope, Facts, Measured, Message, Part
+from pfilter.policy import Policy
+from pfilter.spool import Spool, temporary, write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import hashlib
+
+    from pfilter.spool import Workspace
+
+# What is compressed already, by type: the samples would find out, but only after decoding.
+COMPRESSED_TYPES = (b"image/jpeg", b"image/png", b"image/gif", b"image/webp", b"application/zip", b"application/gzip")
+COMPRESSED_MAJOR = (b"video/", b"audio/mp", b"audio/aac", b"audio/ogg")
+ARMOR = (b"-----BEGIN PGP MESSAGE-----", b"-----BEGIN PGP SIGNED MESSAGE-----")
+_REFERENCE = pattern(rb"""(?i)\bcid:([^"'\s>)]{1,998})""")
+_LOCATION = pattern(rb"""(?i)\b(?:src|background|href)\s*=\s*["']?([^"'\s>]{1,998})""")
+REFERENCE_LIMIT = 10_000  # references of one message; beyond, every part that could be referred to counts as inline
+
+
+class Materials:
+    """The temporary files that measuring makes and later stages use, by part number; all closed together."""
+
+    def __init__(self, workspace: "Workspace") -> None:
+        self.workspace = workspace
+        self.decoded: dict[int, Spool] = {}
+        self.zips: dict[int, Spool] = {}
+        self._digests: dict[int, str] = {}
+
+    def digest(self, part: int) -> str:
+        """Return the SHA-256 of a decoded part in hexadecimal digits. Raises OSError."""
+        if part not in self._digests:
+            state = _hasher()
+            decoded = self.decoded[part]
+            for chunk in decoded.windows(0, decoded.size):
+                state.update(chunk)
+            self._digests[part] = state.hexdigest()
+        return self._digests[part]
+
+    def decode(self, spool: Spool, part: Part, *, digest: bool) -> Spool:
+        """Decode a part, hashing on the way where it is likely to be stored. Raises Undecodable, OSError."""
+        decoded = Spool(temporary(self.workspace, part.body.size), 0)
+        self.decoded[part.number] = decoded
+        state = _hasher() if digest else None
+        for chunk in codec.decode(spool, part.body, part.encoding):
+            write_all(decoded.fd, chunk)
+            decoded.size += len(chunk)
+            if state:
+                state.update(chunk)
+        if state:
+            self._digests[part.number] = state.hexdigest()
+        return decoded
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        for spool in (*self.decoded.values(), *self.zips.values()):
+            spool.close()
+        self.decoded.clear()
+        self.zips.clear()
+
+
+def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, materials: Materials) -> Measured:
+    """Return the facts about a message's attachments. Raises OSError; bad mail becomes a reason to keep a part."""
+    found = classify.files(message)
+    if not found or message.defects:
+        return Measured()
+    shown = frozenset(part.number for part in classify.displayed(message))
+    kept = {part.number: classify.why_kept(message, part, shown) for part in found}
+    candidates = [part for part in found if not kept[part.number]]
+    if not candidates:
+        return Measured(kept=tuple(kept.items()))
+    protection = classify.structural_protection(message) or _sealed(message, policy) or _armored(spool, message)
+    if protection:
+        return Measured(protection=protection)
+    inline = _referenced(spool, message, candidates)
+    crowded = message.size * len(envelope.recipients) > policy.link_bandwidth_limit
+    attachments = []
+    for ordinal, part in enumerate(candidates, 1):
+        if part.number in inline:
+            kept[part.number] = "inline"
+            continue
+        try:
+            attachments.append(_facts(spool, part, ordinal, crowded, envelope, policy, materials))
+        except codec.Undecodable as error:
+            kept[part.number] = f"broken: {error}"
+    reasons = tuple((number, reason) for number, reason in kept.items() if reason)
+    return Measured(attachments=tuple(attachments), kept=reasons)
+
+
+def _facts(
+    spool: Spool, part: Part, ordinal: int, crowded: bool, envelope: Envelope, policy: Policy, materials: Materials
+) -> Facts:
+    name = names.file_name(spool, part, ordinal)
+    facts = Facts(part=part.number, name=name, size=part.body.size, wire=part.span.size)
+    why_no_zip = _why_no_zip(part, name, policy)
+    may_zip = not why_no_zip
+    may_link = policy.link_enabled and (part.body.size > policy.link_part_limit or crowded)
+    if not envelope.sender or not (may_zip or may_link):
+        # Attachments of the null sender are taken off whole; nothing else needs their contents.
+        return facts.replace(why_no_zip=why_no_zip)
+    likely = policy.link_enabled and part.body.size * 3 // 4 > policy.link_part_limit
+    decoded = materials.decode(spool, part, digest=likely)
+    facts = facts.replace(size=decoded.size)
+    if may_zip and decoded.size < policy.compress_min_size:
+        why_no_zip = "small"
+    if may_zip and not why_no_zip and not archive.promises_gain(decoded, policy.compress_min_gain):
+        why_no_zip = "does not gain"
+    if why_no_zip:
+        return facts.replace(why_no_zip=why_no_zip)
+    return _zip_facts(facts, part, decoded, policy, materials)
+
+
+def _zip_facts(facts: Facts, part: Part, decoded: Spool, policy: Policy, materials: Materials) -> Facts:
+    gainful = int(decoded.size * (1 - policy.compress_min_gain))
+    limit = min(gainful, policy.link_part_limit) if policy.link_enabled else gainful
+    zipped = archive.zipped(decoded, facts.name, limit, materials.workspace)
+    if zipped is None:
+        return facts.replace(why_no_zip="does not gain" if limit == gainful else "zip over part_limit")
+    wire = facts.wire - part.body.size + codec.encoded_base64_size(zipped.size, b"\n")
+    if wire >= facts.wire:
+        zipped.close()
+        return facts.replace(why_no_zip="does not gain in the message")
+    materials.zips[part.number] = zipped
+    return facts.replace(zip_size=zipped.size, zip_wire=wire)
+
+
+def _hasher() -> "hashlib._Hash":
+    from hashlib import sha256
+
+    return sha256()
+
+
+def _why_no_zip(part: Part, name: str, policy: Policy) -> str:
+    """Return why a part is not zipped whatever is in it, or ""."""
+    lower = name.lower()
+    if not policy.compress_enabled:
+        return "compress.enabled = false"
+    if part.body.size < policy.compress_min_size:
+        return "small"
+    if lower == "winmail.dat" or part.type == b"application/ms-tnef":
+        return "TNEF"
+    if part.type.startswith(b"text/") and part.disposition == b"inline":
+        return "inline text"
+    for skipped in policy.compress_skip:
+        if fnmatchcase(lower, skipped.lower()):
+            return f"compress.skip {skipped}"
+    if part.type in COMPRESSED_TYPES or part.type.startswith(COMPRESSED_MAJOR):
+        return "compressed already"
+    return ""
+
+
+def _sealed(message: Message, policy: Policy) -> str:
+    """Return why a DKIM signature (RFC 6376) or ARC seal (RFC 8617) of another domain protects the message, or ""."""
+    from pfilter.header import parameters
+    from pfilter.patterns import is_own
+
+    for name in (b"dkim-signature", b"arc-seal"):
+        for value in message.values(name):
+            tags = dict(parameters(b"x;" + value).pairs)
+            domain = b"".join(tags.get(b"d", b"").split()).lower()
+            if not is_own(domain, policy.own_domains):
+                shown = domain.decode("ascii", "replace") or "an unknown domain"
+                return f"signed ({name.decode('ascii')} of {shown})"
+    return ""
+
+
+def _armored(spool: Spool, message: Message) -> str:
+    """Return "signed or encrypted (inline PGP)" where a displayed body holds such a block, or ""."""
+    for part in classify.displayed(message):
+        tail = b""
+        try:
+            for chunk in codec.decode(spool, part.body, part.encoding):
+                text = tail + chunk
+                if any(armor in text for armor in ARMOR):
+                    return "signed or encrypted (inline PGP)"
+                tail = text[-64:]
+        except codec.Undecodable:
+            continue
+    return ""
+
+
+def _referenced(spool: Spool, message: Message, candidates: list[Part]) -> set[int]:
+    """Return the numbers of candidates that the HTML shows: by cid: (RFC 2392) or Content-Location (RFC 2557)."""
+    ids = {part.number: part.field(b"content-id") for part in candidates}
+    locations = {part.number: part.field(b"content-location") for part in candidates}
+    if not any(ids.values()) and not any(locations.values()):
+        return set()
+    from urllib.parse import unquote_to_bytes
+
+    references: set[bytes] = set()
+    for part in classify.displayed(message):
+        if part.type != b"text/html":
+            continue
+        tail = b""
+        try:
+            for chunk in codec.decode(spool, part.body, part.encoding):
+                text = tail + chunk
+                references.update(unquote_to_bytes(found) for found in _REFERENCE.findall(text))
+                if any(locations.values()):
+                    references.update(_LOCATION.findall(text))
+                tail = text[-1100:]
+        except codec.Undecodable:
+            return {number for number, field in (*ids.items(), *locations.items()) if field}
+        if len(references) > REFERENCE_LIMIT:
+            return {number for number, field in (*ids.items(), *locations.items()) if field}
+    shown = {number for number, field in ids.items() if field and field.value.strip().strip(b"<>") in references}
+    return shown | {n for n, field in locations.items() if field and b"".join(field.value.split()) in references}

@@ -1,0 +1,46 @@
+"""Patterns for addresses, domains and networks, as the configuration has them.
+
+An address pattern is an address, `@domain`, or `@.domain` for its subdomains. Case does not count, in local parts
+neither: exemptions are written by people.
+"""
+
+
+def matches(address: bytes, patterns: tuple[str, ...]) -> bool:
+    """Whether an address (RFC 5321, without angle brackets) matches one of the patterns."""
+    if not patterns:
+        return False
+    lower = address.lower()
+    domain = lower.rpartition(b"@")[2]
+    for pattern in patterns:
+        wanted = pattern.lower().encode("utf-8", "surrogateescape")
+        if wanted.startswith(b"@."):
+            if domain.endswith(wanted[1:]):
+                return True
+        elif wanted.startswith(b"@"):
+            if b"@" in lower and domain == wanted[1:]:
+                return True
+        elif lower == wanted:
+            return True
+    return False
+
+
+def is_own(domain: bytes, own_domains: tuple[str, ...]) -> bool:
+    """Whether a domain (lower case) is one of ours: `*`, `example.org`, or `.example.org` for subdomains."""
+    for pattern in own_domains:
+        wanted = pattern.lower().lstrip("@").encode("utf-8", "surrogateescape")
+        if wanted == b"*" or domain == wanted or (wanted.startswith(b".") and domain.endswith(wanted)):
+            return True
+    return False
+
+
+def in_networks(client: str, networks: tuple[str, ...]) -> bool:
+    """Whether an IP address lies in one of the networks (CIDR); what is no address lies in none."""
+    if not networks or not client:
+        return False
+    from ipaddress import ip_address, ip_network
+
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return False
+    return any(address in ip_network(network, strict=False) for network in networks)

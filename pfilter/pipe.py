@@ -1,0 +1,156 @@
+"""The door for Postfix: one message on stdin, one exit status, one line.
+
+Owns what a process has one of: signals, the deadline, the exit status. 0 means that the message was handed over, 75
+that Postfix shall keep it and try again; there is nothing else.
+"""
+
+import os
+from time import monotonic
+
+from pfilter.errors import DSN_TEMPFAIL, EX_OK, DeadlineError, PfilterError, UsageError, exit_status, sentence
+from pfilter.log import Log
+from pfilter.model import Envelope
+from pfilter.policy import Policy
+from pfilter.spool import Spool, receive
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from collections.abc import Sequence
+else:
+    import _signal  # the module signal brings enum along
+
+OPTIONS = ("config", "queue-id", "client", "helo", "sasl")
+# pipe(8) expands an empty ${sender} to this where master.cf lacks null_sender=
+NULL_SENDERS = (b"", b"<>", b"MAILER-DAEMON")
+
+
+class _StoppedError(PfilterError):
+    """SIGTERM came before anything was sent."""
+
+
+class _Run:
+    """One message's run: how far it came decides what a failure means."""
+
+    def __init__(self) -> None:
+        self.delivered = False
+        self.log = Log("")
+        self.queue_id = ""
+        self.end = 0.0
+
+
+def main(arguments: "Sequence[bytes]") -> tuple[int, str]:
+    """Take the message on stdin through; return exit status and the line for Postfix."""
+    run = _Run()
+    line = "passed"
+    try:
+        line = _process(run, arguments)
+    except BaseException as error:  # noqa: BLE001  # whatever it is: the message must stay in the queue
+        if not run.delivered:
+            reason = sentence(error)
+            run.log.event("error", "failed", queue_id=run.queue_id, reason=reason)
+            return exit_status(error, in_pipe=True), f"{DSN_TEMPFAIL} pfilter: {reason}"
+        # It is sent: a failure now would send it again.
+        run.log.event("error", "failed after delivery", queue_id=run.queue_id, reason=sentence(error))
+    return EX_OK, line
+
+
+def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
+    began = monotonic()
+    config, envelope = parse(arguments)
+    run.queue_id = envelope.queue_id
+    from pfilter.config import DEFAULT_PATH, load
+
+    policy = load(config or DEFAULT_PATH)
+    run.log = Log("" if policy.log_to == "stderr" else policy.log_to, policy.log_level, policy.log_format)
+    run.end = began + policy.deadline
+    _signal.signal(_signal.SIGALRM, _on_alarm)
+    _signal.signal(_signal.SIGTERM, _on_term)
+    _signal.setitimer(_signal.ITIMER_REAL, policy.deadline)
+
+    from pfilter import engine, reinject
+
+    def workspace() -> str:
+        from pfilter.store.local import LocalStore
+
+        return LocalStore(policy.store_path, policy.store_base_url).workspace()
+
+    spool = receive(0, workspace)
+    reinject.refuse_loop(newest_received(spool), policy)
+    door = engine.Door(
+        deliver=lambda result: _deliver(run, result, envelope, policy),
+        size_limit=lambda: reinject.size_limit(policy),
+        workspace=workspace,
+        log=run.log,
+        may_notify=True,
+    )
+    return engine.process(spool, envelope, policy, door).line()
+
+
+def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy) -> None:
+    """Reinject once. From here on the reinjection's own time limit counts, and nothing else may interrupt."""
+    from pfilter import reinject
+
+    if monotonic() + policy.reinject_timeout > run.end:
+        raise DeadlineError("no time left for reinjection before the deadline; nothing was sent")
+    _signal.signal(_signal.SIGALRM, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+    _signal.setitimer(_signal.ITIMER_REAL, 0)
+    reinject.send(result, envelope, policy)
+    run.delivered = True
+
+
+def _on_alarm(*_: object) -> None:
+    raise DeadlineError("the deadline for one message is over; nothing was sent")
+
+
+def _on_term(*_: object) -> None:
+    raise _StoppedError("stopped by SIGTERM; nothing was sent")
+
+
+def newest_received(spool: Spool) -> bytes:
+    """Return the message's first Received field, b"" where there is none near its start."""
+    start = spool.read(0, 16384)
+    lower = start.lower()
+    found = 0 if lower.startswith(b"received:") else lower.find(b"\nreceived:") + 1
+    if not found and not lower.startswith(b"received:"):
+        return b""
+    blank = min((at for at in (lower.find(b"\n\n"), lower.find(b"\n\r\n")) if at >= 0), default=len(start))
+    if found > blank:
+        return b""
+    end = found
+    while True:
+        end = start.find(b"\n", end) + 1
+        if not end or start[end : end + 1] not in (b" ", b"\t"):
+            return start[found : end or len(start)]
+
+
+def parse(arguments: "Sequence[bytes]") -> tuple[str, Envelope]:
+    """Read `[--config=F] [--queue-id=Q] ... -f SENDER -- RECIPIENT...`. Raises UsageError."""
+    options: dict[str, str] = {}
+    sender: bytes | None = None
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if argument == b"--":
+            break
+        name, equals, value = argument.partition(b"=")
+        if argument == b"-f" and waiting:
+            sender = waiting.pop(0)
+        elif equals and name.startswith(b"--") and name[2:].decode("ascii", "replace") in OPTIONS:
+            options[name[2:].decode("ascii")] = os.fsdecode(value)
+        else:
+            raise UsageError(f"unknown argument {os.fsdecode(argument)!r}; see pfilter-pipe(8) for master.cf's argv")
+    if sender is None:
+        raise UsageError("-f SENDER is missing in master.cf's argv")
+    if not waiting:
+        raise UsageError("no recipients behind -- in master.cf's argv")
+    envelope = Envelope(
+        sender=b"" if sender in NULL_SENDERS else sender,
+        recipients=tuple(waiting),
+        queue_id=options.get("queue-id", ""),
+        client=options.get("client", ""),
+        helo=options.get("helo", ""),
+        sasl_user=options.get("sasl", ""),
+    )
+    return options.get("config", ""), envelope

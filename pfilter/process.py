@@ -1,0 +1,86 @@
+"""A child process with a time limit, its output caught. Lighter than importing subprocess (17 ms)."""
+
+import os
+from select import POLLIN, poll
+from time import monotonic, sleep
+
+from pfilter.errors import ReinjectError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal as _signal
+    from collections.abc import Sequence
+else:
+    import _signal  # the module signal brings enum along
+
+OUTPUT_LIMIT = 4096  # octets of a child's output that anybody looks at
+# Python ignores SIGPIPE, and the door may ignore others; a child starts with the defaults.
+RESET = (_signal.SIGPIPE, _signal.SIGTERM, _signal.SIGALRM, _signal.SIGINT, _signal.SIGHUP)
+
+
+def run(argv: "Sequence[bytes | str]", stdin: int, seconds: float) -> tuple[int, str]:
+    """Run a program to its end; return its exit status (negative: a signal) and the start of its output.
+
+    It stays in our process group, so that Postfix's SIGKILL reaches it too. Past its time it is killed with all its
+    descendants, and ReinjectError raised. Raises OSError where it can't be started.
+    """
+    output = os.memfd_create("output", os.MFD_CLOEXEC)
+    try:
+        redirect = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
+        pid = os.posix_spawn(argv[0], list(argv), os.environ, file_actions=redirect, setsigdef=RESET)
+        try:
+            ended = _wait(pid, seconds)
+        except BaseException:
+            _kill(pid)
+            raise
+        if not ended:
+            _kill(pid)
+            raise ReinjectError(f"{os.fsdecode(argv[0])} took longer than {seconds:.0f} s")
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return status, os.pread(output, OUTPUT_LIMIT, 0).decode("utf-8", "replace")
+    finally:
+        os.close(output)
+
+
+def _wait(pid: int, seconds: float) -> bool:
+    """Wait until the child has ended, without reaping it; False past the time."""
+    end = monotonic() + seconds
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:  # kernels before 5.3, some containers
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if monotonic() > end:
+                return False
+            sleep(0.01)
+        return True
+    try:
+        watched = poll()
+        watched.register(fd, POLLIN)
+        return bool(watched.poll(max(0, int((end - monotonic()) * 1000))))
+    finally:
+        os.close(fd)
+
+
+def _kill(pid: int) -> None:
+    """Kill a child and what it started: postdrop(1) outlives sendmail(1), trying for ever."""
+    for victim in [*_descendants(pid), pid]:
+        try:
+            os.kill(victim, _signal.SIGKILL)
+        except OSError:
+            continue  # ended meanwhile
+    os.waitpid(pid, 0)
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    waiting = [pid]
+    while waiting and len(found) < 1000:
+        parent = waiting.pop()
+        try:
+            with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as stream:
+                children = [int(word) for word in stream.read().split()]
+        except (OSError, ValueError):
+            continue
+        found += children
+        waiting += children
+    return found

@@ -1,0 +1,73 @@
+"""The result goes back to Postfix: by sendmail(1), or by SMTP. One attempt, all recipients or none."""
+
+import os
+
+from pfilter.errors import ReinjectError, sentence
+from pfilter.model import Envelope
+from pfilter.policy import Policy
+from pfilter.spool import Spool
+
+POSTCONF_SECONDS = 10
+
+
+def send(message: Spool, envelope: Envelope, policy: Policy) -> None:
+    """Hand a complete message over. Raises ReinjectError; then it may have been taken all the same."""
+    if policy.reinject_method == "smtp":
+        from pfilter import smtp
+
+        smtp.send(message, envelope, policy.reinject_smtp, policy.reinject_timeout)
+    else:
+        _by_sendmail(message, envelope, policy)
+
+
+def _by_sendmail(message: Spool, envelope: Envelope, policy: Policy) -> None:
+    """-G: a gateway, so headers stay as they are. -i: a line with a single dot is a line (Postfix, sendmail(1))."""
+    from pfilter.process import run
+
+    os.lseek(message.fd, 0, os.SEEK_SET)
+    argv = [os.fsencode(policy.reinject_sendmail), b"-G", b"-i", b"-f", envelope.sender, b"--", *envelope.recipients]
+    try:
+        status, said = run(argv, message.fd, policy.reinject_timeout)
+    except OSError as error:
+        raise ReinjectError(f"{policy.reinject_sendmail}: {sentence(error)}") from error
+    if status:
+        ended = f"exited with {status}" if status > 0 else f"was killed by signal {-status}"
+        raise ReinjectError(f"{policy.reinject_sendmail} {ended}: {said.strip() or 'no reason given'}")
+
+
+def size_limit(policy: Policy) -> int:
+    """Return how many octets Postfix takes, 0 where there is no limit or nobody knows."""
+    if policy.reinject_max_size:
+        return policy.reinject_max_size
+    said = postconf(policy, "message_size_limit")
+    return int(said) if said.isdecimal() else 0
+
+
+def postconf(policy: Policy, parameter: str) -> str:
+    """Return what Postfix is configured to, "" where nobody says."""
+    from pfilter.process import run
+
+    command = os.path.join(os.path.dirname(policy.reinject_sendmail), "postconf")
+    empty = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        status, said = run([command, "-h", parameter], empty, POSTCONF_SECONDS)
+    except (OSError, ReinjectError):
+        return ""
+    finally:
+        os.close(empty)
+    lines = said.strip().splitlines()  # warnings come first
+    return lines[-1].strip() if status == 0 and lines else ""
+
+
+def refuse_loop(received: bytes, policy: Policy) -> None:
+    """Raise LoopError where a message's newest Received field says that we ourselves have just reinjected it.
+
+    sendmail(1) writes `by HOST (Postfix, from userid 990)`. With SMTP reinjection that can't come from us.
+    """
+    if policy.reinject_method == "sendmail" and b"from userid %d)" % os.getuid() in received:
+        from pfilter.errors import LoopError
+
+        raise LoopError(
+            "loop: this message has just been reinjected by this filter; content_filter must not apply to pickup(8) "
+            "while [reinject] method is sendmail"
+        )

@@ -1,0 +1,303 @@
+"""A spooled message becomes a flat tuple of parts (RFC 2045, 2046), without decoding anything.
+
+Contract: one pass, forward only, memory by the number of parts and never by their size; never an exception for what a
+message contains. Where parsers in the field disagree about the structure, `Message.defects` says why, and nobody
+edits that message. Rules:
+
+- A delimiter is a line `--boundary`, optionally `--`, then blanks only (RFC 2046, 5.1.1). A line that starts like a
+  delimiter and goes on is ambiguous: Postfix (mime_state.c) takes it for one, the stdlib does not.
+- Delimiters of outer multiparts win. An inner one left open then is ambiguous; left open at the end of the message,
+  with everything else in order, it is common and clear.
+- A message/rfc822 is opened, so that what is signed inside is seen, unless it is encoded. What is unsound inside does
+  not matter to us: it is only ever handled as a whole.
+- A bare CR is no line end to us, but to others: before something like a delimiter it is ambiguous.
+"""
+
+from pfilter import header
+from pfilter.frozen import Frozen
+from pfilter.model import Field, Message, Part, Range
+from pfilter.spool import Spool
+
+IDENTITY = (b"7bit", b"8bit", b"binary")
+ENCODINGS = (*IDENTITY, b"base64", b"quoted-printable")
+BOUNDARY_OCTETS = bytes(range(32, 127))  # more than RFC 2046's bchars: '=' and '_' unquoted are everywhere
+SINGLE_FIELDS = (b"content-type", b"content-transfer-encoding", b"content-disposition")
+
+
+class Limits(Frozen):
+    """Beyond these a message is left alone. Defaults are no tighter than Postfix's own."""
+
+    parts: int = 10_000
+    nesting: int = 100  # mime_nesting_limit
+    header: int = 4 << 20  # octets of one header block; Postfix: header_size_limit 102400 for one field
+    boundary: int = 2048  # mime_boundary_length_limit
+
+
+class _Draft:
+    """A part while the scanner is in it."""
+
+    def __init__(self, number: int, parent: int, section: str, start: int, embedded: bool) -> None:
+        self.number = number
+        self.parent = parent
+        self.section = section
+        self.start = start
+        self.embedded = embedded
+        self.children: list[int] = []
+        self.boundary = b""
+        self.started = False  # a delimiter was seen
+        self.closed = False  # the close delimiter was seen
+        self.span_end = -1
+        self.body_end = -1
+        self.defect = ""
+        self.header = Range(start=start, end=start)
+        self.body_start = start
+        self.fields: tuple[Field, ...] = ()
+        self.type = b"text/plain"
+        self.params: tuple[tuple[bytes, bytes], ...] = ()
+        self.encoding = b"7bit"
+        self.disposition = b""
+        self.disposition_params: tuple[tuple[bytes, bytes], ...] = ()
+
+    def finish(self) -> Part:
+        return Part(
+            number=self.number,
+            parent=self.parent,
+            section=self.section,
+            span=Range(start=self.start, end=self.span_end),
+            header=self.header,
+            body=Range(start=self.body_start, end=max(self.body_start, self.body_end)),
+            fields=self.fields,
+            type=self.type,
+            params=self.params,
+            encoding=self.encoding,
+            disposition=self.disposition,
+            disposition_params=self.disposition_params,
+            children=tuple(self.children),
+            closed=self.closed or not self.boundary,
+            embedded=self.embedded,
+            defect=self.defect,
+        )
+
+
+def scan(spool: Spool, limits: Limits | None = None) -> Message:
+    """Return the message's parts. Raises OSError, and nothing for what is in the message."""
+    return _Scanner(spool, limits or Limits()).run()
+
+
+class _Scanner:
+    def __init__(self, spool: Spool, limits: Limits) -> None:
+        self.spool = spool
+        self.limits = limits
+        self.drafts: list[_Draft] = []
+        self.open: list[_Draft] = []  # the entities around the current position, outermost first
+        self.defects: list[str] = []
+        self.lines: dict[bytes, tuple[_Draft, bool]] = {}  # delimiter line -> multipart, whether it closes
+        self.prefixes: tuple[bytes, ...] = ()
+        self.all_prefixes: tuple[bytes, ...] = ()
+        self.full = False  # a limit was reached
+        self.fields: tuple[Field, ...] = ()
+
+    def run(self) -> Message:
+        size = self.spool.size
+        first = self.spool.find(b"\n", 0, min(size, self.limits.header))
+        eol = b"\r\n" if first > 0 and self.spool.read(first - 1, first) == b"\r" else b"\n"
+        start = 0
+        if self.spool.read(0, 5) == b"From " and first > 0:
+            start = first + 1  # QUIRK: an mbox separator (RFC 4155), which sendmail(1) and the stdlib skip too
+        position = self.enter(start, start, parent=None)
+        while not self.full:
+            found = self.next_delimiter(position)
+            if not found:
+                break
+            position = self.pass_delimiter(*found)
+        self.leave(down_to=0, body_end=size, span_end=size, at_end=True)
+        self.check_bare_cr()
+        parts = tuple(draft.finish() for draft in self.drafts)
+        return Message(size=size, eol=eol, parts=parts, defects=tuple(dict.fromkeys(self.defects)), fields=self.fields)
+
+    def enter(self, delimiter: int, start: int, parent: _Draft | None) -> int:
+        """Read the header of an entity and of what it consists of; return where its content goes on."""
+        draft = self.new_draft(delimiter, parent)
+        block = header.read_block(self.spool, start, self.spool.size, self.limits.header, self.delimits)
+        draft.header, draft.body_start = block.range, block.body_start
+        if block.defect:
+            self.unsound(draft, block.defect)
+        if parent is None:
+            self.fields = block.fields
+        if block.defect.startswith("header block over"):
+            self.full = True
+        elif block.body_start == start and self.lines and self.delimits(self.first_line(start)):
+            self.unsound(draft, "delimiter right behind a delimiter")  # an empty part to us, none to the stdlib
+        self.read_fields(draft, block.fields, parent)
+        self.open.append(draft)
+        if len(self.open) > self.limits.nesting:
+            self.stop(f"nested deeper than {self.limits.nesting}")
+        elif draft.type.startswith(b"multipart/"):
+            self.enter_multipart(draft)
+        elif draft.type in (b"message/rfc822", b"message/global") and draft.encoding in IDENTITY and not self.full:
+            return self.enter(draft.body_start, draft.body_start, parent=draft)
+        return draft.body_start
+
+    def first_line(self, start: int) -> bytes:
+        return self.spool.read(start, start + self.limits.boundary + 80).partition(b"\n")[0]
+
+    def new_draft(self, start: int, parent: _Draft | None) -> _Draft:
+        number = len(self.drafts)
+        if number >= self.limits.parts:
+            self.stop(f"more than {self.limits.parts} parts")
+        if parent is None:
+            draft = _Draft(number, -1, "", start, embedded=False)
+        else:
+            embedded = parent.embedded or parent.type.startswith(b"message/")
+            section = f"{parent.section}.{len(parent.children) + 1}".lstrip(".")
+            draft = _Draft(number, parent.number, section, start, embedded)
+            parent.children.append(number)
+        self.drafts.append(draft)
+        return draft
+
+    def read_fields(self, draft: _Draft, fields: tuple[Field, ...], parent: _Draft | None) -> None:
+        if parent is not None and parent.type == b"multipart/digest":
+            draft.type = b"message/rfc822"  # RFC 2046, 5.1.5
+        draft.fields = tuple(field for field in fields if field.name.startswith(b"content-"))
+        seen = set()
+        for field in draft.fields:
+            if field.name in SINGLE_FIELDS and field.name in seen:
+                self.unsound(draft, f"more than one {field.name.decode('ascii')}")
+                continue
+            seen.add(field.name)
+            if field.name == b"content-type":
+                self.read_type(draft, field.value)
+            elif field.name == b"content-transfer-encoding":
+                draft.encoding = header.token(field.value) or b"7bit"
+            elif field.name == b"content-disposition":
+                parsed = header.parameters(field.value)
+                draft.disposition, draft.disposition_params = parsed.token, parsed.pairs
+                draft.defect = draft.defect or parsed.defect
+        composite = draft.type.startswith(b"multipart/")
+        if composite and draft.encoding not in IDENTITY:
+            self.unsound(draft, "multipart with a transfer encoding")  # RFC 2045, 6.4 forbids it
+        elif draft.encoding not in ENCODINGS:
+            draft.defect = draft.defect or "unknown transfer encoding"
+
+    def read_type(self, draft: _Draft, value: bytes) -> None:
+        parsed = header.parameters(value)
+        main, slash, sub = parsed.token.partition(b"/")
+        if not (main and slash and sub) or parsed.token.translate(None, header.TOKEN_SPECIALS + b"/") != main + sub:
+            if main.strip().startswith((b"multipart", b"message")):
+                self.unsound(draft, "malformed Content-Type of a multipart")
+            draft.defect = draft.defect or "malformed Content-Type"  # text/plain then (RFC 2045, 5.2)
+            return
+        draft.type, draft.params = parsed.token, parsed.pairs
+        if parsed.defect:
+            if main == b"multipart":
+                self.unsound(draft, parsed.defect)
+            draft.defect = draft.defect or parsed.defect
+
+    def enter_multipart(self, draft: _Draft) -> None:
+        named = [value for name, value in draft.params if name.split(b"*")[0] == b"boundary"]
+        boundary = named[0] if named else b""
+        if not boundary:
+            self.unsound(draft, "multipart without a boundary")
+        elif len(named) > 1 or (b"boundary", boundary) not in draft.params:
+            self.unsound(draft, "boundary in more than one form")
+        elif len(boundary) > self.limits.boundary:
+            self.unsound(draft, f"boundary over {self.limits.boundary} octets")
+        elif boundary.translate(None, BOUNDARY_OCTETS) or boundary.endswith(b" "):
+            self.unsound(draft, "boundary with octets that are not allowed")
+        else:
+            for other in self.open:
+                if other.boundary and (other.boundary.startswith(boundary) or boundary.startswith(other.boundary)):
+                    # Also between an embedded and an outer one: that decides where the outer part ends.
+                    self.defects.append("boundary that is a prefix of another in use")
+            draft.boundary = boundary
+            self.index()
+
+    def index(self) -> None:
+        """Make the tables of delimiter lines anew: outer ones first, and they win."""
+        multiparts = [draft for draft in self.open if draft.boundary]
+        self.lines = {}
+        for draft in multiparts:
+            self.lines.setdefault(b"--" + draft.boundary, (draft, False))
+            self.lines.setdefault(b"--" + draft.boundary + b"--", (draft, True))
+        self.prefixes = tuple(b"--" + draft.boundary for draft in multiparts)
+        if len(self.all_prefixes) < 100:
+            self.all_prefixes = (*dict.fromkeys(self.all_prefixes + self.prefixes),)
+
+    def delimits(self, line: bytes) -> bool:
+        """Whether a line without its line end is a delimiter in use."""
+        text = line.rstrip(b" \t\r")
+        if text in self.lines:
+            return True
+        if self.prefixes and text.startswith(self.prefixes):
+            self.defects.append("line that starts like a delimiter")
+        return False
+
+    def next_delimiter(self, position: int) -> tuple[int, int, _Draft, bool] | None:
+        """Return start and end of the next delimiter line, whose it is, and whether it closes."""
+        if not self.prefixes:
+            return None
+        size = self.spool.size
+        reach = self.limits.boundary + 80
+        before = max(0, position - 1)  # the line end before a delimiter may be that of the empty line
+        while True:
+            before = self.spool.find(b"\n--", before, size)
+            if before < 0:
+                return None
+            start = before + 1
+            line = self.spool.read(start, start + reach)
+            newline = line.find(b"\n")
+            end = newline + 1 if newline >= 0 else len(line)
+            if self.delimits(line[: end - (newline >= 0)]):
+                return start, start + end, *self.lines[line[:end].rstrip(b" \t\r\n")]
+            before = start
+
+    def pass_delimiter(self, start: int, end: int, draft: _Draft, closes: bool) -> int:
+        """Close what the delimiter ends, enter what it starts; return where to go on."""
+        before = self.spool.read(max(0, start - 2), start)
+        body_end = start - (2 if before == b"\r\n" else 1)
+        level = self.open.index(draft)
+        self.leave(down_to=level + 1, body_end=body_end, span_end=start, at_end=False)
+        if draft.closed:
+            self.unsound(draft, "delimiter behind the close delimiter")
+        draft.started = True
+        if closes:
+            draft.closed = True
+            return end
+        if end >= self.spool.size:
+            self.unsound(draft, "delimiter at the end with nothing behind it")
+        return self.enter(start, end, parent=draft)
+
+    def leave(self, down_to: int, body_end: int, span_end: int, at_end: bool) -> None:
+        """End the entities that are open from a level on."""
+        left = self.open[down_to:]
+        for draft in left:
+            draft.body_end, draft.span_end = body_end, span_end
+            if draft.boundary and not draft.started:
+                self.unsound(draft, "multipart without its delimiter")
+            elif draft.boundary and not draft.children:
+                self.unsound(draft, "multipart without parts")
+            elif draft.boundary and not draft.closed and not at_end:
+                self.unsound(draft, "multipart that is not closed")
+        del self.open[down_to:]
+        if any(draft.boundary for draft in left):
+            self.index()
+
+    def check_bare_cr(self) -> None:
+        if not self.all_prefixes:
+            return
+        longest = max(map(len, self.all_prefixes))
+        position = self.spool.find(b"\r--", 0, self.spool.size)
+        while position >= 0:
+            if self.spool.read(position + 1, position + 1 + longest).startswith(self.all_prefixes):
+                self.defects.append("bare CR before a delimiter")
+                return
+            position = self.spool.find(b"\r--", position + 1, self.spool.size)
+
+    def unsound(self, draft: _Draft, why: str) -> None:
+        draft.defect = draft.defect or why
+        if not draft.embedded:
+            self.defects.append(why)
+
+    def stop(self, why: str) -> None:
+        self.full = True
+        self.defects.append(why)

@@ -1,0 +1,1 @@
+"""Where downloads live: one interface (`LocalStore`), today a local directory."""

@@ -1,0 +1,199 @@
+"""Removing what has expired, what was revoked, and what crashed runs left. Safe beside the filter and beside itself.
+
+Clean-up believes records: not modification times, not the names of directories. A record that it can't read is kept
+and named. Downloads go before their record, so that an interrupted clean-up is found and finished by the next.
+"""
+
+import os
+import re
+import stat
+from fcntl import LOCK_EX, LOCK_NB, flock
+
+from pfilter.errors import StoreError, sentence
+from pfilter.frozen import Frozen
+from pfilter.store import files
+from pfilter.store.local import ID_LENGTH, LocalStore
+from pfilter.store.records import Record, read_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+UNLINKED_AGE = 86400  # seconds; a blob that was never linked may be on its way into a download
+_ID = re.compile(rf"[a-z2-7]{{{ID_LENGTH}}}")
+_BLOB = re.compile(r"[0-9a-f]{64}")
+
+
+class Report(Frozen):
+    """What clean-up removed: ids, other files, octets freed on disk; and what it could not do."""
+
+    ids: tuple[str, ...]
+    leftovers: tuple[str, ...]
+    freed: int
+    problems: tuple[str, ...]
+
+
+class _Tally:
+    def __init__(self, dry_run: bool) -> None:
+        self.dry_run = dry_run
+        self.ids: list[str] = []
+        self.leftovers: list[str] = []
+        self.freed = 0
+        self.problems: list[str] = []
+
+    def unlink(self, path: str) -> None:
+        """Remove a name; count its octets where it is the last one."""
+        try:
+            found = os.lstat(path)
+            if not self.dry_run:
+                os.unlink(path)
+        except FileNotFoundError:
+            return
+        if found.st_nlink == 1:
+            self.freed += found.st_size
+
+    def report(self) -> Report:
+        return Report(tuple(self.ids), tuple(self.leftovers), self.freed, tuple(self.problems))
+
+
+def expire(store: LocalStore, now: float, grace: int, *, dry_run: bool = False) -> Report:
+    """Remove downloads past their promised date plus grace, unlinked blobs, leftovers. Raises OSError, StoreError."""
+    tally = _Tally(dry_run)
+    for name in _listing(store.path("records")):
+        download_id, _, ending = name.partition(".")
+        if ending != "json" or not _ID.fullmatch(download_id):
+            continue
+        try:
+            if read_record(store.path("records", name)).until + grace <= now:
+                _remove(store, download_id, tally, lambda record: record.until + grace <= now)
+        except FileNotFoundError:
+            continue  # another clean-up was faster
+        except (StoreError, OSError) as error:
+            tally.problems.append(f"kept: {sentence(error)}")
+    _unknown_downloads(store, tally)
+    _unlinked_blobs(store, now, tally)
+    for directory in _directories_with_temporaries(store):
+        _leftovers(directory, tally)
+    return tally.report()
+
+
+def revoke(store: LocalStore, download_id: str) -> Report:
+    """Take a download down at once. Raises StoreError where there is none, OSError."""
+    tally = _Tally(dry_run=False)
+    _remove(store, find_id(store, download_id), tally, lambda record: True)
+    return tally.report()
+
+
+def find_id(store: LocalStore, given: str) -> str:
+    """Return the full id for an id, a link, or the beginning of an id as the log shows it. Raises StoreError."""
+    wanted = next((piece for piece in reversed(given.split("/")) if _ID.fullmatch(piece)), given)
+    known = [name[:-5] for name in _listing(store.path("records")) if _ID.fullmatch(name[:-5])]
+    found = [known_id for known_id in known if known_id.startswith(wanted)] if len(wanted) >= 8 else []
+    if len(found) != 1:
+        reason = "begins more than one id" if found else "is no id of a download here"
+        raise StoreError(f"{given!r} {reason}; give the id, or at least its first 8 characters, or the link")
+    return found[0]
+
+
+def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable[[Record], bool]") -> None:
+    """Remove a download, under its lock, if that still holds for its record."""
+    path = store.path("records", f"{download_id}.json")
+    with files.locked(store.lock(download_id)):
+        try:
+            record = read_record(path)
+        except FileNotFoundError:
+            return
+        if not still(record):
+            return
+        place = store.path("downloads", download_id)
+        _remove_tree(os.path.join(place, "files"), tally)
+        _remove_tree(place, tally)
+        for digest in {file.sha256 for file in record.files if _BLOB.fullmatch(file.sha256)}:
+            _remove_if_unlinked(store.path("blobs", digest[:2], digest), tally)
+        tally.unlink(path)
+        tally.ids.append(download_id)
+
+
+def _remove_tree(directory: str, tally: _Tally) -> None:
+    """Remove a directory and the files in it; symbolic links are names like others, never followed."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return
+    for name in names:
+        path = os.path.join(directory, name)
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            tally.unlink(path)
+    if not tally.dry_run:
+        os.rmdir(directory)
+
+
+def _remove_if_unlinked(blob: str, tally: _Tally) -> None:
+    """Remove a blob that only `blobs/` names any more. Its links may be removed in a dry run just in thought."""
+    try:
+        links = os.lstat(blob).st_nlink
+    except FileNotFoundError:
+        return
+    if links == 1:
+        tally.unlink(blob)
+    elif tally.dry_run and links == 2:
+        tally.freed += os.lstat(blob).st_size
+
+
+def _unknown_downloads(store: LocalStore, tally: _Tally) -> None:
+    """Name downloads without a record: the record is written first and removed last, so a person did that."""
+    for name in _listing(store.path("downloads")):
+        recorded = os.path.exists(store.path("records", f"{name}.json"))
+        if _ID.fullmatch(name) and not recorded and name not in tally.ids:
+            with files.locked(store.lock(name)):
+                known = os.path.exists(store.path("records", f"{name}.json"))
+            if not known and os.path.exists(store.path("downloads", name)):
+                tally.problems.append(f"kept: {store.path('downloads', name)} has no record; remove it by hand")
+
+
+def _unlinked_blobs(store: LocalStore, now: float, tally: _Tally) -> None:
+    for folder in _listing(store.path("blobs")):
+        for name in _listing(store.path("blobs", folder)):
+            path = store.path("blobs", folder, name)
+            try:
+                found = os.lstat(path)
+            except FileNotFoundError:
+                continue
+            if _BLOB.fullmatch(name) and found.st_nlink == 1 and found.st_mtime + UNLINKED_AGE < now:
+                tally.unlink(path)
+                tally.leftovers.append(path)
+
+
+def _directories_with_temporaries(store: LocalStore) -> list[str]:
+    below = [store.path(name) for name in ("tmp", "records", "trouble")]
+    blobs = [store.path("blobs", folder) for folder in _listing(store.path("blobs"))]
+    pages = [store.path("downloads", name) for name in _listing(store.path("downloads"))]
+    return [*below, *blobs, *pages, *(os.path.join(page, "files") for page in pages)]
+
+
+def _leftovers(directory: str, tally: _Tally) -> None:
+    """Remove temporary files that nobody holds a lock on; those of `tmp` are all temporary."""
+    everything = os.path.basename(directory) == "tmp"
+    for name in _listing(directory):
+        if not everything and not name.startswith(files.TEMPORARY_PREFIX):
+            continue
+        path = os.path.join(directory, name)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            continue  # gone, or not ours
+        try:
+            flock(fd, LOCK_EX | LOCK_NB)
+            tally.unlink(path)
+            tally.leftovers.append(path)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(fd)
+
+
+def _listing(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []

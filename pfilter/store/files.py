@@ -1,0 +1,105 @@
+"""Durable files: written, synced, renamed, and their directory synced, in this order.
+
+Directory rights (DESIGN, Store): the web server may open what it knows the name of, and list nothing.
+"""
+
+import errno
+import os
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
+
+from pfilter.spool import Spool, write_all
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PUBLIC_DIR = 0o711
+PRIVATE_DIR = 0o700
+PUBLIC_FILE = 0o644
+PRIVATE_FILE = 0o600
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def make_directory(path: str, mode: int) -> None:
+    """Make a directory with exactly this mode, whatever the umask; durable. Raises OSError."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        return
+    os.chmod(path, mode)
+    sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_file(path: str, data: bytes, mode: int) -> None:
+    """Put a file in place, whole or not at all. Raises OSError."""
+    with _placed(path, mode) as fd:
+        write_all(fd, data)
+
+
+def copy_spool(content: Spool, path: str, mode: int) -> None:
+    """Put a copy of a spool in place, whole or not at all. Raises OSError."""
+    with _placed(path, mode) as fd:
+        for chunk in content.windows(0, content.size):
+            write_all(fd, chunk)
+
+
+@contextmanager
+def _placed(path: str, mode: int) -> "Iterator[int]":
+    """Give a descriptor to write to; then sync, rename into place, sync the directory."""
+    directory = os.path.dirname(path)
+    temporary = os.path.join(directory, f"{TEMPORARY_PREFIX}{os.getpid()}-{os.urandom(8).hex()}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        # While it is locked, clean-up knows that somebody is at it.
+        flock(fd, LOCK_EX)
+        yield fd
+        os.fchmod(fd, mode)
+        os.fsync(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    finally:
+        os.close(fd)
+    sync_directory(directory)
+
+
+def link_spool(content: Spool, path: str, mode: int) -> bool:
+    """Give a nameless file a name, if it can have one there; return whether it has. Raises OSError.
+
+    A file that stands there already is left.
+    """
+    os.fchmod(content.fd, mode)
+    os.fsync(content.fd)
+    try:
+        os.link(f"/proc/self/fd/{content.fd}", path, follow_symlinks=True)
+    except FileExistsError:
+        return os.stat(path).st_size == content.size
+    except OSError as error:
+        # In memory, on another file system, had a name before, or no /proc: a copy serves.
+        if error.errno not in (errno.EXDEV, errno.ENOENT, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        return False
+    sync_directory(os.path.dirname(path))
+    return True
+
+
+@contextmanager
+def locked(path: str) -> "Iterator[None]":
+    """Hold an exclusive lock on a file, made at need, never removed. Blocks. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        flock(fd, LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
