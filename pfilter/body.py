@@ -188,6 +188,9 @@ def _insert(spool: Spool, part: Part, behind: int, octets: bytes, eol: bytes) ->
 
     None where the lines of its tail are too long for that. Raises OSError.
     """
+    if not part.body.size:
+        encoded = b"".join(codec.encode(part.encoding, [octets], eol)).removesuffix(eol)
+        return [Edit(range=part.body, content=rewrite.framed(part, encoded, eol))]
     if part.encoding in (b"7bit", b"8bit", b"binary"):
         place = part.body.end - behind
         return [Edit(range=Range(start=place, end=place), content=octets)]
@@ -225,11 +228,13 @@ def _recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, wor
             yield decoder.decode(chunk).encode("utf-8")
         yield added.encode("utf-8")
 
-    if part.encoding == b"base64":
-        encoding, encoded = b"base64", codec.encode_base64(octets(), eol)
-    else:
-        encoding, encoded = b"quoted-printable", codec.encode_quoted_printable(octets(), eol)
+    encoding = b"base64" if part.encoding == b"base64" else b"quoted-printable"
+    encoded = codec.encode(encoding, octets(), eol)
+    edits = rewrite.relabel_text(part, b"utf-8", encoding, eol)
+    if not part.body.size:
+        whole = rewrite.framed(part, b"".join(encoded).removesuffix(eol), eol)
+        return [*edits, Edit(range=part.body, content=whole)]
     content = finished(encoded, workspace, part.body.size * 3)
     if encoding == b"base64" and part.body.end < spool.size:
         content.size -= len(eol)
-    return [*rewrite.relabel_text(part, b"utf-8", encoding, eol), Edit(range=part.body, content=content)]
+    return [*edits, Edit(range=part.body, content=content)]

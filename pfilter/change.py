@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pfilter.spool import Workspace
 
 # Multiparts in which a part added in front is shown along with the others (RFC 2046, 5.1.3: others count as mixed).
-NOT_MIXED = (b"multipart/alternative", b"multipart/related", b"multipart/appledouble", b"multipart/digest")
+NOT_MIXED = (b"multipart/alternative", b"multipart/related", b"multipart/appledouble")
 
 
 class Result(Frozen):
@@ -115,14 +115,16 @@ def _removals(
     if 0 in emptied:
         return rewrite.become_text(message, message.root, said.text)
     tops = [message.parts[number] for number in sorted(emptied) if message.parts[number].parent not in emptied]
-    edits = [rewrite.remove(message, part) for part in tops]
+    edits = {part.number: rewrite.remove(message, part) for part in tops}
     bodies = [part for part in classify.main_bodies(message) if part.number not in emptied]
     told = [_tell(spool, message, part, said, workspace) for part in bodies]
     if not bodies or None in told:
-        edits.append(rewrite.add_text_part(message, _container(message, tops), said.text))
-    for found in told:
-        edits += found or []
-    return edits
+        container = _container(message, tops)
+        if container:
+            edits[container.number] = rewrite.add_text_part(message, container, said.text)
+        else:
+            edits[tops[0].number] = rewrite.replace_by_text(message, tops[0], said.text)
+    return [*edits.values(), *(found for body_edits in told for found in body_edits or [])]
 
 
 def _with_emptied(message: Message, gone: set[int]) -> set[int]:
@@ -142,10 +144,10 @@ def _tell(
     return body.append_text(spool, part, said.text, message.eol, workspace)
 
 
-def _container(message: Message, removed: "Sequence[Part]") -> Part:
+def _container(message: Message, removed: "Sequence[Part]") -> Part | None:
     """Return the outermost multipart around a removed part whose parts are shown one after the other."""
     around = [parent for part in removed for parent in message.ancestors(part) if parent.type not in NOT_MIXED]
-    return min(around, key=lambda part: part.number)
+    return min(around, key=lambda part: part.number, default=None)
 
 
 def _trace(message: Message, policy: Policy) -> "list[Edit]":

@@ -100,6 +100,15 @@ def _base64_lines(data: bytes, eol: bytes) -> bytes:
     return b"".join([text[start : start + 76] + eol for start in range(0, len(text), 76)])
 
 
+def encode(encoding: bytes, chunks: "Iterable[bytes]", eol: bytes) -> "Iterator[bytes]":
+    """Yield octets in a transfer encoding; base64 ends with a line end, the others as the octets do."""
+    if encoding == b"base64":
+        return encode_base64(chunks, eol)
+    if encoding == b"quoted-printable":
+        return encode_quoted_printable(chunks, eol)
+    return iter(chunks)
+
+
 def encoded_base64_size(octets: int, eol: bytes) -> int:
     """Return how many octets encode_base64 makes of so many."""
     text = (octets + 2) // 3 * 4

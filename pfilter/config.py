@@ -262,6 +262,7 @@ def without_file(store: str = "", url: str = "") -> Policy:
         values["store"] = {"path": store, "base_url": url}
     else:
         values["link"] = {"enabled": False}
+        values["policy"]["null_sender"] = "pass"  # there is no place to keep originals
     return from_values(values)
 
 

@@ -46,8 +46,8 @@ def decide(message: Message, measured: Measured, envelope: Envelope, policy: Pol
     else:
         actions = _for_size(message, measured, len(envelope.recipients), policy)
         reason = "attachments" if any(action.what != "keep" for action in actions) else "nothing to gain"
-    in_order = tuple(sorted((*kept, *actions), key=lambda action: action.part))
-    return Plan(reason=reason, actions=in_order, remarks=_remarks(envelope, policy))
+    plan = Plan(reason=reason, actions=tuple(sorted((*kept, *actions), key=lambda action: action.part)))
+    return plan.replace(remarks=_remarks(message, envelope, policy, changes=plan.changes))
 
 
 def _for_null_sender(message: Message, measured: Measured, policy: Policy) -> tuple[list[Action], str]:
@@ -131,6 +131,11 @@ def _link(facts: Facts, reason: str, event: str) -> Action:
     return Action(part=facts.part, what="link", reason=reason, name=facts.name, size=facts.size, event=event)
 
 
-def _remarks(envelope: Envelope, policy: Policy) -> tuple[str, ...]:
+def _remarks(message: Message, envelope: Envelope, policy: Policy, *, changes: bool) -> tuple[str, ...]:
+    remarks = []
     exempt = sum(matches(address, policy.exempt_recipients) for address in envelope.recipients)
-    return (f"{exempt} of {len(envelope.recipients)} recipients are exempt, filtered for all",) if exempt else ()
+    if exempt:
+        remarks.append(f"{exempt} of {len(envelope.recipients)} recipients are exempt, filtered for all")
+    if changes and message.values(b"dkim-signature"):
+        remarks.append("breaks a DKIM signature of our own: sign after this filter")
+    return tuple(remarks)

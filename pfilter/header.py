@@ -70,6 +70,7 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
             if not whole:
                 return None
             newline = size
+            defect = defect or "header without a line end"
         line_end = min(newline + 1, size)
         first = data[position]
         if first in b"\r\n" and not data[position:newline].strip(b"\r"):

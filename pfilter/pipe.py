@@ -23,10 +23,11 @@ else:
 OPTIONS = ("config", "queue-id", "client", "helo", "sasl")
 # pipe(8) expands an empty ${sender} to this where master.cf lacks null_sender=
 NULL_SENDERS = (b"", b"<>", b"MAILER-DAEMON")
+FALLBACK_WORKSPACE = "/var/tmp"  # noqa: S108  # for files without a name
 
 
 class _StoppedError(PfilterError):
-    """SIGTERM came before anything was sent."""
+    """Somebody wants us to stop, and nothing was sent."""
 
 
 class _Run:
@@ -37,6 +38,7 @@ class _Run:
         self.log = Log("")
         self.queue_id = ""
         self.end = 0.0
+        self.parent = os.getppid()
 
 
 def main(arguments: "Sequence[bytes]") -> tuple[int, str]:
@@ -71,9 +73,7 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     from pfilter import engine, reinject
 
     def workspace() -> str:
-        from pfilter.store.local import LocalStore
-
-        return LocalStore(policy.store_path, policy.store_base_url).workspace()
+        return _workspace(policy)
 
     spool = receive(0, workspace)
     reinject.refuse_loop(newest_received(spool), policy)
@@ -87,12 +87,28 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     return engine.process(spool, envelope, policy, door).line()
 
 
+def _workspace(policy: Policy) -> str:
+    """Return where temporary files go: beside the blobs, or where mail that needs no store finds room."""
+    from pfilter.store.local import LocalStore
+
+    store = LocalStore(policy.store_path, policy.store_base_url)
+    try:
+        if store.has_room(0, policy.store_min_free):
+            return store.workspace()
+    except (PfilterError, OSError):
+        pass  # what has to be stored will say so itself
+    return FALLBACK_WORKSPACE
+
+
 def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy) -> None:
     """Reinject once. From here on the reinjection's own time limit counts, and nothing else may interrupt."""
     from pfilter import reinject
 
     if monotonic() + policy.reinject_timeout > run.end:
         raise DeadlineError("no time left for reinjection before the deadline; nothing was sent")
+    if os.getppid() != run.parent:
+        # Without pipe(8) the end of stdin may not be the end of the message, and Postfix will try it again anyway.
+        raise _StoppedError("the process that handed the message over is gone; nothing was sent")
     _signal.signal(_signal.SIGALRM, _signal.SIG_IGN)
     _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
     _signal.setitimer(_signal.ITIMER_REAL, 0)

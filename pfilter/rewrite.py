@@ -60,10 +60,8 @@ def become_text(message: Message, part: Part, text: str) -> list[Edit]:
         b"content-id": b"",
         b"content-location": b"",
     }
-    if part.header.end == part.body.start:
-        body = eol + body  # a header without its empty line
     content = Range(start=part.body.start, end=message.size)
-    return [*replace_fields(part, replaced), Edit(range=content, content=body)]
+    return [*replace_fields(part, replaced), Edit(range=content, content=framed(part, body, eol))]
 
 
 def add_text_part(message: Message, container: Part, text: str) -> Edit:
@@ -73,6 +71,26 @@ def add_text_part(message: Message, container: Part, text: str) -> Edit:
     start = message.parts[container.children[0]].span.start
     head = b"--" + _boundary(container) + eol + b"".join(fields.values()) + b"Content-Disposition: inline" + eol
     return Edit(range=Range(start=start, end=start), content=head + eol + body)
+
+
+def replace_by_text(message: Message, part: Part, text: str) -> Edit:
+    """Put a text/plain in the place of a part."""
+    parent = message.parts[part.parent]
+    added = add_text_part(message, parent, text)
+    left = remove(message, part).content
+    assert isinstance(added.content, bytes)
+    assert isinstance(left, bytes)
+    return Edit(range=part.span, content=added.content + left)
+
+
+def framed(part: Part, content: bytes, eol: bytes) -> bytes:
+    """Return what a part without any body needs around its first octets.
+
+    Its header may lack the empty line at its end; and the only line end before the next delimiter may be that line.
+    """
+    before = eol if part.header.end == part.body.start else b""
+    after = eol if part.parent >= 0 and part.body.end == part.span.end and part.body.size == 0 else b""
+    return before + content + after
 
 
 def text_entity(text: str, eol: bytes) -> tuple[dict[bytes, bytes], bytes]:

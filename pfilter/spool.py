@@ -78,7 +78,13 @@ class Spool:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def __del__(self) -> None:
+        # A process that handles many messages must not run out of descriptors.
+        self.close()
 
 
 def receive(fd: int, workspace: "Workspace") -> Spool:
