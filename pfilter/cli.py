@@ -11,11 +11,13 @@ from pfilter import __version__, config
 from pfilter.errors import EX_FAILURE, ConfigError, PfilterError, StoreError, exit_status, sentence
 from pfilter.log import Log
 from pfilter.model import Envelope, human_size
-from pfilter.policy import Policy
+from pfilter.policy import DEFAULT_PATH, Policy
 from pfilter.spool import Spool, receive, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pfilter.store.cleanup import Report
 
 app = typer.Typer(
@@ -33,7 +35,7 @@ ConfigOption = Annotated[
         "--config",
         metavar="FILE",
         envvar="PFILTER_CONFIG",
-        help=f"Configuration file.  [default: {config.DEFAULT_PATH}]",
+        help=f"Configuration file.  [default: {DEFAULT_PATH}]",
         show_envvar=True,
     ),
 ]
@@ -80,7 +82,7 @@ def filter_command(
     policy = _policy(config_file, store, base_url)
     log = Log(policy.log_to, policy.log_level, policy.log_format)
 
-    def deliver(result: Spool) -> None:
+    def deliver(result: Spool, _: "Callable[[], None]") -> None:
         for chunk in result.windows(0, result.size):
             write_all(1, chunk)
 
@@ -150,7 +152,7 @@ def check_command(config_file: ConfigOption = "") -> None:
     from pfilter import check
 
     policy = _configured(config_file)
-    typer.echo(f"ok       {config_file or config.DEFAULT_PATH} can be used")
+    typer.echo(f"ok       {config_file or DEFAULT_PATH} can be used")
     findings = check.run(policy)
     for finding in findings:
         typer.echo(f"{finding.level:<8} {finding.text}")
@@ -176,7 +178,7 @@ def _say(report: "Report", removed: str, freed: str) -> None:
 
 def _policy(file: str, store: str, base_url: str, *, creates: bool = True) -> Policy:
     """Return the configuration, or the defaults where there is no file."""
-    if file or os.path.exists(config.DEFAULT_PATH):
+    if file or os.path.exists(DEFAULT_PATH):
         if store or base_url:
             raise ConfigError("--store and --base-url are for use without a configuration file")
         return _configured(file)
@@ -193,7 +195,7 @@ def _policy(file: str, store: str, base_url: str, *, creates: bool = True) -> Po
 
 
 def _configured(file: str) -> Policy:
-    policy = config.load(file or config.DEFAULT_PATH)
+    policy = config.load(file or DEFAULT_PATH)
     _become_owner(policy.store_path)
     return policy
 

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-DEFAULT_PATH = "/etc/pfilter/pfilter.toml"
 REQUIRED = object()
 
 SIZE_UNITS = {

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 class Door(Frozen):
     """What the process around a message provides.
 
-    `deliver` takes the result: it raises and nothing was sent, or it returns and nothing may fail any more.
+    `deliver` takes the result: it raises and nothing was sent, or it returns and nothing may fail any more. It may
+    call its second argument while it waits: to prepare for what comes after.
     `size_limit` says how many octets it takes (0: any). `workspace` is a directory for temporary files.
     """
 
-    deliver: "Callable[[Spool], None]"
+    deliver: "Callable[[Spool, Callable[[], None]], None]"
     size_limit: "Callable[[], int]"
     workspace: "Workspace"
     log: Log
@@ -53,16 +54,25 @@ def process(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> Out
     found = examine(spool, envelope, policy, door.workspace)
     try:
         result = _change(spool, found, envelope, policy, door) if found.plan.changes else None
-        door.deliver(result.spool if result else spool)
+        door.deliver(result.spool if result else spool, lambda: _prepare(found, door.log))
     finally:
         if found.materials:
             found.materials.close()
     outcome = result.outcome if result else Outcome(size_in=spool.size, size_out=spool.size)
     if result and result.download and door.may_notify:
         _notify(spool, found, envelope, policy, door, result)
-    if door.log.wants("info" if found.plan.changes else "debug"):
+    if door.log.wants(_level(found)):
         _tell(found, outcome, envelope, door.log, result, monotonic() - began)
     return outcome
+
+
+def _level(found: Examined) -> str:
+    return "info" if found.plan.changes else "debug"
+
+
+def _prepare(found: Examined, log: Log) -> None:
+    if log.wants(_level(found)):
+        log.prepare()
 
 
 def examine(

@@ -50,7 +50,8 @@ def _subject(spool: Spool, message: Message, field: bytes) -> str:
 
 def compose(message: Message, envelope: Envelope, download: Download, subject: str, policy: Policy) -> bytes:
     """Return the notification as a message with LF line ends."""
-    from email.utils import formatdate, make_msgid
+    import os
+    import time
 
     domain = domain_of(envelope.sender).decode("utf-8", "replace")
     author = policy.notify_from or f"postmaster@{domain}"
@@ -60,10 +61,20 @@ def compose(message: Message, envelope: Envelope, download: Download, subject: s
         b"From: " + author.encode("utf-8"),
         b"To: <" + envelope.sender + b">",
         b"Subject: " + header.encoded_words(SUBJECT, b"\n"),
-        b"Date: " + formatdate(localtime=True).encode("ascii"),
-        b"Message-ID: " + make_msgid(domain=author.rpartition("@")[2]).encode("utf-8"),
+        b"Date: " + _date(time.time()),
+        f"Message-ID: <{time.time_ns()}.{os.getpid()}.{os.urandom(8).hex()}@{author.rpartition('@')[2]}>".encode(),
         b"Auto-Submitted: auto-replied",
         *([b"In-Reply-To: " + known, b"References: " + known] if known else []),
         b"MIME-Version: 1.0",
     ]
     return b"\n".join(lines) + b"\n" + b"".join(fields.values()) + b"\n" + body
+
+
+def _date(seconds: float) -> bytes:
+    """Return a date as RFC 5322, 3.3 has it, whatever the locale."""
+    from time import gmtime
+
+    when = gmtime(seconds)
+    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[when.tm_wday]
+    clock = f"{when.tm_hour:02}:{when.tm_min:02}:{when.tm_sec:02}"
+    return f"{day}, {when.tm_mday} {notice.MONTHS[when.tm_mon - 1][:3]} {when.tm_year} {clock} +0000".encode("ascii")

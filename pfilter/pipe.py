@@ -7,16 +7,17 @@ that Postfix shall keep it and try again; there is nothing else.
 import os
 from time import monotonic
 
+from pfilter.compiled import load
 from pfilter.errors import DSN_TEMPFAIL, EX_OK, DeadlineError, PfilterError, UsageError, exit_status, sentence
 from pfilter.log import Log
 from pfilter.model import Envelope
-from pfilter.policy import Policy
+from pfilter.policy import DEFAULT_PATH, Policy
 from pfilter.spool import Spool, receive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 else:
     import _signal  # the module signal brings enum along
 
@@ -61,8 +62,6 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     began = monotonic()
     config, envelope = parse(arguments)
     run.queue_id = envelope.queue_id
-    from pfilter.config import DEFAULT_PATH, load
-
     policy = load(config or DEFAULT_PATH)
     run.log = Log("" if policy.log_to == "stderr" else policy.log_to, policy.log_level, policy.log_format)
     run.end = began + policy.deadline
@@ -78,7 +77,7 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     spool = receive(0, workspace)
     reinject.refuse_loop(newest_received(spool), policy)
     door = engine.Door(
-        deliver=lambda result: _deliver(run, result, envelope, policy),
+        deliver=lambda result, meanwhile: _deliver(run, result, envelope, policy, meanwhile),
         size_limit=lambda: reinject.size_limit(policy),
         workspace=workspace,
         log=run.log,
@@ -100,7 +99,7 @@ def _workspace(policy: Policy) -> str:
     return FALLBACK_WORKSPACE
 
 
-def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy) -> None:
+def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None]") -> None:
     """Reinject once. From here on the reinjection's own time limit counts, and nothing else may interrupt."""
     from pfilter import reinject
 
@@ -112,7 +111,7 @@ def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy) -> No
     _signal.signal(_signal.SIGALRM, _signal.SIG_IGN)
     _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
     _signal.setitimer(_signal.ITIMER_REAL, 0)
-    reinject.send(result, envelope, policy)
+    reinject.send(result, envelope, policy, meanwhile)
     run.delivered = True
 
 

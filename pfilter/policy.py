@@ -2,6 +2,8 @@
 
 from pfilter.frozen import Frozen
 
+DEFAULT_PATH = "/etc/pfilter/pfilter.toml"
+
 
 class Policy(Frozen):
     """The configuration as the stages use it. Sizes in octets, times in seconds, shares between 0 and 1."""

@@ -9,7 +9,7 @@ from pfilter.errors import ReinjectError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 else:
     import _signal  # the module signal brings enum along
 
@@ -18,17 +18,22 @@ OUTPUT_LIMIT = 4096  # octets of a child's output that anybody looks at
 RESET = (_signal.SIGPIPE, _signal.SIGTERM, _signal.SIGALRM, _signal.SIGINT, _signal.SIGHUP)
 
 
-def run(argv: "Sequence[bytes | str]", stdin: int, seconds: float) -> tuple[int, str]:
+def run(
+    argv: "Sequence[bytes | str]", stdin: int, seconds: float, meanwhile: "Callable[[], None] | None" = None
+) -> tuple[int, str]:
     """Run a program to its end; return its exit status (negative: a signal) and the start of its output.
 
     It stays in our process group, so that Postfix's SIGKILL reaches it too. Past its time it is killed with all its
-    descendants, and ReinjectError raised. Raises OSError where it can't be started.
+    descendants, and ReinjectError raised. Raises OSError where it can't be started. `meanwhile` is called once it
+    runs, and must not raise.
     """
     output = os.memfd_create("output", os.MFD_CLOEXEC)
     try:
         redirect = [(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, output, 1), (os.POSIX_SPAWN_DUP2, output, 2)]
         pid = os.posix_spawn(argv[0], list(argv), os.environ, file_actions=redirect, setsigdef=RESET)
         try:
+            if meanwhile:
+                meanwhile()
             ended = _wait(pid, seconds)
         except BaseException:
             _kill(pid)

@@ -7,27 +7,34 @@ from pfilter.model import Envelope
 from pfilter.policy import Policy
 from pfilter.spool import Spool
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 POSTCONF_SECONDS = 10
 
 
-def send(message: Spool, envelope: Envelope, policy: Policy) -> None:
-    """Hand a complete message over. Raises ReinjectError; then it may have been taken all the same."""
+def send(message: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None] | None" = None) -> None:
+    """Hand a complete message over. Raises ReinjectError; then it may have been taken all the same.
+
+    `meanwhile` is called while Postfix works, and must not raise.
+    """
     if policy.reinject_method == "smtp":
         from pfilter import smtp
 
-        smtp.send(message, envelope, policy.reinject_smtp, policy.reinject_timeout)
+        smtp.send(message, envelope, policy.reinject_smtp, policy.reinject_timeout, meanwhile)
     else:
-        _by_sendmail(message, envelope, policy)
+        _by_sendmail(message, envelope, policy, meanwhile)
 
 
-def _by_sendmail(message: Spool, envelope: Envelope, policy: Policy) -> None:
+def _by_sendmail(message: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None] | None") -> None:
     """-G: a gateway, so headers stay as they are. -i: a line with a single dot is a line (Postfix, sendmail(1))."""
     from pfilter.process import run
 
     os.lseek(message.fd, 0, os.SEEK_SET)
     argv = [os.fsencode(policy.reinject_sendmail), b"-G", b"-i", b"-f", envelope.sender, b"--", *envelope.recipients]
     try:
-        status, said = run(argv, message.fd, policy.reinject_timeout)
+        status, said = run(argv, message.fd, policy.reinject_timeout, meanwhile)
     except OSError as error:
         raise ReinjectError(f"{policy.reinject_sendmail}: {sentence(error)}") from error
     if status:

@@ -14,18 +14,28 @@ from pfilter.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
 REPLY_LIMIT = 1 << 16  # octets of one reply
 
 
-def send(message: Spool, envelope: Envelope, server: str, seconds: float) -> None:
-    """Send a message with its envelope within so many seconds. Raises ReinjectError."""
+def send(
+    message: Spool,
+    envelope: Envelope,
+    server: str,
+    seconds: float,
+    meanwhile: "Callable[[], None] | None" = None,
+) -> None:
+    """Send a message with its envelope within so many seconds. Raises ReinjectError.
+
+    `meanwhile` is called while the server takes the message over, and must not raise.
+    """
     host, _, port = server.rpartition(":")
     _refuse_controls(envelope)
     try:
         with _Session(host.strip("[]"), int(port), seconds) as session:
-            session.transaction(message, envelope)
+            session.transaction(message, envelope, meanwhile)
     except OSError as error:
         raise ReinjectError(f"SMTP server {server}: {error.strerror or error}") from error
 
@@ -45,7 +55,7 @@ class _Session:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def transaction(self, message: Spool, envelope: Envelope) -> None:
+    def transaction(self, message: Spool, envelope: Envelope, meanwhile: "Callable[[], None] | None") -> None:
         self.expect(b"2", "greeting")
         self.hello()
         self.forward(envelope)
@@ -54,6 +64,8 @@ class _Session:
             self.command(b"RCPT TO:<" + recipient + b">", b"2")
         self.command(b"DATA", b"3")
         self.data(message)
+        if meanwhile:
+            meanwhile()
         self.expect(b"2", "end of data")
         # The message is theirs now: nothing that fails from here on may look like a failure.
         with suppress(OSError, ReinjectError):

@@ -165,7 +165,7 @@ def _unlinked_blobs(store: LocalStore, now: float, tally: _Tally) -> None:
 
 
 def _directories_with_temporaries(store: LocalStore) -> list[str]:
-    below = [store.path(name) for name in ("tmp", "records", "trouble")]
+    below = [store.root, *(store.path(name) for name in ("tmp", "records", "trouble"))]
     blobs = [store.path("blobs", folder) for folder in _listing(store.path("blobs"))]
     pages = [store.path("downloads", name) for name in _listing(store.path("downloads"))]
     return [*below, *blobs, *pages, *(os.path.join(page, "files") for page in pages)]
