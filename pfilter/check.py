@@ -63,7 +63,7 @@ def _links(policy: Policy) -> "Iterator[Finding]":
     if not policy.link_enabled:
         yield Finding("warning", "[link] enabled = false: what is too big stays in the mail")
         return
-    yield Finding("ok", f"links begin with {policy.store_base_url}/ and work for {policy.store_keep} s")
+    yield Finding("ok", f"links begin with {policy.store_base_url}/ and work for {_span(policy.store_keep)}")
     if policy.store_base_url.startswith("http://"):
         yield Finding("warning", "[store] base_url is not https: others can read along what is downloaded")
     if len(policy.store_base_url) > 36:
@@ -130,3 +130,10 @@ def _log(policy: Policy) -> "Iterator[Finding]":
             yield Finding("error", f"log {path} can't be written by uid {os.geteuid()}")
             return
     yield Finding("ok", f"events go to {policy.log_to}")
+
+
+def _span(seconds: int) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds % length == 0:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} seconds"

@@ -292,7 +292,7 @@ def _refuse_unknown(values: "dict[str, Any]") -> None:
             everywhere = [key.name for key in KEYS]
             where = next((f"; it belongs into [{key.section}]" for key in KEYS if key.name == section), "")
             guess = where or _guess(section, [*sections, *everywhere])
-            raise ConfigError(f"[{section}] is no section{guess}. Sections: {', '.join(sections)}")
+            raise ConfigError(f"[{section}] is no section{guess}; sections: {', '.join(sections)}")
         if not isinstance(content, dict):
             raise ConfigError(f"{section} = {content!r}: must be a section, [{section}]")
         for name in content:
@@ -300,14 +300,14 @@ def _refuse_unknown(values: "dict[str, Any]") -> None:
                 where = next((f"; it belongs into [{key.section}]" for key in KEYS if key.name == name), "")
                 guess = _guess(name, sections[section]) or where
                 allowed = ", ".join(sections[section])
-                raise ConfigError(f"[{section}] {name} = {content[name]!r}: unknown key{guess}. Allowed: {allowed}")
+                raise ConfigError(f"[{section}] {name} = {content[name]!r}: unknown key{guess}; allowed: {allowed}")
 
 
 def _guess(word: str, known: list[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(word, known, 1)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    return f' (did you mean "{close[0]}"?)' if close else ""
 
 
 def _refuse_impossible(made: Policy) -> None:

@@ -4,7 +4,7 @@ The order is that of the rules: foreign, exempt, ambiguous, protected, null send
 """
 
 from pfilter import classify
-from pfilter.model import Action, Envelope, Facts, Measured, Message, Plan
+from pfilter.model import Action, Envelope, Facts, Measured, Message, Plan, exact_size
 from pfilter.names import domain_of
 from pfilter.patterns import in_networks, is_own, matches
 from pfilter.policy import Policy
@@ -75,8 +75,12 @@ def _for_size(message: Message, measured: Measured, recipients: int, policy: Pol
     if policy.link_enabled:
         for facts in measured.attachments:
             if _size_after(facts) > policy.link_part_limit:
-                chosen[facts.part] = _link(facts, f"over part_limit of {policy.link_part_limit} octets", "part size")
-        reason = f"message times {recipients} recipients over bandwidth_limit of {policy.link_bandwidth_limit} octets"
+                chosen[facts.part] = _link(
+                    facts, f"over part_limit of {exact_size(policy.link_part_limit)}", "part size"
+                )
+        reason = (
+            f"message times {recipients} recipients over bandwidth_limit of {exact_size(policy.link_bandwidth_limit)}"
+        )
         remaining = [f for f in measured.attachments if chosen[f.part].what != "link"]
         remaining = [f for f in remaining if _size_after(f) >= policy.link_min_size]
         remaining.sort(key=_size_after)
@@ -119,7 +123,13 @@ def _zip_or_keep(facts: Facts) -> Action:
         return _keep(facts, facts.why_no_zip)
     gain = 100 * (facts.size - facts.zip_size) // max(1, facts.size)
     return Action(
-        part=facts.part, what="zip", reason=f"gains {gain} %", name=facts.name, size=facts.size, event="compress"
+        part=facts.part,
+        what="zip",
+        reason=f"gains {gain} %",
+        name=facts.name,
+        size=facts.size,
+        zip_size=facts.zip_size,
+        event="compress",
     )
 
 

@@ -169,7 +169,7 @@ def _tell(
         size_out=outcome.size_out,
         done=outcome.line(),
         reason=found.plan.reason,
-        remarks=list(found.plan.remarks),
+        remarks="; ".join(found.plan.remarks),
         download=result.download.id[:8] if result and result.download else "",
         original=result.original if result else "",
         seconds=round(seconds, 3),
@@ -177,4 +177,5 @@ def _tell(
 
 
 def _describe(action: Action) -> dict[str, object]:
-    return {"file": action.name, "size": action.size, "action": action.what, "reason": action.reason}
+    sizes = {"size": action.size, **({"zip_size": action.zip_size} if action.what == "zip" else {})}
+    return {"file": action.name, **sizes, "action": action.what, "reason": action.reason}

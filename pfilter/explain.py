@@ -80,7 +80,9 @@ def _part_line(values: "dict[str, Any]") -> str:
     line = f"{values['section'] or '-':<5} {values['type']}"
     if values["name"]:
         line += f' "{_line(values["name"])}"'
-    line += f", {human_size(values['octets'])} {values['encoding']}"
+    decoded = values["size"]  # known where a decision was made
+    size = human_size(decoded) if decoded else f"{human_size(values['octets'])} in {values['encoding']}"
+    line += f", {size}"
     if values["action"]:
         line += f": {VERBS[values['action']]} ({values['reason']})"
     elif values["body"]:

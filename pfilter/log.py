@@ -47,7 +47,9 @@ class Log:
         from contextlib import suppress
 
         with suppress(Exception):  # a log that can't be written must not stop mail
-            getattr(self._logger, level)(name, **{key: _shown(value) for key, value in fields.items()})
+            getattr(self._logger, level)(
+                name, **{key: _shown(value) for key, value in fields.items() if value not in ("", None)}
+            )
 
 
 def _shown(value: object) -> object:
@@ -69,7 +71,7 @@ def _structlog(write: "Callable[[str, str], None]", form: str) -> "Any":
 
     render: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     if form == "logfmt":
-        render = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
+        render = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
     steps: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -155,6 +155,7 @@ class Action(Frozen):
     reason: str
     name: str = ""
     size: int = 0  # decoded octets
+    zip_size: int = 0  # octets of the zip, where it becomes one
     event: str = ""  # the log's name for it: "compress", "part size", "bandwidth", "unknown sender"
 
 
@@ -236,3 +237,11 @@ def human_size(octets: int) -> str:
         if value < 999.5 or unit == "TB":
             break
     return f"{value:.1f} {unit}" if value < 99.95 and unit != "kB" else f"{value:.0f} {unit}"
+
+
+def exact_size(octets: int) -> str:
+    """Return a limit as the configuration has it: 800 KiB, 1 GiB, 1234 octets."""
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if octets and octets % factor == 0:
+            return f"{octets // factor} {unit}"
+    return f"{octets} octets"
