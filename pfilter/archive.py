@@ -18,6 +18,8 @@ UTF8_NAMES = 0x0800  # general purpose bit 11
 DEFLATED = 8
 DOS_DATE = 0x0021  # 1980-01-01
 VERSION = 20
+MADE_BY = 3 << 8 | VERSION  # Unix: names of a member made by DOS are read as CP437 by unzip(1), whatever bit 11 says
+ATTRIBUTES = 0o100644 << 16  # of a regular file; without them unzip(1) would make it unreadable
 MEMBER_LIMIT = 0xFFFFFFFF
 SAMPLE = 16 << 10  # octets of each of the three samples
 
@@ -52,7 +54,7 @@ def zipped(source: Spool, name: str, limit: int, workspace: "Workspace") -> Spoo
             "<HHHHHIIIHH", VERSION, UTF8_NAMES, DEFLATED, 0, DOS_DATE, checksum, size, source.size, len(coded), 0
         )
         directory_start = 30 + len(coded) + size
-        central = pack("<4sH", b"PK\1\2", VERSION) + common + pack("<HHHII", 0, 0, 0, 0, 0) + coded
+        central = pack("<4sH", b"PK\1\2", MADE_BY) + common + pack("<HHHII", 0, 0, 0, ATTRIBUTES, 0) + coded
         end = pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(central), directory_start, 0)
         write_all(fd, central + end)
         os.lseek(fd, 0, os.SEEK_SET)

@@ -98,7 +98,7 @@ def _charset(part: Part) -> str:
         info = codecs.lookup(named)
     except (LookupError, ValueError):
         return ""
-    return "" if info.name in NOT_TEXT or not getattr(info, "_is_text_encoding", True) else info.name
+    return "" if info.name.replace("-", "_") in NOT_TEXT or not getattr(info, "_is_text_encoding", True) else info.name
 
 
 def _decode(spool: Spool, part: Part, charset: str) -> _Decoded | None:

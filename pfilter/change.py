@@ -119,6 +119,7 @@ def _removals(
     bodies = [part for part in classify.main_bodies(message) if part.number not in emptied]
     told = [_tell(spool, message, part, said, workspace) for part in bodies]
     if not bodies or None in told:
+        told = []  # what stands in front is read beside either form: once is enough
         container = _container(message, tops)
         if container:
             edits[container.number] = rewrite.add_text_part(message, container, said.text)

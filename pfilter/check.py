@@ -122,9 +122,11 @@ def _no_new_privileges() -> bool:
 def _log(policy: Policy) -> "Iterator[Finding]":
     if policy.log_to == "stderr":
         yield Finding("warning", '[log] to = "stderr": events of the pipe are dropped, since Postfix reads its stderr')
-    elif policy.log_to == "syslog" and not os.path.exists("/dev/log"):
+        return
+    if policy.log_to == "syslog" and not os.path.exists("/dev/log"):
         yield Finding("warning", '[log] to = "syslog", but there is no /dev/log here: events are dropped')
-    elif policy.log_to.startswith("file:"):
+        return
+    if policy.log_to.startswith("file:"):
         path = policy.log_to.removeprefix("file:")
         if not os.access(path if os.path.exists(path) else os.path.dirname(path), os.W_OK):
             yield Finding("error", f"log {path} can't be written by uid {os.geteuid()}")

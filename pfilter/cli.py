@@ -16,7 +16,7 @@ from pfilter.spool import Spool, receive, write_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pfilter.store.cleanup import Report
 
@@ -52,7 +52,7 @@ StoreOption = Annotated[
 BaseUrlOption = Annotated[
     str, typer.Option("--base-url", metavar="URL", help="Public address of DIR/downloads, likewise.")
 ]
-FileArgument = Annotated[str, typer.Argument(metavar="[FILE]", help="A message; - or nothing: stdin.")]
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A message; - or nothing: stdin.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")]
 
 
@@ -66,7 +66,11 @@ def root(
         raise typer.Exit
 
 
-@app.command("filter", epilog="Example: pfilter filter --sender a@example.org --recipient b@example.net < in > out")
+@app.command(
+    "filter",
+    short_help="Filter one message.",
+    epilog="Example: pfilter filter --sender a@example.org --recipient b@example.net < in > out",
+)
 def filter_command(
     file: FileArgument = "-",
     config_file: ConfigOption = "",
@@ -93,7 +97,11 @@ def filter_command(
     typer.echo(f"pfilter: {outcome.line()}", err=True)
 
 
-@app.command("explain", epilog="Example: pfilter explain --recipient b@example.net message.eml")
+@app.command(
+    "explain",
+    short_help="Show what would happen to a message, and why.",
+    epilog="Example: pfilter explain --recipient b@example.net message.eml",
+)
 def explain_command(
     file: FileArgument = "-",
     config_file: ConfigOption = "",
@@ -115,7 +123,9 @@ def explain_command(
         typer.echo(explain.tree(spool, found, policy))
 
 
-@app.command("expire", epilog="Example, in cron: 17 * * * * pfilter pfilter expire")
+@app.command(
+    "expire", short_help="Remove what has expired.", epilog="Example, in cron: 17 * * * * pfilter pfilter expire"
+)
 def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False) -> None:
     """Remove downloads past their date, and what crashed runs left; safe at any time."""
     import time
@@ -131,7 +141,7 @@ def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False
     _say(report, "would remove" if dry_run else "removed", "would free" if dry_run else "freed")
 
 
-@app.command("revoke", epilog="Example: pfilter revoke kq3vdm2a")
+@app.command("revoke", short_help="Take a message's downloads down.", epilog="Example: pfilter revoke kq3vdm2a")
 def revoke_command(
     download: Annotated[
         str, typer.Argument(metavar="ID", help="A download's id, its first 8 characters as in the log, or its link.")
@@ -146,7 +156,11 @@ def revoke_command(
     _say(revoke(LocalStore(policy.store_path, policy.store_base_url), download), "removed", "freed")
 
 
-@app.command("check", epilog="Example: pfilter check --config /etc/pfilter/pfilter.toml")
+@app.command(
+    "check",
+    short_help="Check the configuration and its surroundings.",
+    epilog="Example: pfilter check --config /etc/pfilter/pfilter.toml",
+)
 def check_command(config_file: ConfigOption = "") -> None:
     """Check the configuration, and that the store, the templates and the way back to Postfix can be used."""
     from pfilter import check
@@ -166,14 +180,16 @@ def _say(report: "Report", removed: str, freed: str) -> None:
     for path in report.leftovers:
         typer.echo(f"{removed} {path}")
     if report.ids or report.leftovers:
-        typer.echo(
-            f"{removed} {len(report.ids)} downloads and {len(report.leftovers)} leftovers, {freed} "
-            f"{human_size(report.freed)}"
-        )
+        counts = f"{_count(report.ids, 'download')} and {_count(report.leftovers, 'leftover')}"
+        typer.echo(f"{removed} {counts}, {freed} {human_size(report.freed)}")
     for problem in report.problems:
         typer.echo(f"pfilter: {problem}", err=True)
     if report.problems:
         raise typer.Exit(EX_FAILURE)
+
+
+def _count(things: "Sequence[str]", name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _policy(file: str, store: str, base_url: str, *, creates: bool = True) -> Policy:

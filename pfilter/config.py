@@ -233,7 +233,8 @@ def load(file: str) -> Policy:
         with open(file, "rb") as stream:
             values = tomllib.load(stream)
     except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}; write one, or name another with --config") from error
+        hint = "; write one, or name another with --config" if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"{file}: {error.strerror}{hint}") from error
     except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError
         raise ConfigError(f"{file}: not TOML: {error}") from error
     try:

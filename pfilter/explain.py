@@ -30,7 +30,7 @@ def describe(spool: Spool, found: Examined, policy: Policy) -> "dict[str, Any]":
                 "type": part.type.decode("ascii", "replace"),
                 "encoding": part.encoding.decode("ascii", "replace"),
                 "octets": part.body.size,
-                "name": names.file_name(spool, part, part.number) if named else "",
+                "name": names.file_name(part, part.number) if named else "",
                 "body": part.number in bodies,
                 "embedded": part.embedded,
                 "defect": part.defect,

@@ -99,7 +99,7 @@ def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, 
 def _facts(
     spool: Spool, part: Part, ordinal: int, crowded: bool, envelope: Envelope, policy: Policy, materials: Materials
 ) -> Facts:
-    name = names.file_name(spool, part, ordinal)
+    name = names.file_name(part, ordinal)
     facts = Facts(part=part.number, name=name, size=part.body.size, wire=part.span.size)
     why_no_zip = _why_no_zip(part, name, policy)
     may_zip = not why_no_zip

@@ -8,7 +8,6 @@ time with an empty body, never a body. Names come back as the sender wrote them,
 import os.path
 
 from pfilter.model import Part
-from pfilter.spool import Spool
 
 NAME_LIMIT = 150  # octets of UTF-8, extension included: fits any file system, with a suffix to spare
 FORBIDDEN = '/\\:*?"<>|'
@@ -44,21 +43,22 @@ def has_name(part: Part) -> bool:
     )
 
 
-def file_name(spool: Spool, part: Part, ordinal: int) -> str:
+def file_name(part: Part, ordinal: int) -> str:
     """Return a safe file name for a part; `ordinal` numbers those without a name: attachment-3.pdf."""
     fallback = f"attachment-{ordinal}{EXTENSIONS.get(part.type, '.bin')}"
-    return safe_name(_given_name(spool, part), fallback)
+    return safe_name(_given_name(part), fallback)
 
 
-def _given_name(spool: Spool, part: Part) -> str:
-    """Return the name as the sender meant it: filename (RFC 2183) before name, RFC 2231 before RFC 2047."""
+def _given_name(part: Part) -> str:
+    """Return the name as the sender meant it: filename (RFC 2183) before name, RFC 2231 before what old readers get."""
     for wanted, pairs in ((b"filename", part.disposition_params), (b"name", part.params)):
         forms = [(name, value) for name, value in pairs if name.split(b"*")[0] == wanted and value]
         if not forms:
             continue
-        if len(forms) == 1 and forms[0][0] == wanted and b"=?" not in forms[0][1]:
+        extended = [(name, value) for name, value in forms if b"*" in name]
+        if not extended and b"=?" not in forms[0][1]:
             return _raw_text(forms[0][1])
-        return _decoded_name(spool, part, wanted) or _raw_text(forms[0][1])
+        return _decoded_name(wanted, extended or forms[:1]) or _raw_text(forms[0][1])
     return ""
 
 
@@ -70,16 +70,14 @@ def _raw_text(value: bytes) -> str:
         return value.decode("cp1252", "replace")
 
 
-def _decoded_name(spool: Spool, part: Part, wanted: bytes) -> str:
+def _decoded_name(wanted: bytes, forms: list[tuple[bytes, bytes]]) -> str:
     from mailparser import parse_from_bytes
 
-    # One field alone, so that mail-parser can't prefer the other one's name.
-    field = part.field(b"content-disposition" if wanted == b"filename" else b"content-type")
-    if field is None:
-        return ""
-    block = spool.read(field.range.start, field.range.end).rstrip(b"\r\n")
-    if wanted == b"name":
-        block += b"\nContent-Disposition: attachment"
+    # In a field of their own, so that mail-parser can't prefer another name.
+    block = b"Content-Disposition: attachment"
+    for name, value in forms:
+        quoted = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        block += b";\n\tfilename" + name.removeprefix(wanted) + b'="' + quoted + b'"'
     try:
         found = parse_from_bytes(block + b"\n\nx").attachments
     except Exception:  # noqa: BLE001  # whatever it stumbles over in a hostile name: the raw form serves

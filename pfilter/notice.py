@@ -100,7 +100,7 @@ def _render(name: str, values: "Mapping[str, object]", policy: Policy) -> str:
         return environment.render_template(name, **values)
     except (TemplateError, OSError, UnicodeDecodeError) as error:
         where = policy.notice_templates or BUILT_IN
-        raise ConfigError(f"template {os.path.join(where, name)}: {error}") from error
+        raise ConfigError(f"template {os.path.join(where, name)}: {str(error).partition(chr(10))[0]}") from error
 
 
 def _source(name: str, folder: str) -> str:

@@ -40,17 +40,26 @@ class _Tally:
         self.leftovers: list[str] = []
         self.freed = 0
         self.problems: list[str] = []
+        self._in_thought: dict[tuple[int, int], int] = {}
 
     def unlink(self, path: str) -> None:
-        """Remove a name; count its octets where it is the last one."""
+        """Remove a name, in a dry run in thought; count its octets where it is the last one."""
         try:
             found = os.lstat(path)
-            if not self.dry_run:
+            last = self.links(found) == 1
+            if self.dry_run:
+                inode = (found.st_dev, found.st_ino)
+                self._in_thought[inode] = self._in_thought.get(inode, 0) + 1
+            else:
                 os.unlink(path)
         except FileNotFoundError:
             return
-        if found.st_nlink == 1:
+        if last:
             self.freed += found.st_size
+
+    def links(self, found: os.stat_result) -> int:
+        """Return how many names a file has, those removed in thought left out."""
+        return found.st_nlink - self._in_thought.get((found.st_dev, found.st_ino), 0)
 
     def report(self) -> Report:
         return Report(tuple(self.ids), tuple(self.leftovers), self.freed, tuple(self.problems))
@@ -106,7 +115,8 @@ def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable
         if not still(record):
             return
         place = store.path("downloads", download_id)
-        _remove_tree(os.path.join(place, "files"), tally)
+        if not os.path.islink(place):
+            _remove_tree(os.path.join(place, "files"), tally)
         _remove_tree(place, tally)
         for digest in {file.sha256 for file in record.files if _BLOB.fullmatch(file.sha256)}:
             _remove_if_unlinked(store.path("blobs", digest[:2], digest), tally)
@@ -116,6 +126,9 @@ def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable
 
 def _remove_tree(directory: str, tally: _Tally) -> None:
     """Remove a directory and the files in it; symbolic links are names like others, never followed."""
+    if os.path.islink(directory):
+        tally.unlink(directory)
+        return
     try:
         names = os.listdir(directory)
     except FileNotFoundError:
@@ -129,15 +142,13 @@ def _remove_tree(directory: str, tally: _Tally) -> None:
 
 
 def _remove_if_unlinked(blob: str, tally: _Tally) -> None:
-    """Remove a blob that only `blobs/` names any more. Its links may be removed in a dry run just in thought."""
+    """Remove a blob that only `blobs/` names any more."""
     try:
-        links = os.lstat(blob).st_nlink
+        links = tally.links(os.lstat(blob))
     except FileNotFoundError:
         return
     if links == 1:
         tally.unlink(blob)
-    elif tally.dry_run and links == 2:
-        tally.freed += os.lstat(blob).st_size
 
 
 def _unknown_downloads(store: LocalStore, tally: _Tally) -> None:
@@ -159,7 +170,7 @@ def _unlinked_blobs(store: LocalStore, now: float, tally: _Tally) -> None:
                 found = os.lstat(path)
             except FileNotFoundError:
                 continue
-            if _BLOB.fullmatch(name) and found.st_nlink == 1 and found.st_mtime + UNLINKED_AGE < now:
+            if _BLOB.fullmatch(name) and tally.links(found) == 1 and found.st_mtime + UNLINKED_AGE < now:
                 tally.unlink(path)
                 tally.leftovers.append(path)
 

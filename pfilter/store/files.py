@@ -5,6 +5,7 @@ Directory rights (DESIGN, Store): the web server may open what it knows the name
 
 import errno
 import os
+import stat
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 
@@ -26,7 +27,9 @@ def make_directory(path: str, mode: int) -> None:
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
-        return
+        if mode == PRIVATE_DIR or stat.S_IMODE(os.stat(path).st_mode) != PRIVATE_DIR:
+            return
+        # Else a crash came between these two calls, and the web server could never enter.
     os.chmod(path, mode)
     sync_directory(os.path.dirname(path))
 
@@ -82,7 +85,9 @@ def link_spool(content: Spool, path: str, mode: int) -> bool:
     os.fchmod(content.fd, mode)
     os.fsync(content.fd)
     try:
-        os.link(f"/proc/self/fd/{content.fd}", path, follow_symlinks=True)
+        # Only with a directory descriptor, which an absolute path does not need, does Python call linkat(2), which can
+        # follow the link in /proc; link(2) can't.
+        os.link(f"/proc/self/fd/{content.fd}", path, src_dir_fd=content.fd, follow_symlinks=True)
     except FileExistsError:
         return os.stat(path).st_size == content.size
     except OSError as error:

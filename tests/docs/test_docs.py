@@ -1,0 +1,277 @@
+"""Manuals and README against the code: what they name exists, what exists they name, and defaults are true."""
+
+import ast
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from pfilter import config, pipe
+from pfilter.cli import app
+from tests.support import PROJECT
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+MANUALS = sorted((PROJECT / "man").iterdir())
+COMMAND = typer.main.get_command(app)
+SECTIONS = {key.section for key in config.KEYS}
+
+
+def manual(name: str) -> str:
+    """Return a manual's source, comments left out."""
+    text = (PROJECT / "man" / name).read_text(encoding="utf-8")
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith('.\\"'))
+
+
+def section(text: str, title: str) -> str:
+    """Return what stands below a heading of a manual, up to the next one of its rank."""
+    found = re.search(rf"^\.Sh {title}$(.*?)(?=^\.Sh |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"no section {title}"
+    return found[1]
+
+
+def plain(text: str) -> str:
+    """Return mdoc without its macros for names and its escapes, as far as these tests read it."""
+    return text.replace("\\(dq", '"').replace("\\&", "").replace("\\e", "\\")
+
+
+def option_names(text: str) -> set[str]:
+    """Return the long options that a manual has: `.Fl -name`."""
+    return {f"--{name}" for name in re.findall(r"\bFl -([a-z][a-z-]*)", text)}
+
+
+def all_options() -> set[str]:
+    """Return the long options of pfilter and of all of its commands."""
+    commands = [COMMAND, *COMMAND.commands.values()]  # type: ignore[attr-defined]
+    found = {name for command in commands for parameter in command.params for name in parameter.opts}
+    return {name for name in found if name.startswith("--")} | {"--help"}
+
+
+def documented_keys() -> dict[tuple[str, str], str]:
+    """Return the keys of pfilter.toml(5) with their defaults as they stand there."""
+    found = {}
+    where = ""
+    for line in plain(manual("pfilter.toml.5")).splitlines():
+        if heading := re.match(r"\.Ss \[(\w+)\]", line):
+            where = heading[1]
+        elif line.startswith(".Sh "):
+            where = ""
+        elif where and (item := re.match(r"\.It Ic (\w+)(?: = (.*))?$", line)):
+            found[where, item[1]] = item[2] or ""
+    return found
+
+
+def cited(text: str) -> set[str]:
+    """Return the numbers of the RFCs that a text names: "RFC 3464, 8098, 6522" are three, "RFC 2046, 5.1.1" is one."""
+    runs = re.findall(r"RFC (\d{3,5}(?:(?:, | and )\d{3,5}(?![\d.]))*)", text)
+    return {number for run in runs for number in re.findall(r"\d+", run)}
+
+
+def examples() -> Iterator[tuple[str, str]]:
+    """Yield the configurations that people will copy, with their places."""
+    for number, block in enumerate(re.findall(r"^```toml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)):
+        yield f"README {number + 1}", block
+    for block in re.findall(
+        r"^\.Bd -literal.*?\n(.*?)^\.Ed", section(manual("pfilter.toml.5"), "EXAMPLES"), re.MULTILINE | re.DOTALL
+    ):
+        yield "pfilter.toml.5", plain(block)
+
+
+EXAMPLES = list(examples())
+
+
+def test_manuals_are_clean() -> None:
+    """The linter has nothing to say about any manual, read one by one."""
+    if not shutil.which("mandoc"):
+        pytest.skip("mandoc is not installed (Debian: apt-get install mandoc)")
+    said = [
+        subprocess.run(["mandoc", "-T", "lint", path], capture_output=True, text=True, timeout=60, check=False).stdout
+        for path in MANUALS
+    ]
+    assert [""] * len(MANUALS) == said
+
+
+def test_there_is_a_manual_for_each_program_and_the_configuration() -> None:
+    """man/ holds exactly these."""
+    assert [path.name for path in MANUALS] == ["pfilter-pipe.8", "pfilter.1", "pfilter.toml.5"]
+
+
+def test_every_command_is_in_the_manual() -> None:
+    """pfilter(1) has an entry for each command, and for no other."""
+    entries = set(re.findall(r"^\.It Cm (\w+)$", section(manual("pfilter.1"), "DESCRIPTION"), re.MULTILINE))
+    assert set(COMMAND.commands) == entries  # type: ignore[attr-defined]
+
+
+def test_every_command_has_an_example_in_the_manual() -> None:
+    """EXAMPLES of pfilter(1) runs each command."""
+    shown = set(re.findall(r"\bpfilter (\w+)", section(manual("pfilter.1"), "EXAMPLES")))
+    assert set() == set(COMMAND.commands) - shown  # type: ignore[attr-defined]
+
+
+def test_every_command_has_an_example_in_its_help() -> None:
+    """The help text of each command ends with an example of it."""
+    without = [
+        name
+        for name, command in COMMAND.commands.items()  # type: ignore[attr-defined]
+        if f"pfilter {name}" not in (command.epilog or "")
+    ]
+    assert without == []
+
+
+def test_every_option_is_in_the_manual() -> None:
+    """pfilter(1) has an entry for each option of each command."""
+    entries = {
+        f"--{name}"
+        for name in re.findall(r"^\.It Fl -([a-z-]+)", section(manual("pfilter.1"), "DESCRIPTION"), re.MULTILINE)
+    }
+    assert all_options() == entries
+
+
+def test_every_option_in_the_manual_exists() -> None:
+    """pfilter(1) names no option that no command has."""
+    assert set() == option_names(manual("pfilter.1")) - all_options()
+
+
+@pytest.mark.parametrize("name", sorted(COMMAND.commands))  # type: ignore[attr-defined]
+def test_synopsis_has_the_options_of_each_command(name: str) -> None:
+    """SYNOPSIS of pfilter(1) shows each command with its own options, and no others."""
+    lines = re.search(
+        rf"^\.Cm {name}$(.*?)(?=^\.Nm|\Z)", section(manual("pfilter.1"), "SYNOPSIS"), re.MULTILINE | re.DOTALL
+    )
+    assert lines
+    options = {
+        option
+        for parameter in COMMAND.commands[name].params  # type: ignore[attr-defined]
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+    assert options == option_names(lines[1])
+
+
+@pytest.mark.parametrize("path", [PROJECT / "README.md", *MANUALS], ids=lambda path: path.name)
+def test_command_lines_have_only_options_that_exist(path: Path) -> None:
+    """Command lines of `pfilter COMMAND` use options that this command has."""
+    wrong = []
+    for name, rest in re.findall(r"\bpfilter (\w+)((?:[^\n`]|\\\n)*)", plain(path.read_text(encoding="utf-8"))):
+        if command := COMMAND.commands.get(name):  # type: ignore[attr-defined]
+            known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+            wrong += [f"{name} {option}" for option in re.findall(r"--[a-z-]{2,}", rest) if option not in known]
+    assert wrong == []
+
+
+def test_every_pipe_option_is_in_its_manual() -> None:
+    """OPTIONS of pfilter-pipe(8) has each option of the pipe, and no other."""
+    entries = re.findall(r"^\.It Fl -([a-z-]+)", section(manual("pfilter-pipe.8"), "OPTIONS"), re.MULTILINE)
+    assert sorted(pipe.OPTIONS) == sorted(entries)
+
+
+def test_synopsis_of_the_pipe_has_every_option() -> None:
+    """So does its SYNOPSIS."""
+    assert {f"--{name}" for name in pipe.OPTIONS} == option_names(section(manual("pfilter-pipe.8"), "SYNOPSIS"))
+
+
+def test_every_key_is_in_the_manual() -> None:
+    """pfilter.toml(5) has an entry for each key, below its section, and for no other; in the order of the code."""
+    assert {(key.section, key.name) for key in config.KEYS} == set(documented_keys())
+
+
+@pytest.mark.parametrize("key", config.KEYS, ids=lambda key: f"{key.section}.{key.name}")
+def test_default_in_the_manual_is_the_true_one(key: config.Key) -> None:
+    """The default that pfilter.toml(5) gives is the one that is used where the key is missing."""
+    written = documented_keys()[key.section, key.name]
+    stated: Any = tomllib.loads(f"x = {written}")["x"] if written else config.REQUIRED
+    assert (key.default, type(key.default)) == (stated, type(stated))
+
+
+def test_every_rfc_is_in_standards() -> None:
+    """STANDARDS of pfilter-pipe(8) names each RFC that the code cites."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "pfilter").rglob("*.py"))
+    assert set() == cited(text) - cited(section(manual("pfilter-pipe.8"), "STANDARDS"))
+
+
+def test_standards_names_only_rfcs_that_are_cited() -> None:
+    """And no other."""
+    text = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "pfilter").rglob("*.py"))
+    assert set() == cited(section(manual("pfilter-pipe.8"), "STANDARDS")) - cited(text)
+
+
+def events() -> set[str]:
+    """Return the names of the events that the code writes: given to `event()`, as `event=`, or to decide's `_link`."""
+    found: set[object] = set()
+    for path in (PROJECT / "pfilter").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            values = [keyword.value for keyword in node.keywords if keyword.arg == "event"]
+            values += node.args[1:2] if called == "event" else node.args[-1:] if called == "_link" else []
+            found |= {value.value for value in values if isinstance(value, ast.Constant)}
+    return {name for name in found if isinstance(name, str)}
+
+
+def test_every_event_is_in_the_manual() -> None:
+    """LOG EVENTS of pfilter-pipe(8) has an entry for each event that the code writes, and for no other."""
+    entries = set(re.findall(r"^\.It Li (.+)$", section(manual("pfilter-pipe.8"), "LOG EVENTS"), re.MULTILINE))
+    assert events() == entries
+
+
+@pytest.mark.parametrize(("place", "text"), EXAMPLES, ids=[place for place, _ in EXAMPLES])
+def test_example_configuration_can_be_used(place: str, text: str, tmp_path: Path) -> None:
+    """What people copy loads; an excerpt does so beside the keys that must be there."""
+    if "own_domains" not in text:
+        text = f'[policy]\nown_domains = ["example.com"]\n[link]\nenabled = false\n{text}'
+    file = tmp_path / "pfilter.toml"
+    file.write_text(text, encoding="utf-8")
+    assert config.load(str(file)).own_domains
+
+
+def test_both_have_an_example_configuration() -> None:
+    """README and pfilter.toml(5) each have a configuration to start from."""
+    whole = {place.split()[0] for place, text in EXAMPLES if "own_domains" in text}
+    assert {"README", "pfilter.toml.5"} == whole
+
+
+def test_readme_names_the_two_commands() -> None:
+    """The commands to try stand in README, each on a line of its own."""
+    lines = [line.split("#")[0].strip() for line in README.splitlines()]
+    assert [line for line in lines if line in ("postfix/demo", "tests/run")][:2] == ["postfix/demo", "tests/run"]
+
+
+def test_every_path_in_readme_exists() -> None:
+    """What README names of the sources is there."""
+    named = set(re.findall(r"(?<![\w/.@-])((?:man|pfilter|postfix|tests)/[\w./-]*[\w/])(?![\w\[])", README))
+    linked = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
+    assert sorted(path for path in named | linked if not (PROJECT / path).exists()) == []
+
+
+def test_every_key_in_readme_exists() -> None:
+    """Each `[section] key`, and each `key = value` in README's text, is one of the configuration."""
+    known = {(key.section, key.name) for key in config.KEYS}
+    wrong = [f"[{where}] {name}" for where, name in re.findall(r"\[(\w+)\] (\w+)", README) if where in SECTIONS]
+    wrong = [pair for pair in wrong if (pair[1:].split("] ")[0], pair.split("] ")[1]) not in known]
+    names = {key.name for key in config.KEYS}
+    postfix = {"smtputf8_autodetect_classes"}
+    wrong += [name for name in re.findall(r"`(\w+) = [^`]+`", README) if name not in names | postfix]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", [PROJECT / "README.md", *MANUALS], ids=lambda path: path.name)
+def test_no_place_of_one_machine_is_named(path: Path) -> None:
+    """Nobody else has our folders."""
+    assert re.findall(r"/work\b|/root\b|/home/\w+|/tmp/(?!test\.)\S*", path.read_text(encoding="utf-8")) == []
+
+
+def test_templates_and_their_variables_are_in_the_manual() -> None:
+    """TEMPLATES of pfilter.toml(5) names each built-in template, with the variables that it uses."""
+    text = section(manual("pfilter.toml.5"), "TEMPLATES")
+    missing = []
+    for path in sorted((PROJECT / "pfilter/templates").iterdir()):
+        entry = re.search(rf"^\.It Pa [^\n]*{re.escape(path.name)}[^\n]*$(.*?)(?=^\.It|^\.El)", text, re.M | re.S)
+        used = set(re.findall(r"\{\{ (\w+)(?! if)\b", path.read_text(encoding="utf-8"))) - {"file"}
+        missing += [path.name] if not entry else [f"{path.name}: {name}" for name in used if name not in entry[1]]
+    assert missing == []
