@@ -138,6 +138,8 @@ def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False
     if not os.path.isdir(policy.store_path):
         raise StoreError(f"store {policy.store_path} does not exist")
     report = expire(store, time.time(), policy.store_grace, dry_run=dry_run)
+    if not dry_run:
+        _log_removals(policy, "expired", report)
     _say(report, "would remove" if dry_run else "removed", "would free" if dry_run else "freed")
 
 
@@ -153,7 +155,9 @@ def revoke_command(
     from pfilter.store.local import LocalStore
 
     policy = _configured(config_file)
-    _say(revoke(LocalStore(policy.store_path, policy.store_base_url), download), "removed", "freed")
+    report = revoke(LocalStore(policy.store_path, policy.store_base_url), download)
+    _log_removals(policy, "revoked", report)
+    _say(report, "removed", "freed")
 
 
 @app.command(
@@ -172,6 +176,16 @@ def check_command(config_file: ConfigOption = "") -> None:
         typer.echo(f"{finding.level:<8} {finding.text}")
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(EX_FAILURE)
+
+
+def _log_removals(policy: Policy, event: str, report: "Report") -> None:
+    """Write one event where anything was removed, or could not be."""
+    if report.ids or report.leftovers or report.problems:
+        log = Log(policy.log_to, policy.log_level, policy.log_format)
+        level = "error" if report.problems else "info"
+        downloads = ", ".join(download_id[:8] for download_id in report.ids)
+        counts = {"leftovers": len(report.leftovers), "freed": report.freed, "problems": len(report.problems)}
+        log.event(level, event, downloads=downloads, **counts)
 
 
 def _say(report: "Report", removed: str, freed: str) -> None:

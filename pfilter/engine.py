@@ -157,7 +157,7 @@ def _tell(
     done = bool(outcome.linked or outcome.zipped or outcome.stripped)
     for action in found.plan.actions:
         if action.what != "keep":
-            log.event("info", action.event, **about, **_describe(action), done=done)
+            log.event("info", action.event, **about, **_describe(action), applied=done)
     level = ("error" if result and result.no_room else "info") if found.plan.changes else "debug"
     log.event(
         level,

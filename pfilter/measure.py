@@ -106,7 +106,8 @@ def _facts(
     may_link = policy.link_enabled and (part.body.size > policy.link_part_limit or crowded)
     if not envelope.sender or not (may_zip or may_link):
         # Attachments of the null sender are taken off whole; nothing else needs their contents.
-        return facts.replace(why_no_zip=why_no_zip)
+        estimated = part.body.size * 3 // 4 if part.encoding == b"base64" else part.body.size
+        return facts.replace(size=estimated, why_no_zip=why_no_zip)
     likely = policy.link_enabled and part.body.size * 3 // 4 > policy.link_part_limit
     decoded = materials.decode(spool, part, digest=likely)
     facts = facts.replace(size=decoded.size)

@@ -132,7 +132,7 @@ class Facts(Frozen):
 
     part: int  # number of the part
     name: str  # safe file name
-    size: int  # decoded octets; where nothing depends on it, no more than an upper bound
+    size: int  # decoded octets; where nothing depends on it, estimated
     wire: int  # octets that it takes in the message, delimiter and header included
     zip_size: int = -1  # octets of the finished zip; -1: is not zipped
     zip_wire: int = -1  # octets that the zip takes in the message in its place
