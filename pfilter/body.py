@@ -65,7 +65,7 @@ def append_text(spool: Spool, part: Part, text: str, eol: bytes, workspace: "Wor
         holds = decoded.decoder.decode(octets, final=True) == added
     except UnicodeError:
         holds = False
-    if holds and (octets.isascii() or part.encoding != b"7bit"):
+    if holds and (octets.isascii() or part.encoding != b"7bit") and rewrite.fits_lines(octets):
         edits = _insert(spool, part, 0, octets, eol)
         if edits:
             return [*edits, *rewrite.drop_md5(part)]

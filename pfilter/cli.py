@@ -139,7 +139,7 @@ def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False
         raise StoreError(f"store {policy.store_path} does not exist")
     report = expire(store, time.time(), policy.store_grace, dry_run=dry_run)
     if not dry_run:
-        _log_removals(policy, "expired", report)
+        _log_removals(policy, report, event="expired")
     _say(report, "would remove" if dry_run else "removed", "would free" if dry_run else "freed")
 
 
@@ -156,7 +156,7 @@ def revoke_command(
 
     policy = _configured(config_file)
     report = revoke(LocalStore(policy.store_path, policy.store_base_url), download)
-    _log_removals(policy, "revoked", report)
+    _log_removals(policy, report, event="revoked")
     _say(report, "removed", "freed")
 
 
@@ -178,7 +178,7 @@ def check_command(config_file: ConfigOption = "") -> None:
         raise typer.Exit(EX_FAILURE)
 
 
-def _log_removals(policy: Policy, event: str, report: "Report") -> None:
+def _log_removals(policy: Policy, report: "Report", event: str) -> None:
     """Write one event where anything was removed, or could not be."""
     if report.ids or report.leftovers or report.problems:
         log = Log(policy.log_to, policy.log_level, policy.log_format)

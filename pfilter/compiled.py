@@ -9,6 +9,7 @@ import marshal
 import os
 import sys
 import time
+from binascii import crc32
 
 from pfilter import __version__
 from pfilter.policy import Policy
@@ -30,12 +31,19 @@ def load(file: str) -> Policy:
         with open(os.path.join(store, NAME), "rb") as stream:
             found = os.fstat(stream.fileno())
             if found.st_uid == os.geteuid() and not found.st_mode & 0o077 and found.st_size < SIZE_LIMIT:
-                kept = marshal.load(stream)  # noqa: S302  # only we can have written it
-                if kept[0] == state and kept[1]["store_path"] == store:
-                    return Policy(**kept[1])
+                data = stream.read()
+                if data[:4] == _checksum(data[4:]):
+                    kept = marshal.loads(data[4:])  # noqa: S302  # only we can have written it
+                    if kept[0] == state and kept[1]["store_path"] == store:
+                        return Policy(**kept[1])
     except (OSError, ValueError, EOFError, TypeError, LookupError):
         pass  # a reason to read the file itself, which says what is wrong
     return _read_and_keep(file)
+
+
+def _checksum(data: bytes) -> bytes:
+    """Return what tells damaged data apart: of some, marshal makes lists of gigabytes."""
+    return crc32(data).to_bytes(4, "big")
 
 
 def _read_and_keep(file: str) -> Policy:
@@ -51,7 +59,8 @@ def _read_and_keep(file: str) -> Policy:
             from pfilter.store.files import PRIVATE_FILE, write_file
 
             kept: Any = (before, {name: getattr(policy, name) for name in Policy._fields})
-            write_file(os.path.join(policy.store_path, NAME), marshal.dumps(kept), PRIVATE_FILE)
+            data = marshal.dumps(kept)
+            write_file(os.path.join(policy.store_path, NAME), _checksum(data) + data, PRIVATE_FILE)
     except OSError:
         pass  # no store yet, or no room: only time is lost
     return policy

@@ -78,7 +78,7 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     reinject.refuse_loop(newest_received(spool), policy)
     door = engine.Door(
         deliver=lambda result, meanwhile: _deliver(run, result, envelope, policy, meanwhile),
-        size_limit=lambda: reinject.size_limit(policy),
+        size_limit=lambda: reinject.size_limit(policy, envelope),
         workspace=workspace,
         log=run.log,
         may_notify=True,
@@ -125,19 +125,17 @@ def _on_term(*_: object) -> None:
 
 def newest_received(spool: Spool) -> bytes:
     """Return the message's first Received field, b"" where there is none near its start."""
-    start = spool.read(0, 16384)
+    start = b"\n" + spool.read(0, 16384)
     lower = start.lower()
-    found = 0 if lower.startswith(b"received:") else lower.find(b"\nreceived:") + 1
-    if not found and not lower.startswith(b"received:"):
-        return b""
+    found = lower.find(b"\nreceived:")
     blank = min((at for at in (lower.find(b"\n\n"), lower.find(b"\n\r\n")) if at >= 0), default=len(start))
-    if found > blank:
+    if not 0 <= found < blank:
         return b""
-    end = found
+    end = found + 1
     while True:
         end = start.find(b"\n", end) + 1
         if not end or start[end : end + 1] not in (b" ", b"\t"):
-            return start[found : end or len(start)]
+            return start[found + 1 : end or len(start)]
 
 
 def parse(arguments: "Sequence[bytes]") -> tuple[str, Envelope]:

@@ -8,8 +8,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pfilter.spool import Workspace
 
-TEXT_LINE_LIMIT = header.LINE_LIMIT
-
 
 def remove(message: Message, part: Part) -> Edit:
     """Take a part out, with its delimiter. The last one of an unclosed multipart leaves a close delimiter."""
@@ -98,7 +96,7 @@ def text_entity(text: str, eol: bytes) -> tuple[dict[bytes, bytes], bytes]:
     lines = [line.rstrip() for line in text.split("\n")]
     body = eol.join(line.encode("utf-8") for line in lines).rstrip(b"\r\n") + eol
     charset, encoding = b"us-ascii", b"7bit"
-    if not body.isascii():
+    if not (body.isascii() and fits_lines(body)):
         charset, encoding = b"utf-8", b"quoted-printable"
         body = b"".join(codec.encode_quoted_printable([body], eol))
     fields = {
@@ -106,6 +104,11 @@ def text_entity(text: str, eol: bytes) -> tuple[dict[bytes, bytes], bytes]:
         b"content-transfer-encoding": b"Content-Transfer-Encoding: " + encoding + eol,
     }
     return fields, body
+
+
+def fits_lines(octets: bytes) -> bool:
+    """Whether no line is longer than SMTP allows (RFC 5322, 2.1.1)."""
+    return len(octets) <= header.LINE_LIMIT or max(map(len, octets.split(b"\n"))) <= header.LINE_LIMIT
 
 
 def relabel_text(part: Part, charset: bytes, encoding: bytes, eol: bytes) -> list[Edit]:

@@ -147,7 +147,7 @@ class _Session:
                     raise ReinjectError("SMTP server sends a reply without end")
             line, _, self.buffer = self.buffer.partition(b"\n")
             line = line.rstrip(b"\r")
-            if not line[:3].isdigit() or len(lines) > 1000:
+            if len(line) < 3 or not line[:3].isdigit() or len(lines) > 1000:
                 raise ReinjectError("SMTP server sends what is no reply")
             lines.append(line[4:])
             if line[3:4] != b"-":
