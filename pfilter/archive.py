@@ -4,15 +4,14 @@ The same file gives the same octets: the timestamp is fixed. Written by hand sin
 starting Python, and one deflated member needs three records. Members of 4 GiB and more would need zip64: refused.
 """
 
-import os
 import zlib
 from struct import pack
 
-from pfilter.spool import Spool, temporary, write_all
+from pfilter.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pfilter.spool import Workspace
+    from pfilter.materials import Arena
 
 UTF8_NAMES = 0x0800  # general purpose bit 11
 DEFLATED = 8
@@ -24,45 +23,34 @@ MEMBER_LIMIT = 0xFFFFFFFF
 SAMPLE = 16 << 10  # octets of each of the three samples
 
 
-def zipped(source: Spool, name: str, limit: int, workspace: "Workspace") -> Spool | None:
+def zipped(source: Spool, name: str, limit: int, arena: "Arena") -> Spool | None:
     """Return a zip of the whole source, or None where it would be over `limit` octets. Raises OSError."""
     coded = name.encode("utf-8")
-    overhead = 30 + 46 + 22 + 2 * len(coded)
+    local_size = 30 + len(coded)
+    room = limit - local_size - 46 - len(coded) - 22
     if source.size >= MEMBER_LIMIT:
         return None
-    fd = temporary(workspace, min(source.size, limit))
-    try:
-        os.lseek(fd, 30 + len(coded), os.SEEK_SET)
-        compressor = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-        checksum = 0
-        size = 0
-        for chunk in source.windows(0, source.size):
-            checksum = zlib.crc32(chunk, checksum)
-            data = compressor.compress(chunk)
-            size += len(data)
-            if size + overhead > limit:
-                os.close(fd)
-                return None
-            write_all(fd, data)
-        data = compressor.flush()
-        size += len(data)
-        if size + overhead > limit:
-            os.close(fd)
+    start = arena.end
+    arena.write(bytes(local_size))  # the checksum, which comes first, is known last
+    compressor = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    checksum = 0
+    for chunk in source.windows(0, source.size):
+        checksum = zlib.crc32(chunk, checksum)
+        arena.write(compressor.compress(chunk))
+        if arena.end - start - local_size > room:
+            arena.roll_back(start)
             return None
-        write_all(fd, data)
-        common = pack(
-            "<HHHHHIIIHH", VERSION, UTF8_NAMES, DEFLATED, 0, DOS_DATE, checksum, size, source.size, len(coded), 0
-        )
-        directory_start = 30 + len(coded) + size
-        central = pack("<4sH", b"PK\1\2", MADE_BY) + common + pack("<HHHII", 0, 0, 0, ATTRIBUTES, 0) + coded
-        end = pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(central), directory_start, 0)
-        write_all(fd, central + end)
-        os.lseek(fd, 0, os.SEEK_SET)
-        write_all(fd, b"PK\3\4" + common + coded)
-    except BaseException:
-        os.close(fd)
-        raise
-    return Spool(fd, directory_start + len(central) + len(end))
+    arena.write(compressor.flush())
+    size = arena.end - start - local_size
+    if size > room:
+        arena.roll_back(start)
+        return None
+    common = pack("<HHHHHIIIHH", VERSION, UTF8_NAMES, DEFLATED, 0, DOS_DATE, checksum, size, source.size, len(coded), 0)
+    central = pack("<4sH", b"PK\1\2", MADE_BY) + common + pack("<HHHII", 0, 0, 0, ATTRIBUTES, 0) + coded
+    end = pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(central), local_size + size, 0)
+    arena.write(central + end)
+    arena.patch(start, b"PK\3\4" + common + coded)
+    return arena.since(start)
 
 
 def promises_gain(source: Spool, min_gain: float) -> bool:

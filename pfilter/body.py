@@ -15,19 +15,19 @@ import re
 from pfilter import codec, rewrite
 from pfilter.frozen import Frozen
 from pfilter.model import Edit, Part, Range
-from pfilter.spool import Spool, finished
+from pfilter.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pfilter.spool import Workspace
+    from pfilter.materials import Arena
 
 HTML_WHOLE = 4 << 20  # octets: HTML up to this size is looked at from its start, else its tail alone
 TAIL = 64 << 10  # octets of encoded body that may be written anew
-NOT_TEXT = ("unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
+NOT_TEXT = ("utf-7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
 ESCAPED = ("iso2022", "hz")  # a tag is ASCII in these, but not all octets that look like one are a tag
-WIDE = ("utf-16", "utf-32", "utf-7")  # not even that
+WIDE = ("utf-16", "utf-32")  # not even that
 
 # One token of HTML a match; each alternative ends at the end of the input where its end is missing, so that no input
 # makes the search go back.
@@ -49,7 +49,7 @@ class _Decoded(Frozen):
     size: int  # decoded octets
 
 
-def append_text(spool: Spool, part: Part, text: str, eol: bytes, workspace: "Workspace") -> list[Edit] | None:
+def append_text(spool: Spool, part: Part, text: str, eol: bytes, arena: "Arena") -> list[Edit] | None:
     """Return the edits that put a text at the end of a text/plain body, or None. Raises OSError."""
     charset = _charset(part)
     decoded = _decode(spool, part, charset) if charset else None
@@ -69,7 +69,7 @@ def append_text(spool: Spool, part: Part, text: str, eol: bytes, workspace: "Wor
         edits = _insert(spool, part, 0, octets, eol)
         if edits:
             return [*edits, *rewrite.drop_md5(part)]
-    return _recoded(spool, part, charset, added, eol, workspace)
+    return _recoded(spool, part, charset, added, eol, arena)
 
 
 def append_html(spool: Spool, part: Part, html: str, eol: bytes) -> list[Edit] | None:
@@ -79,7 +79,7 @@ def append_html(spool: Spool, part: Part, html: str, eol: bytes) -> list[Edit] |
     if decoded is None or charset.replace("_", "-").startswith(WIDE):
         return None
     newline = _newline(decoded.tail, part, eol)
-    added = (html.strip("\n") + "\n").replace("\n", newline)
+    added = ("\n" + html.strip("\n") + "\n").replace("\n", newline)
     escaped = charset.startswith(ESCAPED)
     octets = added.encode("ascii" if escaped else charset, "xmlcharrefreplace")
     if part.encoding == b"7bit" and not octets.isascii():
@@ -219,7 +219,7 @@ def _line_ends_at_end(spool: Spool, part: Part) -> bytes:
     return tail[len(tail.rstrip(b"\r\n")) :]
 
 
-def _recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, workspace: "Workspace") -> list[Edit]:
+def _recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, arena: "Arena") -> list[Edit]:
     """Make the whole part UTF-8, with the addition, and say so in its header. Raises OSError."""
 
     def octets() -> "Iterator[bytes]":
@@ -234,7 +234,7 @@ def _recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, wor
     if not part.body.size:
         whole = rewrite.framed(part, b"".join(encoded).removesuffix(eol), eol)
         return [*edits, Edit(range=part.body, content=whole)]
-    content = finished(encoded, workspace, part.body.size * 3)
+    content = arena.append(encoded)
     if encoding == b"base64" and part.body.end < spool.size:
         content.size -= len(eol)
     return [*edits, Edit(range=part.body, content=content)]

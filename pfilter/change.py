@@ -7,7 +7,7 @@ import time
 
 from pfilter import body, classify, edit, names, notice, rewrite
 from pfilter.frozen import Frozen
-from pfilter.measure import Materials
+from pfilter.materials import Materials
 from pfilter.model import Action, Download, Edit, Envelope, Message, Outcome, Part, Plan, Range
 from pfilter.policy import Policy
 from pfilter.spool import Spool
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pfilter.spool import Workspace
+    from pfilter.materials import Arena
 
 # Multiparts in which a part added in front is shown along with the others (RFC 2046, 5.1.3: others count as mixed).
 NOT_MIXED = (b"multipart/alternative", b"multipart/related", b"multipart/appledouble")
@@ -54,7 +54,7 @@ def carry_out(
     edits = list(_zip_edits(message, zips, materials))
     if said:
         gone = {action.part for action in (*links, *strips)}
-        edits += _removals(spool, message, gone, said, materials.workspace)
+        edits += _removals(spool, message, gone, said, materials.arena)
     edits += _trace(message, policy)
     made = edit.apply(spool, edits, materials.workspace)
     outcome = Outcome(linked=len(links), zipped=len(zips), stripped=len(strips), size_in=spool.size, size_out=made.size)
@@ -103,13 +103,11 @@ def _zip_edits(message: Message, zips: "Sequence[Action]", materials: Materials)
     for action in zips:
         part = message.parts[action.part]
         zipped = materials.zips[action.part]
-        edits += rewrite.replace_by_zip(message, part, zipped, f"{action.name}.zip", materials.workspace)
+        edits += rewrite.replace_by_zip(message, part, zipped, f"{action.name}.zip", materials.arena)
     return edits
 
 
-def _removals(
-    spool: Spool, message: Message, gone: set[int], said: notice.Notice, workspace: "Workspace"
-) -> "list[Edit]":
+def _removals(spool: Spool, message: Message, gone: set[int], said: notice.Notice, arena: "Arena") -> "list[Edit]":
     """Return the edits that take parts out and tell about it."""
     emptied = _with_emptied(message, gone)
     if 0 in emptied:
@@ -117,7 +115,7 @@ def _removals(
     tops = [message.parts[number] for number in sorted(emptied) if message.parts[number].parent not in emptied]
     edits = {part.number: rewrite.remove(message, part) for part in tops}
     bodies = [part for part in classify.main_bodies(message) if part.number not in emptied]
-    told = [_tell(spool, message, part, said, workspace) for part in bodies]
+    told = [_notice_edits(spool, message, part, said, arena) for part in bodies]
     if not bodies or None in told:
         told = []  # what stands in front is read beside either form: once is enough
         container = _container(message, tops)
@@ -137,12 +135,12 @@ def _with_emptied(message: Message, gone: set[int]) -> set[int]:
     return emptied
 
 
-def _tell(
-    spool: Spool, message: Message, part: Part, said: notice.Notice, workspace: "Workspace"
+def _notice_edits(
+    spool: Spool, message: Message, part: Part, said: notice.Notice, arena: "Arena"
 ) -> "list[Edit] | None":
     if part.type == b"text/html":
         return body.append_html(spool, part, said.html, message.eol)
-    return body.append_text(spool, part, said.text, message.eol, workspace)
+    return body.append_text(spool, part, said.text, message.eol, arena)
 
 
 def _container(message: Message, removed: "Sequence[Part]") -> Part | None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+DEFAULT_TIME_LIMIT = 1000  # seconds: command_time_limit
+AFTERWARDS = 30  # seconds, generously, for log and notification
+
+
 class Finding(Frozen):
     """One thing looked at: `level` is "ok", "warning" or "error"."""
 
@@ -24,7 +28,7 @@ class Finding(Frozen):
 def run(policy: Policy) -> "list[Finding]":
     """Look at everything that mail will need. Raises nothing."""
     findings: list[Finding] = []
-    for check in (_store, _links, _templates, _reinjection, _log):
+    for check in (_store, _links, _templates, _reinjection, _time, _log):
         try:
             findings += check(policy)
         except (PfilterError, OSError) as error:
@@ -117,6 +121,18 @@ def _no_new_privileges() -> bool:
             return "NoNewPrivs:\t1" in stream.read()
     except OSError:
         return False
+
+
+def _time(policy: Policy) -> "Iterator[Finding]":
+    said = reinject.postconf(policy, "pfilter_time_limit")
+    limit = int(said.removesuffix("s")) if said.removesuffix("s").isdecimal() else DEFAULT_TIME_LIMIT
+    needed = policy.deadline + policy.reinject_timeout + AFTERWARDS
+    if needed > limit:
+        yield Finding(
+            "error",
+            f"[policy] deadline + [reinject] timeout = {needed} s, over Postfix's pfilter_time_limit of {limit} s, "
+            "at whose end it bounces",
+        )
 
 
 def _log(policy: Policy) -> "Iterator[Finding]":

@@ -34,12 +34,13 @@ CONTAINERS = {
 
 
 def files(message: Message) -> list[Part]:
-    """Return the parts that a mail client may list as files, in document order; nothing embedded."""
-    return [
-        part
-        for part in message.parts
-        if not part.embedded and not part.is_multipart and (part.disposition == b"attachment" or has_name(part))
-    ]
+    """Return the parts that a mail client may list as files, in document order."""
+    return [part for part in message.parts if is_file(part)]
+
+
+def is_file(part: Part) -> bool:
+    """Whether a mail client may list the part as a file: nothing embedded."""
+    return not part.embedded and not part.is_multipart and (part.disposition == b"attachment" or has_name(part))
 
 
 def structural_protection(message: Message) -> str:
@@ -47,11 +48,11 @@ def structural_protection(message: Message) -> str:
     for part in message.parts:
         if part.type in SIGNED_TYPES:
             return f"signed or encrypted ({part.type.decode('ascii')})"
-    root = message.root
-    if root.type == b"application/octet-stream" and any(
-        value.lower().endswith((b".p7m", b".p7s")) for _, value in (*root.params, *root.disposition_params)
-    ):
-        return "signed or encrypted (by file name)"  # RFC 8551, 3.9
+        if part.type == b"application/pgp-encrypted":
+            return "encrypted (PGP)"  # its multipart/encrypted may have been lost on the way
+        names = (value for _, value in (*part.params, *part.disposition_params))
+        if not part.embedded and any(name.lower().endswith(b".p7m") for name in names):
+            return "signed or encrypted (by file name)"  # RFC 8551, 3.9
     return ""
 
 
@@ -79,7 +80,8 @@ def why_kept(message: Message, part: Part, shown: frozenset[int]) -> str:
 def displayed(message: Message) -> list[Part]:
     """Return the bodies that a mail client shows, in document order.
 
-    A named text is a file, unless it is the very first thing in the message, named in Content-Type alone.
+    A named text is a file, unless it is one form of the body, or the very first thing in the message, named in
+    Content-Type alone.
     """
     found = []
     first = True
@@ -88,10 +90,20 @@ def displayed(message: Message) -> list[Part]:
             continue
         if part.type in BODY_TYPES and part.disposition != b"attachment":
             by_disposition = any(name.split(b"*")[0] == b"filename" for name, _ in part.disposition_params)
-            if not has_name(part) or (first and not by_disposition and part.parent >= 0):
+            is_first = first and not by_disposition and part.parent >= 0
+            if not has_name(part) or is_first or _is_form_of_body(message, part):
                 found.append(part)
         first = False
     return found
+
+
+def _is_form_of_body(message: Message, part: Part) -> bool:
+    """Whether a text is a child of multipart/alternative, or what a multipart/related shows (RFC 2387, 3.2)."""
+    if part.parent < 0:
+        return False
+    parent = message.parts[part.parent]
+    first_of_related = parent.type == b"multipart/related" and parent.children[0] == part.number
+    return parent.type == b"multipart/alternative" or first_of_related
 
 
 def main_bodies(message: Message) -> list[Part]:

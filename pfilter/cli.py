@@ -1,5 +1,6 @@
 """The door for people and cron, by typer. Errors go to stderr with the usual exit statuses: 1 failed, 2 usage."""
 
+import io
 import json
 import os
 import sys
@@ -8,9 +9,10 @@ from typing import Annotated
 import typer
 
 from pfilter import __version__, config
-from pfilter.errors import EX_FAILURE, ConfigError, PfilterError, StoreError, exit_status, sentence
+from pfilter.errors import EX_FAILURE, ConfigError, PfilterError, StoreError, UsageError, exit_status, sentence
 from pfilter.log import Log
 from pfilter.model import Envelope, human_size
+from pfilter.owner import become_owner
 from pfilter.policy import DEFAULT_PATH, Policy
 from pfilter.spool import Spool, receive, write_all
 
@@ -170,6 +172,7 @@ def check_command(config_file: ConfigOption = "") -> None:
     from pfilter import check
 
     policy = _configured(config_file)
+    config.load(config_file or DEFAULT_PATH)  # again, as the user that the pipe runs as
     typer.echo(f"ok       {config_file or DEFAULT_PATH} can be used")
     findings = check.run(policy)
     for finding in findings:
@@ -220,25 +223,14 @@ def _policy(file: str, store: str, base_url: str, *, creates: bool = True) -> Po
         store = os.path.abspath(store)
         if creates:
             os.makedirs(store, mode=0o711, exist_ok=True)
-            _become_owner(store)
+            become_owner(store)
     return config.without_file(store, base_url)
 
 
 def _configured(file: str) -> Policy:
     policy = config.load(file or DEFAULT_PATH)
-    _become_owner(policy.store_path)
+    become_owner(policy.store_path)
     return policy
-
-
-def _become_owner(store: str) -> None:
-    """As root, become the owner of the store: one file of root's in it would defer all mail."""
-    if os.geteuid() != 0 or not os.path.exists(store):
-        return
-    owner = os.stat(store)
-    if owner.st_uid != 0:
-        os.setgroups([])
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
 
 
 def _workspace() -> str:
@@ -253,6 +245,8 @@ def _open_message(file: str) -> Spool:
 
     fd = 0 if file == "-" else os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     found = os.fstat(fd)
+    if stat.S_ISDIR(found.st_mode):
+        raise UsageError(f"{file} is a directory, not a message")
     if file != "-" and stat.S_ISREG(found.st_mode):
         return Spool(fd, found.st_size)
     return receive(fd, _workspace)
@@ -272,6 +266,9 @@ def _envelope(spool: Spool, sender: str | None, recipients: list[str] | None) ->
 
 def main() -> None:
     """Run a command; the entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # names of any script, on terminals of any charset
     try:
         status = app(standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 BLANKS = b"\r\n\t "
 BASE64_LINE = 57  # octets that make a line of 76 (RFC 2045, 6.8)
 QP_LINE_LIMIT = 1 << 16  # a line of quoted-printable longer than this is cut where it does no harm
+QP_BLANKS_LIMIT = 1 << 20
+# Blanks at the end of a line are no content (RFC 2045, 6.7, rule 3), which a2b_qp does not know. The look-behind makes
+# the search start once for each run of them.
+_QP_TRAILING = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _QP_WRONG = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
 
 
@@ -64,10 +68,11 @@ def decode_quoted_printable(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
         cut = data.rfind(b"\n") + 1
         if not cut and len(data) > QP_LINE_LIMIT:
             tail = data.rfind(b"=", len(data) - 2)
-            blank = len(data.rstrip(BLANKS))
-            cut = min(tail if tail >= 0 else len(data), blank)
+            cut = len(data[: tail if tail >= 0 else len(data)].rstrip(BLANKS))
             if cut and data[cut - 1] == 0x3D:
                 cut -= 1
+            if not cut and len(data) > QP_BLANKS_LIMIT:
+                raise Undecodable("quoted-printable with a line of blanks without end")
         rest = data[cut:]
         if cut:
             yield _decode_lines(data[:cut])
@@ -76,6 +81,7 @@ def decode_quoted_printable(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
 
 
 def _decode_lines(data: bytes) -> bytes:
+    data = _QP_TRAILING.sub(b"", data)
     if _QP_WRONG.search(data):
         raise Undecodable("quoted-printable with an escape that is none")
     return binascii.a2b_qp(data)
@@ -126,10 +132,19 @@ def encode_quoted_printable(chunks: "Iterable[bytes]", eol: bytes) -> "Iterator[
             yield _encode_lines(data[:cut], eol)
         elif len(rest) > QP_LINE_LIMIT:
             # A line without an end in sight: close what is there with a soft line break.
-            yield binascii.b2a_qp(rest, istext=True) + b"=" + eol
+            yield _soft_broken(_encode_lines(rest, eol), eol)
             rest = b""
     if rest:
         yield _encode_lines(rest, eol)
+
+
+def _soft_broken(text: bytes, eol: bytes) -> bytes:
+    """Close a text with a soft line break, its last line no longer than 76 octets with it."""
+    last = len(text) - (text.rfind(b"\n") + 1)
+    if last < 76:
+        return text + b"=" + eol
+    split = len(text) - (3 if text[-3:-2] == b"=" else 1)
+    return text[:split] + b"=" + eol + text[split:] + b"=" + eol
 
 
 def _encode_lines(data: bytes, eol: bytes) -> bytes:

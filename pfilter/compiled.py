@@ -34,7 +34,7 @@ def load(file: str) -> Policy:
                 data = stream.read()
                 if data[:4] == _checksum(data[4:]):
                     kept = marshal.loads(data[4:])  # noqa: S302  # only we can have written it
-                    if kept[0] == state and kept[1]["store_path"] == store:
+                    if kept[0] == state and kept[1]["store_path"] == store and tuple(kept[1]) == Policy._fields:
                         return Policy(**kept[1])
     except (OSError, ValueError, EOFError, TypeError, LookupError):
         pass  # a reason to read the file itself, which says what is wrong
@@ -55,7 +55,8 @@ def _read_and_keep(file: str) -> Policy:
         before = ()
     policy = read(file)
     try:
-        if before and before == _state(file)[0] and time.time() - os.stat(file).st_ctime > LEAST_AGE:
+        owned = os.stat(policy.store_path).st_uid == os.geteuid()
+        if owned and before and before == _state(file)[0] and time.time() - os.stat(file).st_ctime > LEAST_AGE:
             from pfilter.store.files import PRIVATE_FILE, write_file
 
             kept: Any = (before, {name: getattr(policy, name) for name in Policy._fields})
@@ -74,7 +75,8 @@ def _state(file: str) -> tuple[tuple[object, ...], str]:
         text = os.read(fd, SIZE_LIMIT)
     finally:
         os.close(fd)
-    code = (__version__, sys.version, os.path.dirname(__file__))
+    reader = os.stat(os.path.join(os.path.dirname(__file__), "config.py"))  # a changed default is another state
+    code = (__version__, sys.version, __file__, reader.st_mtime_ns, reader.st_size)
     times = (found.st_mtime_ns, found.st_ctime_ns)
     return (*code, os.path.abspath(file), found.st_dev, found.st_ino, found.st_size, *times, found.st_uid), _store(text)
 

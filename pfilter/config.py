@@ -19,6 +19,8 @@ SIZE_UNITS = {
     "": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20, "g": 1 << 30, "gib": 1 << 30,
     "t": 1 << 40, "tib": 1 << 40, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
 }  # fmt: skip
+QUANTITY_LIMIT = 1 << 60
+DURATION_LIMIT = 10 * 365 * 86400  # seconds; more is a slip of the pen
 DURATION_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -44,7 +46,11 @@ def size(value: object) -> int:
 
 def duration(value: object) -> int:
     """Read `7d`, `90s`, `1h` or a number of seconds."""
-    return int(_quantity(value, DURATION_UNITS, 'a time such as "60s", "5m", "12h", "7d" or "2w"', 1))
+    allowed = 'a time such as "60s", "5m", "12h", "7d" or "2w"'
+    found = int(_quantity(value, DURATION_UNITS, allowed, 1))
+    if found > DURATION_LIMIT:
+        raise ValueError(f"{allowed}, of ten years at most")
+    return found
 
 
 def share(value: object) -> float:
@@ -59,7 +65,7 @@ def share(value: object) -> float:
 
 
 def _quantity(value: object, units: dict[str, int], allowed: str, bare_unit: int) -> float:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0 and bare_unit:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= QUANTITY_LIMIT and bare_unit:
         return value
     if not isinstance(value, str):
         raise ValueError(allowed)  # noqa: TRY004  # one kind of error: the caller names key and value
@@ -67,9 +73,12 @@ def _quantity(value: object, units: dict[str, int], allowed: str, bare_unit: int
     digits = len(text) - len(text.lstrip("0123456789."))
     unit = text[digits:].strip().lower()
     try:
-        return float(text[:digits]) * units[unit]
+        found = float(text[:digits]) * units[unit]
     except (ValueError, KeyError):
         raise ValueError(allowed) from None
+    if found > QUANTITY_LIMIT:
+        raise ValueError(f"{allowed}, and less")
+    return found
 
 
 def flag(value: object) -> bool:
@@ -114,7 +123,7 @@ def one_of(*words: str) -> "Callable[[object], str]":
 def domains(value: object) -> tuple[str, ...]:
     """Read `example.org`, `.example.org` for subdomains, or `*`."""
     found = strings(value)
-    if not found or any("@" in item.lstrip("@") or " " in item for item in found):
+    if not found or not all(item == "*" or _is_domain(item.removeprefix("@")) for item in found):
         raise ValueError('a list of domains such as ["example.org", ".example.org"], or ["*"]')
     return found
 
@@ -122,9 +131,20 @@ def domains(value: object) -> tuple[str, ...]:
 def address_patterns(value: object) -> tuple[str, ...]:
     """Read addresses, `@domain`, `@.domain`."""
     found = strings(value)
-    if any("@" not in item for item in found):
+    if not all("@" in item and _is_address_pattern(item) for item in found):
         raise ValueError('addresses, "@domain", or "@.domain" for its subdomains')
     return found
+
+
+def _is_address_pattern(item: str) -> bool:
+    local, _, domain = item.rpartition("@")
+    return _is_domain(domain) and "*" not in local and not (local and domain.startswith("."))
+
+
+def _is_domain(item: str) -> bool:
+    """Whether this is `example.org`, or `.example.org`; no wildcards, no dot at the end: they would never match."""
+    labels = item.removeprefix(".").split(".")
+    return all(labels) and not set(item) & set('*@" ,;:<>()[]\\')
 
 
 def networks(value: object) -> tuple[str, ...]:
@@ -311,6 +331,15 @@ def _guess(word: str, known: list[str]) -> str:
     return f' (did you mean "{close[0]}"?)' if close else ""
 
 
+def _is_author(value: str) -> bool:
+    """Whether this can stand in From: an address, or `Name <address>`, in ASCII."""
+    name, bracket, rest = value.partition("<")
+    address = rest.removesuffix(">") if bracket else name
+    closed = not bracket or rest.endswith(">")
+    local, at, domain = address.strip().rpartition("@")
+    return bool(local and at and closed and value.isascii() and _is_domain(domain) and not set(local) & set("<> "))
+
+
 def _refuse_impossible(made: Policy) -> None:
     if made.link_enabled and not made.store_base_url:
         raise ConfigError(
@@ -325,5 +354,8 @@ def _refuse_impossible(made: Policy) -> None:
         )
     if made.store_keep < 1:
         raise ConfigError("[store] keep must be at least 1s")
-    if made.notify_from and "@" not in made.notify_from:
-        raise ConfigError(f"[notify] from = {made.notify_from!r}: must be an address")
+    for name, least in (("header", 1 << 14), ("boundary", 70)):
+        if getattr(made, f"limits_{name}") < least:
+            raise ConfigError(f"[limits] {name} must be at least {least} octets, or ordinary mail passes untouched")
+    if made.notify_from and not _is_author(made.notify_from):
+        raise ConfigError(f'[notify] from = {made.notify_from!r}: must be an address such as "IT <it@example.org>"')

@@ -10,7 +10,8 @@ from pfilter.patterns import in_networks, is_own, matches
 from pfilter.policy import Policy
 
 NOTICE_OCTETS = 2048  # what the notice adds to the planned size: the bodies' text, encoded
-NOTICE_LINK_OCTETS = 768  # and each link
+NOTICE_LINK_OCTETS = 512  # and each link, beside its name
+NOTICE_NAME_FACTOR = 10  # in the text, in the HTML, in the URL: encoded, each octet takes up to three
 
 
 def why_untouched(envelope: Envelope, policy: Policy) -> str:
@@ -72,50 +73,40 @@ def _for_null_sender(message: Message, measured: Measured, policy: Policy) -> tu
 def _for_size(message: Message, measured: Measured, recipients: int, policy: Policy) -> list[Action]:
     """Zip what gains, link what is too big by itself, then the largest until the message fits."""
     chosen = {facts.part: _zip_or_keep(facts) for facts in measured.attachments}
-    if policy.link_enabled:
-        for facts in measured.attachments:
-            if _size_after(facts) > policy.link_part_limit:
-                chosen[facts.part] = _link(
-                    facts, f"over part_limit of {exact_size(policy.link_part_limit)}", "part size"
-                )
-        reason = (
-            f"message times {recipients} recipients over bandwidth_limit of {exact_size(policy.link_bandwidth_limit)}"
-        )
-        remaining = [f for f in measured.attachments if chosen[f.part].what != "link"]
-        remaining = [f for f in remaining if _size_after(f) >= policy.link_min_size]
-        remaining.sort(key=_size_after)
-        planned = _planned_size(message, measured, chosen)
-        while remaining and planned * recipients > policy.link_bandwidth_limit:
-            largest = remaining.pop()
-            planned -= _wire_after(largest)
-            planned += NOTICE_LINK_OCTETS if _any_link(chosen) else NOTICE_OCTETS + NOTICE_LINK_OCTETS
-            chosen[largest.part] = _link(largest, reason, "bandwidth")
+    if not policy.link_enabled:
+        return list(chosen.values())
+    limit = policy.link_part_limit
+    for facts in measured.attachments:
+        if _size_after(facts) > limit:
+            chosen[facts.part] = _link(facts, f"over part_limit of {exact_size(limit)}", "part size")
+    remaining = [
+        facts
+        for facts in measured.attachments
+        if chosen[facts.part].what != "link" and _size_after(facts) >= policy.link_min_size
+    ]
+    remaining.sort(key=_size_after)
+    limit = policy.link_bandwidth_limit
+    reason = f"message times {recipients} recipients over bandwidth_limit of {exact_size(limit)}"
+    planned = message.size + sum(_growth(facts, chosen[facts.part]) for facts in measured.attachments)
+    notice = NOTICE_OCTETS if any(action.what == "link" for action in chosen.values()) else 0
+    while remaining and (planned + notice) * recipients > limit:
+        largest = remaining.pop()
+        planned -= _growth(largest, chosen[largest.part])
+        chosen[largest.part] = _link(largest, reason, "bandwidth")
+        planned += _growth(largest, chosen[largest.part])
+        notice = NOTICE_OCTETS
     return list(chosen.values())
 
 
-def _any_link(chosen: dict[int, Action]) -> bool:
-    return any(action.what == "link" for action in chosen.values())
-
-
-def _planned_size(message: Message, measured: Measured, chosen: dict[int, Action]) -> int:
-    """Return the octets of the result as far as decided."""
-    planned = message.size
-    links = 0
-    for facts in measured.attachments:
-        if chosen[facts.part].what == "link":
-            planned -= facts.wire
-            links += 1
-        else:
-            planned += _wire_after(facts) - facts.wire
-    return planned + (NOTICE_OCTETS + links * NOTICE_LINK_OCTETS if links else 0)
+def _growth(facts: Facts, action: Action) -> int:
+    """Return by how many octets an action makes the message grow, as far as can be known."""
+    if action.what == "link":
+        return NOTICE_LINK_OCTETS + NOTICE_NAME_FACTOR * len(facts.name.encode("utf-8")) - facts.wire
+    return facts.zip_wire - facts.wire if action.what == "zip" else 0
 
 
 def _size_after(facts: Facts) -> int:
     return facts.zip_size if facts.zip_size >= 0 else facts.size
-
-
-def _wire_after(facts: Facts) -> int:
-    return facts.zip_wire if facts.zip_size >= 0 else facts.wire
 
 
 def _zip_or_keep(facts: Facts) -> Action:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pfilter.change import Result
-    from pfilter.measure import Materials
+    from pfilter.materials import Materials
     from pfilter.spool import Workspace
 
 
@@ -93,7 +93,8 @@ def examine(
     if not classify.files(message):
         plan = decide.decide(message, nothing, envelope, policy)
         return Examined(message=message, measured=nothing, plan=plan, materials=None)
-    from pfilter.measure import Materials, measure
+    from pfilter.materials import Materials
+    from pfilter.measure import measure
 
     materials = Materials(workspace)
     try:

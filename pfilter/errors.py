@@ -4,10 +4,13 @@
     ├── ConfigError             the configuration can't be used
     ├── UsageError              the command line can't be used
     ├── LoopError               the wiring in master.cf sends our own output back to us
-    ├── DeadlineError           no time left; nothing was sent
     ├── StoreError              the download store can't be used
     ├── ReinjectError           Postfix did not take the result
     └── InternalError           a bug: an interface between stages was violated
+
+    Interruption                a signal; no Exception, so that no handler for bad mail swallows it
+    ├── DeadlineError           no time left
+    └── StoppedError            somebody wants us to stop
 
 Bad mail is none of these: it degrades to a value (`Part.defect`, `Message.defects`) and passes as it came.
 In the pipe every trouble is EX_TEMPFAIL: all other exit statuses but 71 bounce the message (Postfix, sys_exits.c).
@@ -37,10 +40,6 @@ class LoopError(PfilterError):
     """The message has just come from ourselves."""
 
 
-class DeadlineError(PfilterError):
-    """The time allowed for one message is over, and nothing was sent."""
-
-
 class StoreError(PfilterError):
     """The download store can't be used."""
 
@@ -53,6 +52,18 @@ class InternalError(PfilterError):
     """An interface between stages was violated: a bug, found before anything was sent."""
 
 
+class Interruption(BaseException):  # as KeyboardInterrupt
+    """A signal ended the work on a message."""
+
+
+class DeadlineError(Interruption):
+    """The time allowed for one message is over."""
+
+
+class StoppedError(Interruption):
+    """Somebody wants us to stop, and nothing was sent."""
+
+
 def exit_status(error: BaseException, *, in_pipe: bool) -> int:
     """Return the exit status for an error: 75 for whatever happens in the pipe, 2 or 1 at the command line."""
     if in_pipe:
@@ -61,10 +72,14 @@ def exit_status(error: BaseException, *, in_pipe: bool) -> int:
 
 
 def sentence(error: BaseException) -> str:
-    """Return one printable line that says what happened, without the values of what is not ours (no traceback)."""
+    """Return one printable line that says what happened: no traceback, and no token that opens a download."""
     if isinstance(error, OSError) and error.strerror:
         name = error.filename if isinstance(error.filename, str) else ""
         text = f"{name}: {error.strerror}" if name else error.strerror
     else:
-        text = str(error) if isinstance(error, PfilterError) else f"{type(error).__name__}: {error}"
-    return "".join(c if c.isprintable() else " " for c in text)[:300]
+        text = str(error) if isinstance(error, (PfilterError, Interruption)) else f"{type(error).__name__}: {error}"
+    line = "".join(c if c.isprintable() else " " for c in text)[:300]
+    # Ids of downloads stand in paths. What is left of one is what the log shows too.
+    import re
+
+    return re.sub(r"(?<![a-z2-7])([a-z2-7]{8})[a-z2-7]{24}(?![a-z2-7])", r"\1", line)

@@ -2,7 +2,7 @@
 
 from pfilter import classify, names
 from pfilter.engine import Examined
-from pfilter.model import Message, Part, human_size
+from pfilter.model import Action, Message, Part, human_size
 from pfilter.policy import Policy
 from pfilter.spool import Spool
 
@@ -23,14 +23,13 @@ def describe(spool: Spool, found: Examined, policy: Policy) -> "dict[str, Any]":
     parts = []
     for part in message.parts:
         action = actions.get(part.number)
-        named = not part.is_multipart and (part.disposition == b"attachment" or names.has_name(part))
         parts.append(
             {
                 "section": part.section,
                 "type": part.type.decode("ascii", "replace"),
                 "encoding": part.encoding.decode("ascii", "replace"),
                 "octets": part.body.size,
-                "name": names.file_name(part, part.number) if named else "",
+                "name": _name(part, action),
                 "body": part.number in bodies,
                 "embedded": part.embedded,
                 "defect": part.defect,
@@ -50,6 +49,13 @@ def describe(spool: Spool, found: Examined, policy: Policy) -> "dict[str, Any]":
         "defects": list(message.defects),
         "parts": parts,
     }
+
+
+def _name(part: Part, action: Action | None) -> str:
+    """Return the name that the part would be stored under, or the one that it has."""
+    if action and action.name:
+        return action.name
+    return names.file_name(part, part.number) if names.has_name(part) else ""
 
 
 def tree(spool: Spool, found: Examined, policy: Policy) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 NAME_OCTETS = bytes(range(33, 58)) + bytes(range(59, 127))  # RFC 5322, 3.6.8: ftext
 TOKEN_SPECIALS = b'()<>@,;:\\"/[]?= \t'  # RFC 2045, 5.1
 TOKEN_OCTETS = bytes(octet for octet in range(33, 127) if octet not in TOKEN_SPECIALS)
+FIELD_LIMIT = 10_000  # fields of one header block
 LINE_LIMIT = 998  # octets without the line end (RFC 5322, 2.1.1)
 
 
@@ -26,6 +27,7 @@ class Block(Frozen):
     body_start: int
     fields: tuple[Field, ...]
     defect: str
+    over_limit: bool = False  # not read to its end
 
 
 class Parameters(Frozen):
@@ -39,7 +41,7 @@ class Parameters(Frozen):
 def read_block(spool: Spool, start: int, end: int, limit: int, is_delimiter: "Callable[[bytes], bool]") -> Block:
     """Read the header block that starts at `start`; a delimiter line ends it too. Raises OSError.
 
-    A block of more than `limit` octets is a defect, and is not read further.
+    A block of more than `limit` octets, or FIELD_LIMIT fields, is a defect, and is not read further.
     """
     reach = 8192
     while True:
@@ -51,7 +53,7 @@ def read_block(spool: Spool, start: int, end: int, limit: int, is_delimiter: "Ca
             return block
         if reach > limit:
             found = Range(start=start, end=start + len(data))
-            return Block(range=found, body_start=found.end, fields=(), defect=f"header block over {limit} octets")
+            return _over_limit(found, f"header block over {limit} octets")
         reach *= 4
 
 
@@ -103,6 +105,8 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
                 body = position
                 break
             marks.append((position, name_end, colon))
+            if len(marks) > FIELD_LIMIT:
+                return _over_limit(Range(start=start, end=start + line_end), f"more than {FIELD_LIMIT} header fields")
         position = line_end
     else:
         if not whole:
@@ -123,6 +127,10 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
         for (begin, name_end, colon), field_end in zip(marks, ends, strict=True)
     )
     return Block(range=Range(start=start, end=start + end), body_start=start + body, fields=fields, defect=defect)
+
+
+def _over_limit(read: Range, defect: str) -> Block:
+    return Block(range=read, body_start=read.end, fields=(), defect=defect, over_limit=True)
 
 
 def unfold(value: bytes) -> bytes:

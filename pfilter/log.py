@@ -44,12 +44,11 @@ class Log:
         if not self.wants(level):
             return
         self.prepare()
-        from contextlib import suppress
-
-        with suppress(Exception):  # a log that can't be written must not stop mail
-            getattr(self._logger, level)(
-                name, **{key: _shown(value) for key, value in fields.items() if value not in ("", None)}
-            )
+        told = {key: _shown(value) for key, value in fields.items() if value not in ("", b"")}
+        try:
+            getattr(self._logger, level)(name, **told)
+        except Exception:  # noqa: BLE001  # a log that can't be written must not stop mail, nor the next event try
+            self._to = ""
 
 
 def _shown(value: object) -> object:
@@ -114,7 +113,7 @@ def _writer(to: str) -> "Callable[[str, str], None]":
     path = to.removeprefix("file:")
 
     def to_file(_: str, text: str) -> None:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o640)
         try:
             _write_line(fd, text)
         finally:

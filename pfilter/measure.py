@@ -8,15 +8,10 @@ from fnmatch import fnmatchcase
 from re import compile as pattern
 
 from pfilter import archive, classify, codec, names
+from pfilter.materials import Materials
 from pfilter.model import Envelope, Facts, Measured, Message, Part
 from pfilter.policy import Policy
-from pfilter.spool import Spool, temporary, write_all
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import hashlib
-
-    from pfilter.spool import Workspace
+from pfilter.spool import Spool
 
 # What is compressed already, by type: the samples would find out, but only after decoding.
 COMPRESSED_TYPES = (b"image/jpeg", b"image/png", b"image/gif", b"image/webp", b"application/zip", b"application/gzip")
@@ -25,47 +20,6 @@ ARMOR = (b"-----BEGIN PGP MESSAGE-----", b"-----BEGIN PGP SIGNED MESSAGE-----")
 _REFERENCE = pattern(rb"""(?i)\bcid:([^"'\s>)]{1,998})""")
 _LOCATION = pattern(rb"""(?i)\b(?:src|background|href)\s*=\s*["']?([^"'\s>]{1,998})""")
 REFERENCE_LIMIT = 10_000  # references of one message; beyond, every part that could be referred to counts as inline
-
-
-class Materials:
-    """The temporary files that measuring makes and later stages use, by part number; all closed together."""
-
-    def __init__(self, workspace: "Workspace") -> None:
-        self.workspace = workspace
-        self.decoded: dict[int, Spool] = {}
-        self.zips: dict[int, Spool] = {}
-        self._digests: dict[int, str] = {}
-
-    def digest(self, part: int) -> str:
-        """Return the SHA-256 of a decoded part in hexadecimal digits. Raises OSError."""
-        if part not in self._digests:
-            state = _hasher()
-            decoded = self.decoded[part]
-            for chunk in decoded.windows(0, decoded.size):
-                state.update(chunk)
-            self._digests[part] = state.hexdigest()
-        return self._digests[part]
-
-    def decode(self, spool: Spool, part: Part, *, digest: bool) -> Spool:
-        """Decode a part, hashing on the way where it is likely to be stored. Raises Undecodable, OSError."""
-        decoded = Spool(temporary(self.workspace, part.body.size), 0)
-        self.decoded[part.number] = decoded
-        state = _hasher() if digest else None
-        for chunk in codec.decode(spool, part.body, part.encoding):
-            write_all(decoded.fd, chunk)
-            decoded.size += len(chunk)
-            if state:
-                state.update(chunk)
-        if state:
-            self._digests[part.number] = state.hexdigest()
-        return decoded
-
-    def close(self) -> None:
-        """Give all descriptors back."""
-        for spool in (*self.decoded.values(), *self.zips.values()):
-            spool.close()
-        self.decoded.clear()
-        self.zips.clear()
 
 
 def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, materials: Materials) -> Measured:
@@ -78,7 +32,9 @@ def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, 
     candidates = [part for part in found if not kept[part.number]]
     if not candidates:
         return Measured(kept=tuple(kept.items()))
-    protection = classify.structural_protection(message) or _sealed(message, policy) or _armored(spool, message)
+    protection = (
+        classify.structural_protection(message) or _sealed(message, envelope, policy) or _armored(spool, message)
+    )
     if protection:
         return Measured(protection=protection)
     inline = _referenced(spool, message, candidates)
@@ -103,7 +59,8 @@ def _facts(
     facts = Facts(part=part.number, name=name, size=part.body.size, wire=part.span.size)
     why_no_zip = _why_no_zip(part, name, policy)
     may_zip = not why_no_zip
-    may_link = policy.link_enabled and (part.body.size > policy.link_part_limit or crowded)
+    least = policy.link_min_size if crowded else policy.link_part_limit + 1
+    may_link = policy.link_enabled and part.body.size >= min(least, policy.link_part_limit + 1)
     if not envelope.sender or not (may_zip or may_link):
         # Attachments of the null sender are taken off whole; nothing else needs their contents.
         estimated = part.body.size * 3 // 4 if part.encoding == b"base64" else part.body.size
@@ -123,21 +80,14 @@ def _facts(
 def _zip_facts(facts: Facts, part: Part, decoded: Spool, policy: Policy, materials: Materials) -> Facts:
     gainful = int(decoded.size * (1 - policy.compress_min_gain))
     limit = min(gainful, policy.link_part_limit) if policy.link_enabled else gainful
-    zipped = archive.zipped(decoded, facts.name, limit, materials.workspace)
+    zipped = archive.zipped(decoded, facts.name, limit, materials.arena)
     if zipped is None:
         return facts.replace(why_no_zip="does not gain" if limit == gainful else "zip over part_limit")
     wire = facts.wire - part.body.size + codec.encoded_base64_size(zipped.size, b"\n")
     if wire >= facts.wire:
-        zipped.close()
         return facts.replace(why_no_zip="does not gain in the message")
     materials.zips[part.number] = zipped
     return facts.replace(zip_size=zipped.size, zip_wire=wire)
-
-
-def _hasher() -> "hashlib._Hash":
-    from hashlib import sha256
-
-    return sha256()
 
 
 def _why_no_zip(part: Part, name: str, policy: Policy) -> str:
@@ -159,24 +109,31 @@ def _why_no_zip(part: Part, name: str, policy: Policy) -> str:
     return ""
 
 
-def _sealed(message: Message, policy: Policy) -> str:
+def _sealed(message: Message, envelope: Envelope, policy: Policy) -> str:
     """Return why a DKIM signature (RFC 6376) or ARC seal (RFC 8617) of another domain protects the message, or ""."""
     from pfilter.header import parameters
+    from pfilter.names import domain_of
     from pfilter.patterns import is_own
 
+    # That every sender is ours does not make every signature ours.
+    ours = tuple(domain for domain in policy.own_domains if domain != "*")
+    sender = domain_of(envelope.sender)
     for name in (b"dkim-signature", b"arc-seal"):
         for value in message.values(name):
             tags = dict(parameters(b"x;" + value).pairs)
             domain = b"".join(tags.get(b"d", b"").split()).lower()
-            if not is_own(domain, policy.own_domains):
+            by_sender = len(ours) < len(policy.own_domains) and domain and (b"." + sender).endswith(b"." + domain)
+            if not is_own(domain, ours) and not by_sender:
                 shown = domain.decode("ascii", "replace") or "an unknown domain"
                 return f"signed ({name.decode('ascii')} of {shown})"
     return ""
 
 
 def _armored(spool: Spool, message: Message) -> str:
-    """Return "signed or encrypted (inline PGP)" where a displayed body holds such a block, or ""."""
-    for part in classify.displayed(message):
+    """Return "signed or encrypted (inline PGP)" where a text that may be a body holds such a block, or ""."""
+    for part in message.parts:
+        if part.embedded or part.type not in classify.BODY_TYPES or part.disposition == b"attachment":
+            continue
         tail = b""
         try:
             for chunk in codec.decode(spool, part.body, part.encoding):
@@ -209,9 +166,9 @@ def _referenced(spool: Spool, message: Message, candidates: list[Part]) -> set[i
                 if any(locations.values()):
                     references.update(_LOCATION.findall(text))
                 tail = text[-1100:]
+                if len(references) > REFERENCE_LIMIT:
+                    return {number for number, field in (*ids.items(), *locations.items()) if field}
         except codec.Undecodable:
-            return {number for number, field in (*ids.items(), *locations.items()) if field}
-        if len(references) > REFERENCE_LIMIT:
             return {number for number, field in (*ids.items(), *locations.items()) if field}
     shown = {number for number, field in ids.items() if field and field.value.strip().strip(b"<>") in references}
     return shown | {n for n, field in locations.items() if field and b"".join(field.value.split()) in references}

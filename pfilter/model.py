@@ -65,11 +65,6 @@ class Part(Frozen):
         """Whether it has parts of its own."""
         return self.type.startswith(b"multipart/")
 
-    @property
-    def is_leaf(self) -> bool:
-        """Whether it is one file to a reader: no multipart, no opened message/rfc822."""
-        return not self.is_multipart and not self.children
-
     def field(self, name: bytes) -> Field | None:
         """Return the first Content-* field of that name (lower case)."""
         return next((field for field in self.fields if field.name == name), None)

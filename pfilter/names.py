@@ -10,8 +10,19 @@ import os.path
 from pfilter.model import Part
 
 NAME_LIMIT = 150  # octets of UTF-8, extension included: fits any file system, with a suffix to spare
+ENCODED_LIMIT = 4096  # octets of an encoded name; decoding takes time by their square
+HEADER_LIMIT = 65536  # octets of a header that is decoded for people
 FORBIDDEN = '/\\:*?"<>|'
-DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789")}
+INVISIBLE = "\u115f\u1160\u3164\uffa0"  # letters by category, blanks on screen
+DEVICES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789\u00b9\u00b2\u00b3"),
+    "conin$",
+    "conout$",
+}
 EXTENSIONS = {
     b"application/pdf": ".pdf",
     b"application/zip": ".zip",
@@ -71,6 +82,8 @@ def _raw_text(value: bytes) -> str:
 
 
 def _decoded_name(wanted: bytes, forms: list[tuple[bytes, bytes]]) -> str:
+    if sum(len(name) + len(value) for name, value in forms) > ENCODED_LIMIT:
+        return ""
     from mailparser import parse_from_bytes
 
     # In a field of their own, so that mail-parser can't prefer another name.
@@ -90,7 +103,7 @@ def header_texts(block: bytes) -> dict[str, str]:
     from mailparser import parse_from_bytes
 
     try:
-        mail = parse_from_bytes(block.rstrip(b"\r\n") + b"\n\n")
+        mail = parse_from_bytes(block[:HEADER_LIMIT].rstrip(b"\r\n") + b"\n\n")
         people = {"from": mail.from_, "to": mail.to}
         texts = {
             name: ", ".join(f"{shown} <{address}>" if shown else address for shown, address in pairs)
@@ -106,7 +119,7 @@ def from_address(block: bytes) -> bytes:
     from mailparser import parse_from_bytes
 
     try:
-        pairs = parse_from_bytes(block.rstrip(b"\r\n") + b"\n\n").from_
+        pairs = parse_from_bytes(block[:HEADER_LIMIT].rstrip(b"\r\n") + b"\n\n").from_
         return str(pairs[0][1]).encode("utf-8", "replace") if pairs else b""
     except Exception:  # noqa: BLE001  # as above
         return b""
@@ -124,7 +137,7 @@ def safe_name(name: str, fallback: str) -> str:
 
         name = unicodedata.normalize("NFC", name)
         name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-    kept = "".join("_" if c in FORBIDDEN else c for c in name if c.isprintable() or c == "\u3000")
+    kept = "".join("_" if c in FORBIDDEN else c for c in name if c.isprintable() and c not in INVISIBLE)
     kept = " ".join(kept.split()).lstrip(".- ").rstrip(". ")
     stem, extension = os.path.splitext(kept)
     if extension.startswith(".{"):  # Windows runs the program of a class id
@@ -142,13 +155,15 @@ def safe_name(name: str, fallback: str) -> str:
 def distinct(names: list[str]) -> list[str]:
     """Return the names with -2, -3 before the extension of those that came before, case not counting."""
     taken: set[str] = set()
+    last: dict[str, int] = {}  # of each name, so that a thousand of the same do not count to a thousand each
     result = []
     for name in names:
         stem, extension = os.path.splitext(name)
-        number, candidate = 1, name
+        number, candidate = last.get(name.casefold(), 1), name
         while candidate.casefold() in taken:
             number += 1
             candidate = f"{stem}-{number}{extension}"
+        last[name.casefold()] = number
         taken.add(candidate.casefold())
         result.append(candidate)
     return result

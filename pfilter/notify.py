@@ -8,6 +8,8 @@ from pfilter.policy import Policy
 from pfilter.spool import Spool, finished
 
 SUBJECT = "Your attachments have been replaced with links"
+TIME_LIMIT = 8  # seconds
+SUBJECT_LIMIT = 200  # characters of the message's subject that are shown
 BULK = (b"bulk", b"list", b"junk")
 
 
@@ -17,6 +19,8 @@ def why_not(message: Message, envelope: Envelope, policy: Policy) -> str:
         return "notify.sender = false"
     if not envelope.sender:
         return "null sender"
+    if any(octet < 32 or octet == 127 for octet in envelope.sender):
+        return "sender with control characters"
     if not is_own(domain_of(envelope.sender), policy.own_domains):
         return "sender is not ours"
     if any(field.name.startswith(b"list-") for field in message.fields):
@@ -34,8 +38,10 @@ def notify(spool: Spool, message: Message, envelope: Envelope, download: Downloa
     shown = _subject(spool, message, subject)
     content = compose(message, envelope, download, shown, policy)
     mail = finished([content], str)
+    # The message itself is sent; until this process ends, a crash would send it again.
+    hurried = policy.replace(reinject_timeout=min(policy.reinject_timeout, TIME_LIMIT))
     try:
-        reinject.send(mail, Envelope(sender=b"", recipients=(envelope.sender,)), policy)
+        reinject.send(mail, Envelope(sender=b"", recipients=(envelope.sender,)), hurried)
     finally:
         mail.close()
 
@@ -44,8 +50,8 @@ def _subject(spool: Spool, message: Message, field: bytes) -> str:
     if not field:
         return "(no subject)"
     if b"=?" not in field and field.isascii():
-        return header.unfold(field.partition(b":")[2]).decode("ascii")
-    return header_texts(field)["subject"]
+        return header.unfold(field.partition(b":")[2]).decode("ascii")[:SUBJECT_LIMIT]
+    return header_texts(field)["subject"][:SUBJECT_LIMIT]
 
 
 def compose(message: Message, envelope: Envelope, download: Download, subject: str, policy: Policy) -> bytes:

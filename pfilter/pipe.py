@@ -8,9 +8,19 @@ import os
 from time import monotonic
 
 from pfilter.compiled import load
-from pfilter.errors import DSN_TEMPFAIL, EX_OK, DeadlineError, PfilterError, UsageError, exit_status, sentence
+from pfilter.errors import (
+    DSN_TEMPFAIL,
+    EX_OK,
+    DeadlineError,
+    PfilterError,
+    StoppedError,
+    UsageError,
+    exit_status,
+    sentence,
+)
 from pfilter.log import Log
 from pfilter.model import Envelope
+from pfilter.owner import become_owner
 from pfilter.policy import DEFAULT_PATH, Policy
 from pfilter.spool import Spool, receive
 
@@ -23,12 +33,10 @@ else:
 
 OPTIONS = ("config", "queue-id", "client", "helo", "sasl")
 # pipe(8) expands an empty ${sender} to this where master.cf lacks null_sender=
+AFTERWARDS = 10  # seconds for the log and the notification; each is a second in which a crash doubles the message
+HARD_LIMIT = 5  # seconds over the reinjection's own time limit
 NULL_SENDERS = (b"", b"<>", b"MAILER-DAEMON")
 FALLBACK_WORKSPACE = "/var/tmp"  # noqa: S108  # for files without a name
-
-
-class _StoppedError(PfilterError):
-    """Somebody wants us to stop, and nothing was sent."""
 
 
 class _Run:
@@ -41,6 +49,11 @@ class _Run:
         self.end = 0.0
         self.parent = os.getppid()
 
+    def on_alarm(self, *_: object) -> None:
+        """Raise where the time is over; an alarm from elsewhere means nothing."""
+        if monotonic() >= self.end:
+            raise DeadlineError("the deadline for one message is over")
+
 
 def main(arguments: "Sequence[bytes]") -> tuple[int, str]:
     """Take the message on stdin through; return exit status and the line for Postfix."""
@@ -50,12 +63,21 @@ def main(arguments: "Sequence[bytes]") -> tuple[int, str]:
         line = _process(run, arguments)
     except BaseException as error:  # noqa: BLE001  # whatever it is: the message must stay in the queue
         if not run.delivered:
+            _last_words()
             reason = sentence(error)
             run.log.event("error", "failed", queue_id=run.queue_id, reason=reason)
             return exit_status(error, in_pipe=True), f"{DSN_TEMPFAIL} pfilter: {reason}"
         # It is sent: a failure now would send it again.
         run.log.event("error", "failed after delivery", queue_id=run.queue_id, reason=sentence(error))
+    _signal.setitimer(_signal.ITIMER_REAL, 0)
     return EX_OK, line
+
+
+def _last_words() -> None:
+    """Let nothing raise any more, and nothing hang: death by a signal is a deferral too."""
+    _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
+    _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
 
 
 def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
@@ -63,11 +85,13 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     config, envelope = parse(arguments)
     run.queue_id = envelope.queue_id
     policy = load(config or DEFAULT_PATH)
+    become_owner(policy.store_path)
     run.log = Log("" if policy.log_to == "stderr" else policy.log_to, policy.log_level, policy.log_format)
     run.end = began + policy.deadline
-    _signal.signal(_signal.SIGALRM, _on_alarm)
+    _signal.signal(_signal.SIGALRM, run.on_alarm)
     _signal.signal(_signal.SIGTERM, _on_term)
-    _signal.setitimer(_signal.ITIMER_REAL, policy.deadline)
+    # Again and again: a first alarm can get lost where Python can't raise, in a destructor for example.
+    _signal.setitimer(_signal.ITIMER_REAL, policy.deadline, 1)
 
     from pfilter import engine, reinject
 
@@ -75,6 +99,8 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
         return _workspace(policy)
 
     spool = receive(0, workspace)
+    if not spool.size:
+        raise UsageError("no message on stdin")
     reinject.refuse_loop(newest_received(spool), policy)
     door = engine.Door(
         deliver=lambda result, meanwhile: _deliver(run, result, envelope, policy, meanwhile),
@@ -100,27 +126,29 @@ def _workspace(policy: Policy) -> str:
 
 
 def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None]") -> None:
-    """Reinject once. From here on the reinjection's own time limit counts, and nothing else may interrupt."""
+    """Reinject once. From here on the reinjection's own time limit counts, and nothing else may interrupt.
+
+    What comes after it has a short limit of its own, whose end is a success.
+    """
     from pfilter import reinject
 
     if monotonic() + policy.reinject_timeout > run.end:
         raise DeadlineError("no time left for reinjection before the deadline; nothing was sent")
     if os.getppid() != run.parent:
         # Without pipe(8) the end of stdin may not be the end of the message, and Postfix will try it again anyway.
-        raise _StoppedError("the process that handed the message over is gone; nothing was sent")
-    _signal.signal(_signal.SIGALRM, _signal.SIG_IGN)
-    _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
-    _signal.setitimer(_signal.ITIMER_REAL, 0)
+        raise StoppedError("the process that handed the message over is gone; nothing was sent")
+    for ignored in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
+        _signal.signal(ignored, _signal.SIG_IGN)
+    run.end = monotonic() + policy.reinject_timeout + HARD_LIMIT
+    _signal.setitimer(_signal.ITIMER_REAL, policy.reinject_timeout + HARD_LIMIT, 1)
     reinject.send(result, envelope, policy, meanwhile)
     run.delivered = True
-
-
-def _on_alarm(*_: object) -> None:
-    raise DeadlineError("the deadline for one message is over; nothing was sent")
+    _signal.signal(_signal.SIGALRM, lambda *_: os._exit(EX_OK))
+    _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
 
 
 def _on_term(*_: object) -> None:
-    raise _StoppedError("stopped by SIGTERM; nothing was sent")
+    raise StoppedError("stopped by SIGTERM; nothing was sent")
 
 
 def newest_received(spool: Spool) -> bytes:

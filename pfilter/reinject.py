@@ -58,7 +58,8 @@ def postconf(policy: Policy, parameter: str) -> str:
     """Return what Postfix is configured to, "" where nobody says."""
     from pfilter.process import run
 
-    command = os.path.join(os.path.dirname(policy.reinject_sendmail), "postconf")
+    beside = os.path.join(os.path.dirname(policy.reinject_sendmail), "postconf")
+    command = beside if os.access(beside, os.X_OK) else "/usr/sbin/postconf"
     empty = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
         status, said = run([command, "-h", parameter], empty, POSTCONF_SECONDS)

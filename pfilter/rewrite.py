@@ -2,11 +2,11 @@
 
 from pfilter import codec, header
 from pfilter.model import Edit, Message, Part, Range
-from pfilter.spool import Spool, finished
+from pfilter.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pfilter.spool import Workspace
+    from pfilter.materials import Arena
 
 
 def remove(message: Message, part: Part) -> Edit:
@@ -19,14 +19,10 @@ def remove(message: Message, part: Part) -> Edit:
     return Edit(range=part.span, content=b"")
 
 
-def replace_by_zip(message: Message, part: Part, zipped: Spool, name: str, workspace: "Workspace") -> list[Edit]:
+def replace_by_zip(message: Message, part: Part, zipped: Spool, name: str, arena: "Arena") -> list[Edit]:
     """Put a zip of the part's file in its place. Raises OSError."""
     eol = message.eol
-    encoded = finished(
-        codec.encode_base64(zipped.windows(0, zipped.size), eol),
-        workspace,
-        codec.encoded_base64_size(zipped.size, eol),
-    )
+    encoded = arena.append(codec.encode_base64(zipped.windows(0, zipped.size), eol))
     if part.body.end < message.size:
         encoded.size -= len(eol)  # that belongs to the delimiter
     fields = {
@@ -34,6 +30,7 @@ def replace_by_zip(message: Message, part: Part, zipped: Spool, name: str, works
         b"content-transfer-encoding": b"Content-Transfer-Encoding: base64" + eol,
         b"content-disposition": b"Content-Disposition: attachment" + header.parameter_text("filename", name, eol) + eol,
         b"content-md5": b"",
+        b"content-description": b"",  # often the old name
     }
     return [*replace_fields(part, fields), Edit(range=part.body, content=encoded)]
 

@@ -21,6 +21,7 @@ from pfilter.spool import Spool
 IDENTITY = (b"7bit", b"8bit", b"binary")
 ENCODINGS = (*IDENTITY, b"base64", b"quoted-printable")
 BOUNDARY_OCTETS = bytes(range(32, 127))  # more than RFC 2046's bchars: '=' and '_' unquoted are everywhere
+KEPT_FIELDS_LIMIT = 100_000
 SINGLE_FIELDS = (b"content-type", b"content-transfer-encoding", b"content-disposition")
 
 
@@ -90,11 +91,12 @@ class _Scanner:
         self.limits = limits
         self.drafts: list[_Draft] = []
         self.open: list[_Draft] = []  # the entities around the current position, outermost first
-        self.defects: list[str] = []
+        self.defects: dict[str, None] = {}  # in order, each once
         self.lines: dict[bytes, tuple[_Draft, bool]] = {}  # delimiter line -> multipart, whether it closes
         self.prefixes: tuple[bytes, ...] = ()
         self.all_prefixes: tuple[bytes, ...] = ()
         self.full = False  # a limit was reached
+        self.kept_fields = 0
         self.fields: tuple[Field, ...] = ()
 
     def run(self) -> Message:
@@ -113,7 +115,7 @@ class _Scanner:
         self.leave(down_to=0, body_end=size, span_end=size, at_end=True)
         self.check_bare_cr()
         parts = tuple(draft.finish() for draft in self.drafts)
-        return Message(size=size, eol=eol, parts=parts, defects=tuple(dict.fromkeys(self.defects)), fields=self.fields)
+        return Message(size=size, eol=eol, parts=parts, defects=tuple(self.defects), fields=self.fields)
 
     def enter(self, delimiter: int, start: int, parent: _Draft | None) -> int:
         """Read the header of an entity and of what it consists of; return where its content goes on."""
@@ -124,8 +126,8 @@ class _Scanner:
             self.unsound(draft, block.defect)
         if parent is None:
             self.fields = block.fields
-        if block.defect.startswith("header block over"):
-            self.full = True
+        if block.over_limit:
+            self.stop(block.defect)  # wherever it is: what follows was not looked at
         elif block.body_start == start and self.lines and self.delimits(self.first_line(start)):
             self.unsound(draft, "delimiter right behind a delimiter")  # an empty part to us, none to the stdlib
         self.read_fields(draft, block.fields, parent)
@@ -159,6 +161,9 @@ class _Scanner:
         if parent is not None and parent.type == b"multipart/digest":
             draft.type = b"message/rfc822"  # RFC 2046, 5.1.5
         draft.fields = tuple(field for field in fields if field.name.startswith(b"content-"))
+        self.kept_fields += len(draft.fields)
+        if self.kept_fields > KEPT_FIELDS_LIMIT:
+            self.stop(f"more than {KEPT_FIELDS_LIMIT} Content-* fields")
         seen = set()
         for field in draft.fields:
             if field.name in SINGLE_FIELDS and field.name in seen:
@@ -208,7 +213,7 @@ class _Scanner:
             for other in self.open:
                 if other.boundary and (other.boundary.startswith(boundary) or boundary.startswith(other.boundary)):
                     # Also between an embedded and an outer one: that decides where the outer part ends.
-                    self.defects.append("boundary that is a prefix of another in use")
+                    self.defects["boundary that is a prefix of another in use"] = None
             draft.boundary = boundary
             self.index()
 
@@ -229,7 +234,7 @@ class _Scanner:
         if text in self.lines:
             return True
         if self.prefixes and text.startswith(self.prefixes):
-            self.defects.append("line that starts like a delimiter")
+            self.defects["line that starts like a delimiter"] = None
         return False
 
     def next_delimiter(self, position: int) -> tuple[int, int, _Draft, bool] | None:
@@ -289,15 +294,15 @@ class _Scanner:
         position = self.spool.find(b"\r--", 0, self.spool.size)
         while position >= 0:
             if self.spool.read(position + 1, position + 1 + longest).startswith(self.all_prefixes):
-                self.defects.append("bare CR before a delimiter")
+                self.defects["bare CR before a delimiter"] = None
                 return
             position = self.spool.find(b"\r--", position + 1, self.spool.size)
 
     def unsound(self, draft: _Draft, why: str) -> None:
         draft.defect = draft.defect or why
         if not draft.embedded:
-            self.defects.append(why)
+            self.defects[why] = None
 
     def stop(self, why: str) -> None:
         self.full = True
-        self.defects.append(why)
+        self.defects[why] = None

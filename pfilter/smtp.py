@@ -63,7 +63,9 @@ class _Session:
         for recipient in envelope.recipients:
             self.command(b"RCPT TO:<" + recipient + b">", b"2")
         self.command(b"DATA", b"3")
-        self.data(message)
+        ending = self.data(message)
+        self.refuse_early_talk()
+        self.write(ending)
         if meanwhile:
             meanwhile()
         self.expect(b"2", "end of data")
@@ -100,8 +102,8 @@ class _Session:
             found += b" SMTPUTF8"
         return found
 
-    def data(self, message: Spool) -> None:
-        """Send the content: CRLF line ends, leading dots doubled (RFC 5321, 4.5.2)."""
+    def data(self, message: Spool) -> bytes:
+        """Send the content: CRLF line ends, leading dots doubled (RFC 5321, 4.5.2); return what is to end it."""
         at_start = True
         held = b""
         for chunk in message.windows(0, message.size):
@@ -117,7 +119,15 @@ class _Session:
             self.write(text)
         if held:
             self.write(held)
-        self.write(b".\r\n" if at_start and not held else b"\r\n.\r\n")
+        return b".\r\n" if at_start and not held else b"\r\n.\r\n"
+
+    def refuse_early_talk(self) -> None:
+        """Raise where the server has said something before the end of data: it can't be the answer to that."""
+        self.socket.settimeout(0)
+        with suppress(BlockingIOError):
+            self.buffer += self.socket.recv(4096)
+        if self.buffer:
+            self.expect(b"nothing", "data before its end")
 
     def command(self, line: bytes, expected: bytes) -> list[bytes]:
         """Send a command and return the lines of the reply's text."""

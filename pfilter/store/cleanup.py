@@ -12,7 +12,7 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pfilter.errors import StoreError, sentence
 from pfilter.frozen import Frozen
 from pfilter.store import files
-from pfilter.store.local import ID_LENGTH, LocalStore
+from pfilter.store.local import ID_LENGTH, SET_ASIDE, LocalStore
 from pfilter.store.records import Record, read_record
 
 TYPE_CHECKING = False
@@ -70,13 +70,13 @@ def expire(store: LocalStore, now: float, grace: int, *, dry_run: bool = False) 
     tally = _Tally(dry_run)
     for name in _listing(store.path("records")):
         download_id, _, ending = name.partition(".")
+        if ending == SET_ASIDE.removeprefix("."):
+            tally.problems.append(f"kept: {store.path('records', name)} was set aside, since it can't be read")
         if ending != "json" or not _ID.fullmatch(download_id):
             continue
         try:
-            if read_record(store.path("records", name)).until + grace <= now:
+            if _record(store, download_id, lambda record: record.until + grace <= now):
                 _remove(store, download_id, tally, lambda record: record.until + grace <= now)
-        except FileNotFoundError:
-            continue  # another clean-up was faster
         except (StoreError, OSError) as error:
             tally.problems.append(f"kept: {sentence(error)}")
     _unknown_downloads(store, tally)
@@ -107,12 +107,10 @@ def find_id(store: LocalStore, given: str) -> str:
 def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable[[Record], bool]") -> None:
     """Remove a download, under its lock, if that still holds for its record."""
     path = store.path("records", f"{download_id}.json")
+    store.make_locks()
     with files.locked(store.lock(download_id)):
-        try:
-            record = read_record(path)
-        except FileNotFoundError:
-            return
-        if not still(record):
+        record = _record(store, download_id, still)
+        if record is None:
             return
         place = store.path("downloads", download_id)
         if not os.path.islink(place):
@@ -122,6 +120,15 @@ def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable
             _remove_if_unlinked(store.path("blobs", digest[:2], digest), tally)
         tally.unlink(path)
         tally.ids.append(download_id)
+
+
+def _record(store: LocalStore, download_id: str, holds: "Callable[[Record], bool]") -> Record | None:
+    """Return a record for which something holds; None too where another clean-up was faster."""
+    try:
+        record = read_record(store.path("records", f"{download_id}.json"))
+    except FileNotFoundError:
+        return None
+    return record if holds(record) else None
 
 
 def _remove_tree(directory: str, tally: _Tally) -> None:
@@ -153,6 +160,7 @@ def _remove_if_unlinked(blob: str, tally: _Tally) -> None:
 
 def _unknown_downloads(store: LocalStore, tally: _Tally) -> None:
     """Name downloads without a record: the record is written first and removed last, so a person did that."""
+    store.make_locks()
     for name in _listing(store.path("downloads")):
         recorded = os.path.exists(store.path("records", f"{name}.json"))
         if _ID.fullmatch(name) and not recorded and name not in tally.ids:

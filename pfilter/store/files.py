@@ -82,6 +82,8 @@ def link_spool(content: Spool, path: str, mode: int) -> bool:
 
     A file that stands there already is left.
     """
+    if not content.is_file:
+        return False
     os.fchmod(content.fd, mode)
     os.fsync(content.fd)
     try:

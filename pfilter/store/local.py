@@ -28,6 +28,7 @@ ID_OCTETS = 20  # 160 bits
 ID_LENGTH = 32  # in base32
 ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 RELINK_TRIES = 5
+SET_ASIDE = ".json.bad"
 
 
 class LocalStore:
@@ -141,9 +142,14 @@ class LocalStore:
         return self.path("locks", download_id[:2])
 
     def _known(self, download_id: str) -> Record | None:
+        path = self.path("records", f"{download_id}.json")
         try:
-            return read_record(self.path("records", f"{download_id}.json"))
+            return read_record(path)
         except FileNotFoundError:
+            return None
+        except StoreError:
+            # A damaged record must not stop its message for ever. Clean-up names it.
+            os.replace(path, path.removesuffix(".json") + SET_ASIDE)
             return None
 
     def _place(self, content: Spool, digest: str, path: str) -> None:
@@ -176,6 +182,10 @@ class LocalStore:
         self._directory(f"blobs/{digest[:2]}", files.PRIVATE_DIR)
         if not files.link_spool(content, blob, files.PUBLIC_FILE):
             files.copy_spool(content, blob, files.PUBLIC_FILE)
+
+    def make_locks(self) -> None:
+        """Make the directory of locks, if it got lost. Raises OSError, StoreError."""
+        self._directory("locks", files.PRIVATE_DIR)
 
     def _prepare(self) -> None:
         for name in ("downloads", "blobs", "records", "locks"):

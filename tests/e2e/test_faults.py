@@ -1,0 +1,122 @@
+"""Configuration, store or installation are broken: the message waits in the queue, and goes out once all is mended.
+
+The instances run without Postfix's own safety net (the status filter), so that it is pfilter that keeps the mail.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e import mails
+from tests.e2e.faults import (
+    Fault,
+    appended,
+    configured,
+    emptied,
+    file_instead,
+    goes_out_once,
+    moved,
+    owned_by_root,
+    secret_of_root,
+    templates,
+    without_rights,
+)
+from tests.e2e.installed import Venv
+from tests.e2e.rig import Gate
+from tests.support import message
+
+EVERYWHERE: dict[str, tuple[Callable[[Gate], Fault], str]] = {
+    "no configuration": (lambda gate: configured(gate, ""), "pfilter.toml: No such file or directory"),
+    "syntax error": (lambda gate: configured(gate, "[policy\nown_domains = 1"), "not TOML"),
+    "empty configuration": (lambda gate: configured(gate, "\n"), "own_domains is missing"),
+    "misspelt key": (
+        lambda gate: configured(gate, policy={"own_domain": ["example.org"]}),
+        'did you mean "own_domains"?',
+    ),
+    "impossible value": (lambda gate: configured(gate, policy={"deadline": "1s"}), "must be longer than"),
+    "no base_url": (lambda gate: configured(gate, store={"base_url": None}), "base_url is missing"),
+    "configuration that nobody can read": (
+        lambda gate: without_rights(gate.instance.config),
+        "pfilter.toml: Permission denied",
+    ),
+    "no store": (lambda gate: moved(gate.store), "does not exist"),
+    "unwritable store": (lambda gate: owned_by_root(gate.store), "Permission denied"),
+    "unwritable downloads": (lambda gate: owned_by_root(gate.store / "downloads"), "Permission denied"),
+    "unwritable records": (lambda gate: owned_by_root(gate.store / "records"), "Permission denied"),
+    "a file in the way": (lambda gate: file_instead(gate.store / "blobs"), "Not a directory"),
+    "unreadable secret": (lambda gate: secret_of_root(gate.store / "secret"), "secret: Permission denied"),
+    "broken template": (lambda gate: templates(gate, "{% for file in %}"), "template"),
+}
+
+
+@pytest.mark.parametrize("name", EVERYWHERE)
+def test_fault(gate: Gate, name: str) -> None:
+    fault, says = EVERYWHERE[name]
+    with fault(gate):
+        queue_id = gate.send(mails.letter(mails.film()))
+        line = gate.waits_in_queue(queue_id, says)
+        assert "(pfilter: " in line
+    goes_out_once(gate)
+
+
+def test_store_is_not_needed_for_other_mail(gate: Gate) -> None:
+    """A broken store holds back nothing but what has to be stored."""
+    with moved(gate.store):
+        gate.send(message(mails.both()))
+        gate.send(mails.letter(mails.table()))
+        plain, zipped = sorted(gate.settle(), key=lambda one: len(one.raw))
+    assert plain.files == {}
+    assert list(zipped.files) == ["list.csv.zip"]
+
+
+def break_module(venv: Venv, name: str) -> Fault:
+    return appended(venv.packages / "pfilter" / name, "this is no Python\n")
+
+
+INSTALLATIONS: dict[str, tuple[Callable[[Venv], Fault], str]] = {
+    "package gone": (lambda venv: moved(venv.packages / "pfilter"), "No module named 'pfilter'"),
+    "module gone": (lambda venv: moved(venv.packages / "pfilter" / "engine.py"), "cannot import name 'engine'"),
+    "package with a syntax error": (lambda venv: break_module(venv, "pipe.py"), "SyntaxError"),
+    "stage with a syntax error": (lambda venv: break_module(venv, "change.py"), "SyntaxError"),
+    "empty module": (lambda venv: emptied(venv.packages / "pfilter" / "scan.py"), "ImportError"),
+    "no template engine": (lambda venv: moved(venv.packages / "minijinja"), "No module named 'minijinja'"),
+    "no decoder of names": (lambda venv: moved(venv.packages / "mailparser"), "No module named 'mailparser'"),
+    "template gone": (lambda venv: moved(venv.packages / "pfilter" / "templates" / "notice.txt"), "notice.txt"),
+    "interpreter gone": (lambda venv: moved(venv.path / "bin" / "python"), "temporary failure"),
+    "command gone": (lambda venv: moved(venv.pipe), "temporary failure"),
+    "command not executable": (lambda venv: without_rights(venv.pipe, 0o644), "temporary failure"),
+}
+
+
+@pytest.mark.parametrize("name", INSTALLATIONS)
+def test_broken_installation(gate: Gate, broken: Venv, name: str) -> None:
+    fault, says = INSTALLATIONS[name]
+    film = mails.film().replace(b'"film.mp4"', b'"=?utf-8?Q?film=2Emp4?="')
+    with fault(broken):
+        gate.instance.use(broken.path)
+        queue_id = gate.send(mails.letter(film))
+        gate.waits_in_queue(queue_id, says)
+    goes_out_once(gate)
+
+
+def test_without_a_log_library_mail_goes_on(gate: Gate, broken: Venv) -> None:
+    """What is not needed for the message does not hold it up."""
+    with moved(broken.packages / "structlog"):
+        gate.instance.use(broken.path)
+        queue_id = gate.send(mails.letter(mails.film()))
+        assert gate.linked(gate.delivered()) == {"film.mp4": mails.FILM}
+        assert gate.line(queue_id).startswith("1 linked")
+    assert gate.events() == []
+
+
+def test_exit_1_bounces_here(gate: Gate) -> None:
+    """The control: these instances have no other net, a filter that just fails loses mail to its sender."""
+    folder = gate.root / "bin"
+    folder.mkdir()
+    (folder / "pfilter-pipe").write_text("#!/bin/sh\ncat >/dev/null; echo Traceback; exit 1\n")
+    (folder / "pfilter-pipe").chmod(0o755)
+    gate.instance.use(gate.root)
+    gate.send(mails.letter(mails.film()))
+    (bounce,) = gate.settle()
+    assert bounce.sender == ""
+    assert bounce.message.get_content_type() == "multipart/report"

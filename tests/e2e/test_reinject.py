@@ -1,0 +1,112 @@
+"""The way back to Postfix fails, in either layout: the message waits, and goes out once when it works again."""
+
+import contextlib
+import os
+import shlex
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e import mails
+from tests.e2e.conftest import only
+from tests.e2e.faults import configured, goes_out_once, stub
+from tests.e2e.rig import Gate, wait
+from tests.e2e.server import Replies, serving
+
+SENDMAIL = {
+    "fails": ("cat >/dev/null; echo 'no thanks' >&2; exit 1", "exited with 1: no thanks"),
+    "fails unread": ("exit 75", "exited with 75"),
+    "is killed": ("kill -9 $$", "was killed by signal 9"),
+    "hangs": ("exec sleep 600", "took longer than 1 s"),
+    "hangs with a child that talks": ("yes & wait", "took longer than 1 s"),
+    "talks much and fails": ("yes | head -c 100000; exit 1", "exited with 1"),
+    "is no program": (None, ""),
+}
+
+
+@only("sendmail")
+@pytest.mark.parametrize("name", SENDMAIL)
+def test_sendmail(gate: Gate, name: str) -> None:
+    script, says = SENDMAIL[name]
+    path = stub(gate, script) if script else gate.root / "nothing"
+    gate.configure(reinject={"sendmail": str(path), "timeout": "1s"})
+    queue_id = gate.send(mails.letter(mails.film()))
+    line = gate.waits_in_queue(queue_id, says)
+    assert str(path) in line
+    assert gate.instance.processes("yes") == []
+    gate.configure()
+    goes_out_once(gate)
+
+
+def code(number: int) -> Callable[[str], str]:
+    """Refuse one of the recipients."""
+    return lambda line: f"{number} {number // 100}.2.0 not this one" if "<b@" in line else "250 ok"
+
+
+SMTP: dict[str, tuple[Replies, str]] = {
+    "one recipient put off": ({"RCPT": code(450)}, "refused RCPT TO: 450"),
+    "one recipient refused": ({"RCPT": code(550)}, "refused RCPT TO: 550"),
+    "sender refused": ({"MAIL": "553 5.1.8 not you"}, "refused MAIL FROM: 553"),
+    "data refused": ({"DATA": "554 5.5.1 no"}, "refused DATA: 554"),
+    "message refused": ({".": "552 5.3.4 too big"}, "refused end of data: 552"),
+    "message put off": ({".": "451 4.3.0 later"}, "refused end of data: 451"),
+    "closes after the data": ({".": None}, "closed the connection"),
+    "closes at once": ({"": None}, "closed the connection"),
+    "busy": ({"": "421 4.3.2 busy"}, "refused greeting: 421"),
+    "talks nonsense": ({"": "HTTP/1.1 400 Bad Request"}, "what is no reply"),
+    "hangs at the greeting": ({"": "wait"}, ""),
+    "hangs after the data": ({".": "wait"}, ""),
+}
+
+
+@only("smtp")
+@pytest.mark.parametrize("name", SMTP)
+def test_smtp(gate: Gate, name: str) -> None:
+    replies, says = SMTP[name]
+    with serving(replies) as server:
+        gate.configure(reinject={"smtp": f"127.0.0.1:{server.port}", "timeout": "1s"})
+        queue_id = gate.send(mails.letter(mails.film()), recipients=("a@example.net", "b@example.net"))
+        line = gate.waits_in_queue(queue_id, says)
+        assert "SMTP server" in line
+        if "RCPT" in replies:
+            assert "RSET" in server.lines
+            assert "DATA" not in server.lines
+        gate.configure()
+    goes_out_once(gate, ("a@example.net", "b@example.net"))
+
+
+@only("smtp")
+def test_smtp_port_closed(gate: Gate) -> None:
+    with serving({}) as server:
+        closed = server.port
+    gate.configure(reinject={"smtp": f"127.0.0.1:{closed}"})
+    queue_id = gate.send(mails.letter(mails.film()))
+    gate.waits_in_queue(queue_id, f"SMTP server 127.0.0.1:{closed}: Connection refused")
+    gate.configure()
+    goes_out_once(gate)
+
+
+def test_other_recipients_of_a_failing_message_get_it_once(gate: Gate) -> None:
+    """All or none: nobody gets a second copy because somebody else's was refused."""
+    recipients = tuple(f"r{number}@example{number}.net" for number in range(20))
+    with configured(gate, reinject={"sendmail": "/nonexistent", "smtp": "127.0.0.1:9"}):
+        queue_id = gate.send(mails.letter(mails.film()), recipients=recipients)
+        gate.waits_in_queue(queue_id, "pfilter: ")
+    goes_out_once(gate, recipients)
+
+
+@only("sendmail")
+def test_killed_while_sendmail_hangs(gate: Gate) -> None:
+    path = stub(gate, f": {shlex.quote(str(gate.root))}; exec sleep 600")
+    gate.configure(reinject={"sendmail": str(path)})
+    queue_id = gate.send(mails.letter(mails.film()))
+    sleeping = wait(lambda: gate.instance.processes("sleep\x00600"), "sendmail")
+    (victim,) = gate.instance.processes("pfilter-pipe\0--config")
+    gate.configure()
+    os.kill(victim, signal.SIGKILL)
+    wait(lambda: any("signal 9" in line for line in gate.filter_lines(queue_id)), "pipe(8) to notice")
+    goes_out_once(gate)
+    for pid in sleeping:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,137 @@
+"""What Postfix and pfilter must agree on: sizes, loops, and the net below the filter."""
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+
+from tests.e2e import mails
+from tests.e2e.client import RefusedError
+from tests.e2e.conftest import Make, only
+from tests.e2e.installed import Venv
+from tests.e2e.rig import READER, SENDER, Gate, wait
+from tests.support import attachment, noise
+
+
+def letter_of(size: int) -> bytes:
+    """Return a message of about so many octets, with a file that is smaller than a notice about it."""
+    lines = "y" * 69 + "\n"
+    return mails.letter(attachment(noise(30), "small.bin"), body=mails.both(lines * ((size - 1000) // len(lines))))
+
+
+def test_result_over_max_size(gate: Gate) -> None:
+    """A small file's link takes more room than the file: where that is too much, the original goes."""
+    data = letter_of(5000)
+    gate.configure(link={"part_limit": 0}, reinject={"max_size": len(data) + 300})
+    queue_id = gate.send(data)
+    assert gate.delivered().files == {"small.bin": noise(30)}
+    assert gate.line(queue_id) == "passed (result over the size limit)"
+    assert len(gate.at_sink()) == 1  # nobody is told of links that nobody got
+
+
+def test_result_near_postfix_size_limit(layout: str, start: Make) -> None:
+    """Postfix's limit is for the queue file: the envelope counts. Whatever the front takes comes out at the end."""
+    gate = start(layout, "-o", "message_size_limit=20000")
+    gate.configure(link={"part_limit": 0}, notify={"sender": False})
+    sent, last = 0, ""
+    with contextlib.suppress(RefusedError):
+        for size in range(15_000, 20_000, 200):
+            recipients = [f"reader{number}@example.net" for number in range(1 + sent % 3 * 10)]
+            last = gate.send(letter_of(size), recipients=recipients)
+            sent += 1
+    arrived = gate.settle()
+    assert len(arrived) == sent
+    assert all(one.sender == SENDER for one in arrived)
+    done = [event["done"] for event in gate.events("message")]
+    assert any(line.startswith("1 linked") for line in done)
+    assert gate.event(last)["done"] == "passed (result over the size limit)"
+
+
+def test_result_grows_where_it_may(gate: Gate) -> None:
+    """The other half of the test above."""
+    data = letter_of(5000)
+    gate.configure(link={"part_limit": 0}, reinject={"max_size": len(data) + 2000})
+    gate.send(data)
+    got = gate.delivered()
+    assert gate.linked(got) == {"small.bin": noise(30)}
+    assert len(got.content) > len(data) + 300
+
+
+def test_stripped_result_over_the_size_limit(gate: Gate) -> None:
+    """Mail of the null sender must not go out with its attachments: it waits."""
+    small = mails.letter(attachment(noise(30), "small.bin"))
+    gate.configure(reinject={"max_size": len(small) + 100})
+    queue_id = gate.send(small, sender="")
+    gate.waits_in_queue(queue_id, "over the size limit")
+    gate.configure()
+    gate.retry()
+    assert gate.delivered(sender="").files == {}
+    assert len(list((gate.store / "trouble").iterdir())) == 1
+
+
+@only("sendmail")
+def test_loop(layout: str, start: Make) -> None:
+    """With content_filter in main.cf and reinjection by sendmail, results come back: once, and then they wait."""
+    gate = start(layout, "-o", "content_filter=pfilter:dummy")
+    gate.send(mails.letter(mails.film()))
+
+    def looped() -> list[str]:
+        says = "loop: this message has just been reinjected"
+        return [line for line in gate.instance.log().splitlines() if says in line]
+
+    # Several attempts, and still there is one message.
+    wait(lambda: len(looped()) > 2, "the loop to be noticed")
+    waiting = gate.queue()
+    assert sorted(one["recipients"][0]["address"] for one in waiting) == sorted([READER, SENDER])[: len(waiting)]
+    assert all("status=deferred" in line for line in looped())
+    assert gate.at_sink() == []
+    runs = [line for line in gate.instance.log().splitlines() if "status=sent (delivered via pfilter service" in line]
+    assert len(runs) == 1
+
+    main_cf = gate.instance.work / "etc" / "main.cf"
+    gate.instance.run("postconf", "-X", "content_filter")
+    os.utime(main_cf, (os.stat(main_cf).st_mtime - 10,) * 2)
+    gate.instance.run("postfix", "reload")
+    gate.instance.run("postsuper", "-r", "ALL")
+    gate.instance.run("postkick", "public", "pickup", "W")
+    got = gate.delivered()
+    assert gate.linked(got) == {"film.mp4": mails.FILM}
+    assert gate.notification()
+
+
+NETTED = {
+    "exit 1": "cat >/dev/null; echo 'Traceback (most recent call last):'; exit 1",
+    "exit 64": "cat >/dev/null; exit 64",
+    "exit 70": "cat >/dev/null; exit 70",
+    "exit 78": "cat >/dev/null; exit 78",
+    "exit 127 unread": "exit 127",
+    "much output": "cat >/dev/null; yes | head -c 100000; exit 1",
+    "hangs": "exec sleep 600",
+}
+
+
+def test_status_filter_keeps_what_a_dying_filter_would_bounce(
+    layout: str, start: Make, ground: Path, venv: Venv
+) -> None:
+    """postfix/install's net, for what not even the launcher survives; each way to die at once, then all go out."""
+    folder = ground / f"netted-{layout}"
+    folder.mkdir(exist_ok=True)
+    command = folder / "pfilter-pipe"
+    cases = "".join(f"  *fault-{number}@*) {script} ;;\n" for number, script in enumerate(NETTED.values()))
+    command.write_text(f'#!/bin/sh\ncase "$*" in\n{cases}esac\n')
+    command.chmod(0o755)
+    gate = start(layout, "-o", "pfilter_time_limit=2s", pipe=str(command))
+    recipients = [f"fault-{number}@example.net" for number in range(len(NETTED))]
+    ids = [gate.send(mails.letter(mails.film()), recipients=[one]) for one in recipients]
+    for queue_id in ids:
+        assert "dsn=4.3.0" in gate.waits_in_queue(queue_id, "status=deferred")
+    whole = command.with_suffix(".new")
+    whole.write_text(f'#!/bin/sh\nexec {venv.pipe} "$@"\n')
+    whole.chmod(0o755)
+    whole.rename(command)
+    gate.retry()
+    arrived = [one for one in gate.at_sink() if one.sender == SENDER]
+    assert sorted(one.recipients[0] for one in arrived) == sorted(f"<{one}>" for one in recipients)
+    for one in arrived:
+        assert gate.linked(one) == {"film.mp4": mails.FILM}
+    shutil.rmtree(folder)

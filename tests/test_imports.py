@@ -1,0 +1,238 @@
+"""Imports go downward, and a message pays only for what it needs."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests import support
+from tests.support import PROJECT, Gateway
+
+PACKAGE = PROJECT / "pfilter"
+
+# What stands above may import what stands below, never the other way round. One line is one layer; modules of one
+# layer do not know each other.
+LAYERS = (
+    ("cli",),
+    ("pipe",),
+    ("check", "compiled", "explain"),
+    ("engine",),
+    ("change", "notify"),
+    ("body", "measure", "notice", "config", "reinject", "decide"),
+    ("rewrite", "archive"),
+    ("materials", "owner"),
+    ("store.cleanup", "classify", "smtp", "process", "edit", "log"),
+    ("store.local", "codec", "names", "scan", "patterns"),
+    ("store.records",),
+    ("store.files", "header"),
+    ("spool", "policy", "model"),
+    ("errors", "frozen"),
+)
+ALONE = ("__init__", "store.__init__", "launcher")
+ONLY_IMPORTERS = {
+    "mailparser": {"names"},
+    "structlog": {"log"},
+    "typer": {"cli"},
+    "minijinja": {"notice"},
+    "tomllib": {"config"},
+    "socket": {"smtp", "log", "check"},
+    "email": set(),
+    "subprocess": set(),
+    "smtplib": set(),
+    "dataclasses": set(),
+    "mmap": set(),
+}
+
+
+def sources() -> dict[str, ast.Module]:
+    """Return the parsed modules of the package by name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imported(tree: ast.AST, *, typing_too: bool = False) -> set[str]:
+    """Return the full names of what a module imports, anywhere in it; what only type checkers see left out."""
+    found: set[str] = set()
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not typing_too:
+            for other in node.orelse:
+                found |= imported(ast.Module([other], []))
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        else:
+            found |= imported(node, typing_too=typing_too)
+    return found
+
+
+def own(names: set[str], modules: "dict[str, ast.Module]") -> set[str]:
+    """Return the modules of the package among what is imported."""
+    found = set()
+    for name in names:
+        if name.startswith("pfilter."):
+            rest = name.removeprefix("pfilter.")
+            candidates = [rest, rest.rpartition(".")[0]]
+            found |= {candidate for candidate in candidates[:1] if candidate in modules} or {
+                candidate for candidate in candidates[1:] if candidate in modules
+            }
+    return found
+
+
+def level(module: str) -> int:
+    """Return how far from the bottom a module stands."""
+    return next(len(LAYERS) - number for number, layer in enumerate(LAYERS) if module in layer)
+
+
+MODULES = sources()
+
+
+def test_every_module_has_its_place() -> None:
+    """The table of layers names every module of the package once, and no other."""
+    placed = [module for layer in LAYERS for module in layer]
+    assert sorted([*placed, *ALONE]) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in ALONE])
+def test_imports_go_downward(module: str) -> None:
+    """A module imports from layers below its own, also inside of functions: so there are no cycles."""
+    upward = {other for other in own(imported(MODULES[module]), MODULES) if level(other) >= level(module)}
+    assert upward == set()
+
+
+@pytest.mark.parametrize(("package", "importers"), ONLY_IMPORTERS.items(), ids=ONLY_IMPORTERS)
+def test_only_one_importer(package: str, importers: set[str]) -> None:
+    """What is expensive, or replaced some day, has one importer."""
+    found = {name for name, tree in MODULES.items() if any(i.split(".")[0] == package for i in imported(tree))}
+    assert found <= importers
+    assert found or not importers
+
+
+def test_the_launcher_stands_on_the_standard_library() -> None:
+    """The launcher imports nothing of ours but the door itself, inside of its net."""
+    names = imported(MODULES["launcher"])
+    assert {name.split(".")[0] for name in names} - {"pfilter"} <= set(sys.stdlib_module_names)
+    assert {name for name in names if name.startswith("pfilter")} == {"pfilter.pipe.main"}
+
+
+# --- What a message pays for
+
+LOADED = """
+import sys
+before = set(sys.modules)
+import pfilter.compiled
+if sys.argv[1] == "keep":
+    pfilter.compiled.LEAST_AGE = -1
+from pfilter.pipe import main
+status, line = main([argument.encode() for argument in sys.argv[2:]])
+assert status == 0, line
+print(line)
+print(*sorted(set(sys.modules) - before))
+"""
+EXPENSIVE = (
+    "typer",
+    "click",
+    "structlog",
+    "mailparser",
+    "minijinja",
+    "email",
+    "subprocess",
+    "tempfile",
+    "pathlib",
+    "dataclasses",
+    "typing",
+    "re",
+    "inspect",
+    "json",
+    "hashlib",
+    "hmac",
+    "socket",
+    "logging",
+    "argparse",
+    "datetime",
+    "random",
+    "shutil",
+    "urllib",
+    "enum",
+    "signal",
+    "zipfile",
+    "tomllib",
+    "ipaddress",
+    "difflib",
+    "contextlib",
+    "collections",
+    "asyncio",
+)
+
+
+def loaded(gateway: Gateway, data: bytes, what: str = "measure") -> tuple[str, set[str]]:
+    """Return the line for Postfix, and the modules that a message's way through the door loads."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", LOADED, what, *gateway.argv()],
+        input=data,
+        capture_output=True,
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT)},
+    )
+    line, modules = done.stdout.decode("utf-8").splitlines()
+    return line, set(modules.split())
+
+
+@pytest.fixture
+def warm(gateway: Gateway) -> Gateway:
+    """Return a gateway whose configuration is kept already."""
+    gateway.configure(log='to = "syslog"\nlevel = "info"')
+    loaded(gateway, support.message(support.part(b"Hello\n")), "keep")
+    return gateway
+
+
+def test_a_message_that_passes_loads_little(warm: Gateway) -> None:
+    """A small message that needs nothing imports none of what is expensive."""
+    data = support.message(support.multipart("alternative", support.part(b"Hi\n"), support.part(b"<p>Hi", "text/html")))
+    line, modules = loaded(warm, data)
+    assert line == "passed"
+    assert {name.split(".")[0] for name in modules} & set(EXPENSIVE) == set()
+
+
+def test_a_message_with_a_small_attachment_loads_no_packages(warm: Gateway) -> None:
+    """Measuring a small attachment with a plain name needs none of the packages."""
+    data = support.message(support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x", "a.bin")))
+    line, modules = loaded(warm, data)
+    assert line == "passed"
+    packages = {
+        "typer",
+        "click",
+        "structlog",
+        "mailparser",
+        "minijinja",
+        "email",
+        "subprocess",
+        "tempfile",
+        "dataclasses",
+    }
+    assert {name.split(".")[0] for name in modules} & packages == set()
+
+
+def test_a_linked_attachment_loads_no_more_than_it_needs(warm: Gateway) -> None:
+    """A message with a link needs the templates and the log, but neither typer nor, for a plain name, mail-parser."""
+    data = support.message(
+        support.multipart("mixed", support.part(b"Hi\n"), support.attachment(support.noise(900_000)))
+    )
+    line, modules = loaded(warm, data)
+    assert line.startswith("1 linked")
+    assert {name.split(".")[0] for name in modules} & {"typer", "click", "rich", "mailparser", "asyncio"} == set()
+
+
+def test_the_package_has_no_stray_files() -> None:
+    """Everything in the package is a module, a template or the typing marker."""
+    strays = [
+        path
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc", ".txt", ".html") and path.name != "py.typed"
+    ]
+    assert strays == []

@@ -1,0 +1,130 @@
+"""Events: one line each, whatever is in them, and never a reason to stop mail."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from pfilter import log
+from pfilter.log import Log
+
+
+def lines(path: Path) -> list[str]:
+    """Return the lines of a log file."""
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def test_json_events_are_one_line_each(tmp_path: Path) -> None:
+    """An event is one JSON object with time, level and name."""
+    path = tmp_path / "log"
+    logger = Log(f"file:{path}")
+    logger.event("info", "message", queue_id="4F2A", size=7)
+    logger.event("error", "failed", reason="x")
+    first, second = (json.loads(line) for line in lines(path))
+    assert (first["event"], first["level"], first["queue_id"], first["size"]) == ("message", "info", "4F2A", 7)
+    assert first["timestamp"].endswith("Z")
+    assert (second["event"], second["level"]) == ("failed", "error")
+
+
+def test_logfmt(tmp_path: Path) -> None:
+    """An event in logfmt is one line of key=value."""
+    path = tmp_path / "log"
+    Log(f"file:{path}", form="logfmt").event("info", "part size", file="a b.bin", done=False)
+    (line,) = lines(path)
+    assert 'event="part size"' in line
+    assert 'file="a b.bin"' in line
+    assert "done=false" in line
+
+
+@pytest.mark.parametrize("form", ["json", "logfmt"])
+@pytest.mark.parametrize(
+    "value", ["a\nlevel=error\r\n", "\x1b[31m\x00\x85\u2028", '"}\n{"event": "x"}', b"\xff\n\x1b", "x" * 100_000]
+)
+def test_nobody_writes_lines_of_their_own(tmp_path: Path, form: str, value: object) -> None:
+    """Values with line ends, controls or without end make one bounded line."""
+    path = tmp_path / "log"
+    Log(f"file:{path}", form=form).event("info", "message", sender=value)
+    (line,) = path.read_bytes().decode("utf-8").split("\n")[:-1]
+    assert line.isprintable()
+    assert len(line) < 1000
+
+
+@pytest.mark.parametrize(("level", "written"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
+def test_levels(tmp_path: Path, level: str, written: int) -> None:
+    """Events below the level are dropped."""
+    path = tmp_path / "log"
+    logger = Log(f"file:{path}", level)
+    for name in log.LEVELS:
+        logger.event(name, "x")
+        assert logger.wants(name) is (log.LEVELS[name] >= log.LEVELS[level])
+    assert len(lines(path)) == written
+
+
+@pytest.mark.parametrize("to", ["", "file:/nonexistent/x", "file:/", "syslog"])
+def test_a_log_that_cannot_be_written_is_no_error(to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a place for it an event is dropped, silently."""
+    monkeypatch.setattr(log, "SYSLOG", "/nonexistent/log")
+    logger = Log(to, "debug")
+    logger.prepare()
+    logger.event("error", "x", value=object())
+
+
+def test_files_are_appended_to_and_private(tmp_path: Path) -> None:
+    """A log file is appended to; a new one is not for everybody."""
+    path = tmp_path / "log"
+    before = os.umask(0)
+    try:
+        Log(f"file:{path}").event("info", "one")
+    finally:
+        os.umask(before)
+    Log(f"file:{path}").event("info", "two")
+    assert len(lines(path)) == 2
+    assert path.stat().st_mode & 0o007 == 0
+
+
+def test_a_rotated_file_is_made_anew(tmp_path: Path) -> None:
+    """After logrotate moved the file, events go to a new one."""
+    path = tmp_path / "log"
+    logger = Log(f"file:{path}")
+    logger.event("info", "one")
+    path.rename(tmp_path / "log.1")
+    logger.event("info", "two")
+    assert len(lines(path)) == 1
+
+
+@pytest.mark.parametrize(("level", "severity"), [("debug", 7), ("info", 6), ("warning", 4), ("error", 3)])
+def test_syslog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str, severity: int) -> None:
+    """Events go to syslog's socket in facility mail, with their severity."""
+    path = str(tmp_path / "l")
+    monkeypatch.setattr(log, "SYSLOG", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        Log("syslog", "debug").event(level, "message", queue_id="4F2A")
+        line = receiver.recv(65536).decode("utf-8")
+    assert line.startswith(f"<{16 + severity}>pfilter[{os.getpid()}]: ")
+    assert json.loads(line.partition(": ")[2])["queue_id"] == "4F2A"
+
+
+def test_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    """At the command line events may go to stderr."""
+    Log("stderr").event("info", "x")
+    assert json.loads(capfd.readouterr().err)["event"] == "x"
+
+
+def test_empty_fields_are_left_out(tmp_path: Path) -> None:
+    """What is not known is not in the event."""
+    path = tmp_path / "log"
+    Log(f"file:{path}").event("info", "message", download="", size=0, seen=None, done=False)
+    found = json.loads(lines(path)[0])
+    assert {"size", "done"} <= set(found)
+    assert not {"download", "seen"} & set(found)
+
+
+def test_asyncio_and_rich_stay_importable(tmp_path: Path) -> None:
+    """After logging, the modules that structlog was kept from are what they are."""
+    Log(f"file:{tmp_path}/log").event("info", "x")
+    import asyncio
+
+    assert asyncio.run(asyncio.sleep(0, "x")) == "x"

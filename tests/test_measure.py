@@ -1,0 +1,206 @@
+"""What is found out about attachments before anything is decided."""
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Iterator
+
+import pytest
+
+from pfilter.materials import Materials
+from pfilter.measure import measure
+from pfilter.model import Envelope, Measured
+from pfilter.policy import Policy
+from tests import support
+from tests.support import ENVELOPE, BytesSpool, attachment, content, message, multipart, noise, part, scanned, table
+
+TEXT = part(b"Hello\n")
+DEFAULTS = support.policy(link={"part_limit": "100 KiB"})
+
+
+@pytest.fixture
+def materials() -> "Iterator[Materials]":
+    """Return materials, closed at the end."""
+    made = Materials(tempfile.gettempdir)
+    yield made
+    made.close()
+
+
+def measured(data: bytes, materials: Materials, policy: Policy = DEFAULTS, envelope: Envelope = ENVELOPE) -> Measured:
+    """Return what is found out about a message."""
+    return measure(BytesSpool(data), scanned(data), envelope, policy, materials)
+
+
+def mixed(*parts: bytes, fields: str = "") -> bytes:
+    """Return a message with a text and parts."""
+    return message(multipart("mixed", TEXT, *parts), fields)
+
+
+def test_what_gains_is_zipped(materials: Materials) -> None:
+    """A table becomes a zip of its content, whose size is known."""
+    (facts,) = measured(mixed(attachment(table(), "list.csv", "text/csv")), materials).attachments
+    data = content(materials.zips[2])
+    assert (facts.size, facts.zip_size) == (len(table()), len(data))
+    with zipfile.ZipFile(io.BytesIO(data)) as found:
+        assert (found.namelist(), found.read("list.csv")) == (["list.csv"], table())
+
+
+def test_decoded_sizes_are_exact_where_they_matter(materials: Materials) -> None:
+    """What could become a link is decoded, and its size is that of the file."""
+    (facts,) = measured(mixed(attachment(noise(150_001), "a.bin")), materials).attachments
+    assert facts.size == 150_001
+    assert content(materials.decoded[2]) == noise(150_001)
+
+
+@pytest.mark.parametrize(
+    ("entity", "why"),
+    [
+        (attachment(noise(50_000), "a.bin"), "does not gain"),
+        (attachment(table(100), "a.csv"), "small"),
+        (attachment(table(), "a.xml"), "compress.skip *.xml"),
+        (attachment(table(), "A.XML"), "compress.skip *.xml"),
+        (attachment(table(), "a.p7m"), "compress.skip *.p7?"),
+        (attachment(table(), "winmail.dat"), "TNEF"),
+        (attachment(table(), "other.dat", "application/ms-tnef"), "TNEF"),
+        (attachment(table(), "a.jpg", "image/jpeg"), "compressed already"),
+        (attachment(table(), "a.zip", "application/zip"), "compressed already"),
+        (attachment(table(), "a.mp4", "video/mp4"), "compressed already"),
+        (part(table(), "text/csv", encoding="8bit", disposition='inline; filename="a.csv"'), "inline text"),
+    ],
+)
+def test_what_is_not_zipped(entity: bytes, why: str, materials: Materials) -> None:
+    """What is small, skipped, compressed already or shown inline is not zipped, and it is said why."""
+    (facts,) = measured(mixed(entity), materials).attachments
+    assert (facts.zip_size, facts.why_no_zip) == (-1, why)
+
+
+def test_compress_may_be_disabled(materials: Materials) -> None:
+    """With compress disabled nothing is zipped."""
+    (facts,) = measured(
+        mixed(attachment(table(), "a.csv")), materials, support.policy(compress={"enabled": False})
+    ).attachments
+    assert facts.zip_size == -1
+
+
+def test_min_gain_is_kept(materials: Materials) -> None:
+    """A zip that gains less than min_gain is none."""
+    half = noise(30_000) + bytes(30_000)  # deflates to half
+    data = mixed(attachment(half, "a.bin"))
+    assert measured(data, materials, support.policy(compress={"min_gain": "49%"})).attachments[0].zip_size > 0
+    materials.close()
+    assert measured(data, materials, support.policy(compress={"min_gain": "51%"})).attachments[0].zip_size == -1
+
+
+def test_a_zip_over_part_limit_is_given_up(materials: Materials) -> None:
+    """What would become a link all the same is not zipped to its end."""
+    half = noise(150_000) + bytes(150_000)
+    (facts,) = measured(mixed(attachment(half, "a.bin")), materials).attachments
+    assert (facts.zip_size, facts.why_no_zip) == (-1, "zip over part_limit")
+
+
+def test_raw_text_whose_zip_is_larger_in_the_message_stays(materials: Materials) -> None:
+    """A zip that gains nothing once it is in base64 is none."""
+    settings = support.policy(compress={"min_size": 1, "min_gain": "0%"})
+    text = support.encoded(noise(3000))  # six bits an octet, as base64 has them
+    entity = part(text, "text/x-log", encoding="7bit", disposition="attachment; filename=a.log")
+    (facts,) = measured(mixed(entity), materials, settings).attachments
+    assert facts.why_no_zip.startswith("does not gain")
+
+
+def test_images_that_the_html_shows_are_inline(materials: Materials) -> None:
+    """An image that the HTML refers to by cid: or Content-Location is inline, another is an attachment."""
+    html = part(b'<img src="cid:one@x"><img src="cid:th%72ee"><img src="http://x.example/b.png">', "text/html")
+    images = [
+        part(b"x", f'image/png; name="{n}.png"', fields=field)
+        for n, field in enumerate(
+            [
+                "Content-ID: <one@x>\n",
+                "Content-ID: <two@x>\n",
+                "Content-ID: <three>\n",
+                "Content-Location: http://x.example/b.png\n",
+                "Content-Location: http://x.example/c.png\n",
+                "",
+            ]
+        )
+    ]
+    found = measured(message(multipart("mixed", html, *images)), materials)
+    assert [facts.part for facts in found.attachments] == [3, 6, 7]
+    assert found.kept == ((2, "inline"), (4, "inline"), (5, "inline"))
+
+
+def test_html_in_base64_refers_too(materials: Materials) -> None:
+    """References are found in decoded HTML."""
+    html = part(support.encoded(b'<img src="cid:one@x">'), "text/html", encoding="base64")
+    image = part(b"x", 'image/png; name="a.png"', fields="Content-ID: <one@x>\n")
+    assert measured(message(multipart("mixed", html, image)), materials).attachments == ()
+
+
+def test_where_the_html_cannot_be_read_everything_with_an_id_is_inline(materials: Materials) -> None:
+    """If it can't be known what the HTML shows, what could be shown is left alone."""
+    html = part(b"!!!!", "text/html", encoding="base64")
+    image = part(b"x", 'image/png; name="a.png"', fields="Content-ID: <one@x>\n")
+    found = measured(message(multipart("mixed", html, image, attachment(b"x"))), materials)
+    assert [facts.part for facts in found.attachments] == [3]
+
+
+@pytest.mark.parametrize(
+    ("fields", "protection"),
+    [
+        ("DKIM-Signature: v=1; d=elsewhere.example;\n\tb=x\n", "signed (dkim-signature of elsewhere.example)"),
+        ("ARC-Seal: i=1; d=elsewhere.example; b=x\n", "signed (arc-seal of elsewhere.example)"),
+        ("DKIM-Signature: v=1; d=Example.Org; b=x\n", ""),
+        ("DKIM-Signature: v=1; b=x\n", "signed (dkim-signature of an unknown domain)"),
+    ],
+)
+def test_signatures_of_others_protect(fields: str, protection: str, materials: Materials) -> None:
+    """A DKIM signature or ARC seal of a domain that is not ours protects the message; our own does not."""
+    ours = support.policy(policy={"own_domains": ["example.org"]})
+    assert measured(mixed(attachment(b"x" * 100), fields=fields), materials, ours).protection == protection
+
+
+@pytest.mark.parametrize("encoding", ["7bit", "base64", "quoted-printable"])
+@pytest.mark.parametrize("armor", [b"-----BEGIN PGP MESSAGE-----", b"-----BEGIN PGP SIGNED MESSAGE-----"])
+def test_inline_pgp_protects(encoding: str, armor: bytes, materials: Materials) -> None:
+    """PGP inside of a displayed body protects the message, in whatever encoding."""
+    text = b"Hello\n\n" + armor + b"\n\nx\n"
+    coded = {"7bit": text, "base64": support.encoded(text), "quoted-printable": text.replace(b"G", b"=47")}[encoding]
+    data = message(multipart("mixed", part(coded, encoding=encoding), attachment(b"x")))
+    assert measured(data, materials).protection == "signed or encrypted (inline PGP)"
+
+
+def test_a_public_key_does_not_protect(materials: Materials) -> None:
+    """A public key in a body is no signature."""
+    text = b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
+    assert measured(message(multipart("mixed", part(text), attachment(b"x"))), materials).protection == ""
+
+
+def test_what_does_not_decode_is_kept(materials: Materials) -> None:
+    """An attachment that is not what its encoding says is left alone, the others are not."""
+    broken = part(b"!!!!" * 50_000, "a/b", encoding="base64", disposition="attachment; filename=a")
+    found = measured(mixed(broken, attachment(noise(150_000), "b.bin")), materials)
+    assert [facts.part for facts in found.attachments] == [3]
+    assert found.kept[0][1].startswith("broken: base64")
+
+
+def test_names_without_a_name_are_numbered(materials: Materials) -> None:
+    """Attachments without a name are numbered by their place among the attachments."""
+    entity = part(b"x", "application/pdf", disposition="attachment")
+    assert [f.name for f in measured(mixed(entity, entity), materials).attachments] == [
+        "attachment-1.pdf",
+        "attachment-2.pdf",
+    ]
+
+
+def test_digests_are_those_of_the_content(materials: Materials) -> None:
+    """The digest of a part is that of its decoded octets, computed on the way or afterwards."""
+    from hashlib import sha256
+
+    measured(mixed(attachment(noise(150_000), "a.bin"), attachment(table(), "b.csv")), materials)
+    assert materials.digest(2) == sha256(noise(150_000)).hexdigest()
+    assert materials.digest(3) == sha256(table()).hexdigest()
+
+
+def test_nothing_is_decoded_for_the_null_sender(materials: Materials) -> None:
+    """What is taken off whole need not be looked at."""
+    measured(mixed(attachment(noise(150_000))), materials, envelope=ENVELOPE.replace(sender=b""))
+    assert materials.decoded == {}

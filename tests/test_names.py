@@ -1,0 +1,177 @@
+"""File names: decoded from every form that mailers use, safe wherever they go, distinct within a message."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pfilter import names
+from tests.support import message, part, scanned
+
+DANGEROUS = '/\\:*?"<>|\0\r\n\u200b\u200f\u202a\u202e\u2066\u2069\x85\x9f\ufeff\u2028\u2029'
+
+
+def given_name(disposition: str = "", content_type: str = "application/octet-stream", raw: bytes = b"") -> str:
+    """Return the file name of a message that is an attachment with these fields."""
+    data = raw or message(part(b"x", content_type, disposition=disposition))
+    return names.file_name(scanned(data).root, 7)
+
+
+@pytest.mark.parametrize(
+    ("disposition", "expected"),
+    [
+        ("attachment; filename=plain.pdf", "plain.pdf"),
+        ('attachment; filename="with space.pdf"', "with space.pdf"),
+        ('attachment; filename="back\\"quote.pdf"', "back_quote.pdf"),
+        ("attachment; filename*=utf-8''r%C3%A9sum%C3%A9.pdf", "résumé.pdf"),
+        ("attachment; filename*=iso-8859-1'de'%FCber.pdf", "über.pdf"),
+        ("attachment;\n filename*0*=utf-8''r%C3%A9;\n filename*1=sum;\n filename*2*=%C3%A9.pdf", "résumé.pdf"),
+        ('attachment; filename="=?utf-8?q?r=C3=A9sum=C3=A9=2Epdf?="', "résumé.pdf"),
+        ('attachment; filename="=?utf-8?b?5pel5pys6Kqe?=.pdf"', "日本語.pdf"),
+        ('attachment; filename="=?iso-2022-jp?B?GyRCRnxLXDhsGyhCLnBkZg==?="', "日本語.pdf"),
+        ('attachment;\n filename="=?utf-8?q?r=C3=A9sum?=\n =?utf-8?q?=C3=A9=2Epdf?="', "résumé.pdf"),
+        ('attachment; filename="résumé.pdf"', "résumé.pdf"),
+    ],
+    ids=["token", "quoted", "escaped", "2231", "2231 latin-1", "2231 continued", "2047 q", "2047 b", "2047 jp",
+         "2047 in two words", "raw utf-8"],
+)  # fmt: skip
+def test_every_form_of_a_name(disposition: str, expected: str) -> None:
+    """Names in RFC 2231, RFC 2047 and raw forms are what the sender meant."""
+    assert given_name(disposition) == expected
+
+
+def test_raw_windows_octets() -> None:
+    """Raw octets that are no UTF-8 are what Windows mailers mean by them."""
+    raw = b'Content-Type: a/b\nContent-Disposition: attachment; filename="r\xe9sum\xe9 \x80.pdf"\n\nx'
+    assert given_name(raw=raw) == "résumé €.pdf"
+
+
+def test_filename_goes_before_name() -> None:
+    """Content-Disposition's name counts (RFC 2183), Content-Type's where there is no other."""
+    assert given_name('attachment; filename="a.pdf"', 'a/b; name="b.pdf"') == "a.pdf"
+    assert given_name("attachment", 'a/b; name="b.pdf"') == "b.pdf"
+    assert given_name("attachment", 'a/b; name="=?utf-8?q?=C3=A9.pdf?="') == "é.pdf"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "expected"),
+    [
+        ("application/pdf", "attachment-7.pdf"),
+        ("image/x-odd", "attachment-7.bin"),
+        ("message/rfc822", "attachment-7.eml"),
+    ],
+)
+def test_a_part_without_a_name_is_numbered(content_type: str, expected: str) -> None:
+    """Without a name there is a number, and an extension by type."""
+    assert given_name("attachment", content_type) == expected
+
+
+def test_an_empty_name_is_none() -> None:
+    """An empty name is no name."""
+    assert given_name('attachment; filename=""', "application/pdf") == "attachment-7.pdf"
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\me\\report.doc", "report.doc"),
+        ("/", "fallback"),
+        ("..", "fallback"),
+        (".htaccess", "htaccess"),
+        ("-rf", "rf"),
+        (" . a.txt . ", "a.txt"),
+        ("con", "_con"),
+        ("NUL.txt", "_NUL.txt"),
+        ("com1.tar.gz", "_com1.tar.gz"),
+        ("LPT9", "_LPT9"),
+        ("console.txt", "console.txt"),
+        ('a:b*c?"d<e>f|.txt', "a_b_c__d_e_f_.txt"),
+        ("invoice\u202efdp.exe", "invoicefdp.exe"),
+        ("a\u200bb\u2066c.txt", "abc.txt"),
+        ("a\x00b\x1b[31mc\x85.txt", "ab[31mc.txt"),
+        ("line\r\nbreak.txt", "linebreak.txt"),
+        ("e\u0301.txt", "é.txt"),
+        ("doc.{00020424-0000-0000-C000-000000000046}", "doc.(00020424-0000-0000-C000-000000000046)"),
+        ("two  blanks.txt", "two blanks.txt"),
+        ("", "fallback"),
+        ("\u202e\u200b", "fallback"),
+        ("日本語.txt", "日本語.txt"),
+    ],
+)
+def test_safe_names(name: str, safe: str) -> None:
+    """Names lose what is dangerous in a path, a header, on a screen or on Windows, and keep the rest."""
+    assert names.safe_name(name, "fallback") == safe
+
+
+@given(st.text(max_size=300) | st.text(DANGEROUS + "abc.- {}", max_size=40))
+def test_no_name_is_dangerous(name: str) -> None:
+    """Whatever the sender wrote, the safe name is one path component, printable, short, and no device."""
+    safe = names.safe_name(name, "fallback")
+    assert safe
+    assert not set(safe) & set(DANGEROUS)
+    assert safe.isprintable() or "\u3000" in safe
+    assert len(safe.encode("utf-8")) <= names.NAME_LIMIT
+    assert not safe.startswith((".", "-", " "))
+    assert not safe.endswith((".", " "))
+    assert safe.split(".")[0].strip().lower() not in names.DEVICES
+    assert unicodedata.is_normalized("NFC", safe)
+
+
+@given(st.text(max_size=300))
+def test_a_safe_name_is_safe_already(name: str) -> None:
+    """Making a safe name safe changes nothing."""
+    safe = names.safe_name(name, "fallback")
+    assert names.safe_name(safe, "other") == safe
+
+
+@pytest.mark.parametrize("stem", ["x" * 400, "é" * 200, "日" * 100, "😀" * 80])
+def test_long_names_keep_their_extension(stem: str) -> None:
+    """A name that is too long loses of its stem, at a character's end."""
+    safe = names.safe_name(stem + ".pdf", "fallback")
+    assert safe.endswith(stem[0] + ".pdf")
+    assert 140 <= len(safe.encode("utf-8")) <= 150
+
+
+def test_same_names_are_numbered() -> None:
+    """The second of a name gets -2 before its extension, in part order; case does not count."""
+    assert names.distinct(["a.txt", "b", "A.TXT", "a.txt", "b"]) == ["a.txt", "b", "A-2.TXT", "a-3.txt", "b-2"]
+
+
+@given(st.lists(st.sampled_from(["a", "a-2", "A", "a-2-2", "b.c", "B-2.c", "b-2.c"]), max_size=8))
+def test_distinct_names_are_distinct(given_names: list[str]) -> None:
+    """However names collide with numbered ones, the results differ, also where case does not count."""
+    found = names.distinct(given_names)
+    assert len({name.casefold() for name in found}) == len(given_names)
+
+
+def test_header_texts_are_decoded() -> None:
+    """Subject and addresses are what people read."""
+    block = b"From: =?utf-8?q?J=C3=BCrgen?= <j@example.org>\nTo: a@b.example\nSubject: =?iso-8859-1?q?gr=FC=DFe?=\n"
+    assert names.header_texts(block) == {
+        "subject": "grüße",
+        "from": "Jürgen <j@example.org>",
+        "to": "a@b.example",
+    }
+
+
+def test_from_address() -> None:
+    """The address in From is found among names and comments."""
+    assert names.from_address(b'From: "Doe, Jane" <jane@example.org>\nTo: b@c.example\n') == b"jane@example.org"
+
+
+@pytest.mark.parametrize("block", [b"", b"Subject: x\n", b"From:\n", b"From: \xff\xfe\n"])
+def test_hostile_headers_give_empty_texts(block: bytes) -> None:
+    """Where there is no address there is none; nothing raises."""
+    assert b"@" not in names.from_address(block)
+    assert names.header_texts(block)["to"] == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "domain"),
+    [(b"a@B.Example", b"b.example"), (b'"a@b"@c.example', b"c.example"), (b"root", b""), (b"", b"")],
+)
+def test_domain_of(address: bytes, domain: bytes) -> None:
+    """The domain is what stands behind the last @, in lower case."""
+    assert names.domain_of(address) == domain
