@@ -51,7 +51,8 @@ def structural_protection(message: Message) -> str:
         if part.type == b"application/pgp-encrypted":
             return "encrypted (PGP)"  # its multipart/encrypted may have been lost on the way
         names = (value for _, value in (*part.params, *part.disposition_params))
-        if not part.embedded and any(name.lower().endswith(b".p7m") for name in names):
+        endings = (b".p7m", b".p7s") if part.parent < 0 else (b".p7m",)
+        if not part.embedded and any(name.lower().endswith(endings) for name in names):
             return "signed or encrypted (by file name)"  # RFC 8551, 3.9
     return ""
 

@@ -7,7 +7,7 @@ does not need is not imported.
 from time import monotonic
 
 from pfilter import classify, decide
-from pfilter.errors import PfilterError, sentence
+from pfilter.errors import PfilterError, sentence, without_tokens
 from pfilter.frozen import Frozen
 from pfilter.log import Log
 from pfilter.model import Action, Envelope, Measured, Message, Outcome, Plan
@@ -142,7 +142,9 @@ def _notify(spool: Spool, found: Examined, envelope: Envelope, policy: Policy, d
         if not notify.why_not(found.message, envelope, policy):
             notify.notify(spool, found.message, envelope, result.download, policy)
     except (PfilterError, OSError, ValueError) as error:
-        door.log.event("warning", "sender not notified", queue_id=envelope.queue_id, reason=sentence(error))
+        door.log.event(
+            "warning", "sender not notified", queue_id=envelope.queue_id, reason=without_tokens(sentence(error))
+        )
 
 
 def _tell(

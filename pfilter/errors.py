@@ -72,14 +72,17 @@ def exit_status(error: BaseException, *, in_pipe: bool) -> int:
 
 
 def sentence(error: BaseException) -> str:
-    """Return one printable line that says what happened: no traceback, and no token that opens a download."""
+    """Return one printable line that says what happened: no traceback."""
     if isinstance(error, OSError) and error.strerror:
         name = error.filename if isinstance(error.filename, str) else ""
         text = f"{name}: {error.strerror}" if name else error.strerror
     else:
         text = str(error) if isinstance(error, (PfilterError, Interruption)) else f"{type(error).__name__}: {error}"
-    line = "".join(c if c.isprintable() else " " for c in text)[:300]
-    # Ids of downloads stand in paths. What is left of one is what the log shows too.
+    return "".join(c if c.isprintable() else " " for c in text)[:300]
+
+
+def without_tokens(line: str) -> str:
+    """Return a line for Postfix and the log: ids of downloads, which stand in paths, cut to what the log shows too."""
     import re
 
     return re.sub(r"(?<![a-z2-7])([a-z2-7]{8})[a-z2-7]{24}(?![a-z2-7])", r"\1", line)

@@ -75,7 +75,7 @@ class Arena:
         """Give the descriptor back."""
         if self.fd >= 0:
             os.close(self.fd)
-            self.fd = -1
+            self.fd, self.end, self._in_memory = -1, 0, True
 
 
 class _Slice(Spool):

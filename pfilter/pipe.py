@@ -4,6 +4,7 @@ Owns what a process has one of: signals, the deadline, the exit status. 0 means 
 that Postfix shall keep it and try again; there is nothing else.
 """
 
+import gc
 import os
 from time import monotonic
 
@@ -17,6 +18,7 @@ from pfilter.errors import (
     UsageError,
     exit_status,
     sentence,
+    without_tokens,
 )
 from pfilter.log import Log
 from pfilter.model import Envelope
@@ -57,6 +59,7 @@ class _Run:
 
 def main(arguments: "Sequence[bytes]") -> tuple[int, str]:
     """Take the message on stdin through; return exit status and the line for Postfix."""
+    gc.disable()  # a short life; nothing in it makes cycles that grow with the message
     run = _Run()
     line = "passed"
     try:
@@ -64,11 +67,11 @@ def main(arguments: "Sequence[bytes]") -> tuple[int, str]:
     except BaseException as error:  # noqa: BLE001  # whatever it is: the message must stay in the queue
         if not run.delivered:
             _last_words()
-            reason = sentence(error)
+            reason = without_tokens(sentence(error))
             run.log.event("error", "failed", queue_id=run.queue_id, reason=reason)
             return exit_status(error, in_pipe=True), f"{DSN_TEMPFAIL} pfilter: {reason}"
         # It is sent: a failure now would send it again.
-        run.log.event("error", "failed after delivery", queue_id=run.queue_id, reason=sentence(error))
+        run.log.event("error", "failed after delivery", queue_id=run.queue_id, reason=without_tokens(sentence(error)))
     _signal.setitimer(_signal.ITIMER_REAL, 0)
     return EX_OK, line
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import tempfile
 import zipfile
 from email.message import Message as StdlibMessage
@@ -183,9 +184,7 @@ def octets_of(data: bytes, part: Part, leaf: StdlibMessage) -> bytes:
     """Return the file that a leaf is; of opened messages the stdlib keeps no octets."""
     if leaf.is_multipart():
         return data[part.body.start : part.body.end]
-    payload = leaf.get_payload(decode=True)
-    assert isinstance(payload, bytes)
-    return payload
+    return support.decoded_body(leaf)
 
 
 def has_notice_inserted(part: Part, was: StdlibMessage, now: StdlibMessage, marker: str) -> None:
@@ -204,10 +203,10 @@ def common(one: str, other: str) -> int:
 
 
 def _text(leaf: StdlibMessage) -> str:
-    payload = leaf.get_payload(decode=True)
-    assert isinstance(payload, bytes)
     with contextlib.suppress(LookupError):
-        return payload.decode(leaf.get_content_charset("us-ascii")).replace("\r\n", "\n")
+        text = support.decoded_body(leaf).decode(leaf.get_content_charset("us-ascii")).replace("\r\n", "\n")
+        # Blanks at the end of a quoted-printable line are no content (RFC 2045, 6.7, rule 3), whatever the stdlib says.
+        return re.sub(r"[ \t]+(?=\n|\Z)", "", text)
     raise AssertionError("a body in an unknown charset was edited")
 
 

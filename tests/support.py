@@ -1,9 +1,11 @@
 """What tests share: spools of bytes, messages, a policy, the whole way of a message in this process, stub sendmails."""
 
+import base64
 import email
 import email.message
 import email.policy
 import os
+import quopri
 import re
 import shlex
 import stat
@@ -200,8 +202,6 @@ def message(entity: bytes, fields: str = "") -> bytes:
 
 def encoded(data: bytes) -> bytes:
     """Return base64 in lines of 76, without the last line end."""
-    import base64
-
     return base64.encodebytes(data).rstrip(b"\n")
 
 
@@ -242,6 +242,20 @@ def leaves(tree: email.message.Message) -> list[email.message.Message]:
     if tree.get_content_maintype() == "message" or not tree.is_multipart():
         return [tree]
     return [leaf for child in tree.get_payload() for leaf in leaves(child)]  # type: ignore[union-attr]
+
+
+def without_encoding(raw: bytes, encoding: str) -> bytes:
+    """Decode octets by the stdlib, but blanks at line ends of quoted-printable are no content (RFC 2045, 6.7)."""
+    if encoding == "base64":
+        return base64.b64decode(raw)
+    if encoding == "quoted-printable":
+        return quopri.decodestring(re.sub(rb"[ \t]+(?=\r?\n|\Z)", b"", raw))
+    return raw
+
+
+def decoded_body(leaf: email.message.Message) -> bytes:
+    """Return the octets that a leaf stands for."""
+    return without_encoding(raw_body(leaf), str(leaf.get("Content-Transfer-Encoding", "7bit")).strip().lower())
 
 
 def raw_body(leaf: email.message.Message) -> bytes:

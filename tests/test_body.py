@@ -230,21 +230,21 @@ def test_html_in_iso_2022_jp() -> None:
     """Octets of Japanese that look like a tag are none."""
     text = "<body><p>日本語</p></body></html>"
     data = text_message(text, "iso-2022-jp", "7bit", kind="html")
-    assert shown(told(data, HTML_NOTE)) == text.replace("</body>", HTML_NOTE + "\n</body>")
+    assert shown(told(data, HTML_NOTE)) == text.replace("</body>", "\n" + HTML_NOTE + "\n</body>")
 
 
 def test_html_with_accents_keeps_them() -> None:
     """HTML in quoted-printable keeps every character around the notice."""
     text = "<p>Grüße, Küsse</p>" * 200 + "</body></html>"
     data = text_message(text, "iso-8859-1", "quoted-printable", kind="html")
-    assert shown(told(data, HTML_NOTE)).replace(HTML_NOTE + "\n", "") == text
+    assert shown(told(data, HTML_NOTE)).replace("\n" + HTML_NOTE + "\n", "") == text
 
 
 def test_large_html_is_looked_at_from_its_tail() -> None:
     """HTML beyond the limit gets its notice before the </body> of its tail."""
     before = "<p>text</p>\n" * (body.HTML_WHOLE // 12 + 10)
     data = text_message(before + "</body></html>\n", "us-ascii", "7bit", kind="html")
-    assert shown(told(data, HTML_NOTE)) == before + HTML_NOTE + "\n</body></html>\n"
+    assert shown(told(data, HTML_NOTE)) == before + "\n" + HTML_NOTE + "\n</body></html>\n"
 
 
 @pytest.mark.parametrize(

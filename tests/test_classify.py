@@ -195,6 +195,8 @@ def test_reports(entity: bytes, report: bool) -> None:
         (multipart("mixed", TEXT, FILE), ["1"]),
         (multipart("mixed", FILE, TEXT), ["2"]),
         (multipart("mixed", TEXT, TEXT, HTML), ["1"]),
+        (multipart("alternative", TEXT, part(b"<p>", 'text/html; name="body.html"')), ["1", "2"]),
+        (multipart("related", part(b"<p>", "text/html", disposition="inline; filename=a.html"), FILE), ["1"]),
         (multipart("alternative", TEXT, HTML), ["1", "2"]),
         (multipart("mixed", multipart("alternative", TEXT, HTML, boundary="i"), FILE), ["1.1", "1.2"]),
         (
@@ -218,6 +220,8 @@ def test_reports(entity: bytes, report: bool) -> None:
         "mixed",
         "text behind",
         "two texts",
+        "named html",
+        "named html of related",
         "alternative",
         "nested",
         "with image",

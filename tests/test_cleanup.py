@@ -93,7 +93,18 @@ def test_a_record_that_cannot_be_read_is_kept_and_named(store: Path, data: bytes
     assert everything(store) == before
     assert report.ids == ()
     assert len(report.problems) == 1
-    assert ID in report.problems[0]
+    assert ID[:8] in report.problems[0]
+
+
+def test_a_record_that_was_set_aside_is_named(store: Path) -> None:
+    """What a retry had to set aside is named at each run, until somebody looks at it."""
+    save(store, until=NOW + DAY, one=b"1")
+    (store / "records" / f"{ID}.json").write_bytes(b"")
+    save(store, until=NOW + DAY, one=b"1")
+    report = run(store)
+    assert len(report.problems) == 1
+    assert "set aside" in report.problems[0]
+    assert (store / "downloads" / ID / "files" / "one").exists()
 
 
 def test_one_bad_record_does_not_stop_the_others(store: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pfilter import codec
 from pfilter.model import Range
-from tests.support import BytesSpool
+from tests.support import BytesSpool, without_encoding
 
 octets = st.binary(max_size=500)
 sizes = st.integers(1, 80)
@@ -117,7 +117,7 @@ def test_a_soft_line_break_at_the_end_of_a_piece(start: int, end: bytes) -> None
     """A soft line break, with blanks behind it, whose line end comes in the next chunk, stays one."""
     first = b"x" * (start + codec.QP_LINE_LIMIT) + end
     found = b"".join(codec.decode_quoted_printable([first, b"\nrest"]))
-    assert found == quopri.decodestring(first + b"\nrest")
+    assert found == without_encoding(first + b"\nrest", "quoted-printable")
 
 
 def test_a_long_line_is_encoded_in_pieces() -> None:
@@ -147,9 +147,8 @@ def test_quoted_printable_is_strict(coded: bytes) -> None:
 )
 def test_quoted_printable_examples(coded: bytes, plain: bytes) -> None:
     """Soft line breaks, also with blanks behind them or at the very end, lower-case escapes, trailing blanks."""
-    found = b"".join(codec.decode_quoted_printable([coded]))
-    assert found == quopri.decodestring(coded)
-    assert found in (plain, coded)
+    assert b"".join(codec.decode_quoted_printable([coded])) == plain
+    assert without_encoding(coded, "quoted-printable") == plain
 
 
 @pytest.mark.parametrize("encoding", [b"7bit", b"8bit", b"binary"])

@@ -165,6 +165,17 @@ def test_shares(text: str, share: float) -> None:
         ("policy", "exempt_senders", ["example.org"]),
         ("policy", "exempt_networks", ["300.0.0.0/8"]),
         ("policy", "exempt_networks", ["example.org"]),
+        ("policy", "own_domains", ["*.example.org"]),
+        ("policy", "own_domains", ["example.org."]),
+        ("policy", "own_domains", ["a..example.org"]),
+        ("policy", "exempt_senders", ["*@example.org"]),
+        ("policy", "exempt_senders", ["@*.example.org"]),
+        ("policy", "exempt_recipients", ["a@.example.org"]),
+        ("policy", "exempt_recipients", ["a@"]),
+        ("store", "keep", "100000d"),
+        ("link", "part_limit", "1e30"),
+        ("link", "part_limit", "99999999999 TiB"),
+        ("link", "part_limit", 1 << 70),
         ("policy", "null_sender", "keep"),
         ("policy", "mode", "Filter"),
         ("policy", "trace_header", True),
@@ -238,11 +249,22 @@ def test_links_need_a_base_url() -> None:
         {"reinject": {"timeout": "0s"}},
         {"store": {"keep": "0s"}},
         {"notify": {"from": "nobody"}},
+        {"notify": {"from": "IT <it@example.org"}},
+        {"notify": {"from": "jürgen@example.org"}},
+        {"notify": {"from": "a@b, c@d"}},
+        {"limits": {"header": 1000}},
+        {"limits": {"boundary": 20}},
     ],
 )
 def test_what_cannot_work_together_is_refused(sections: dict[str, dict[str, object]]) -> None:
     """A deadline that leaves no time to reinject, links that never work, a sender that is no address."""
     assert refused(**sections)
+
+
+@pytest.mark.parametrize("author", ["it@example.org", "IT <it@example.org>", "IT dept. <it@mail.example.org>"])
+def test_authors_of_notifications(author: str) -> None:
+    """notify.from is an address, with or without a name."""
+    assert made(notify={"from": author}).notify_from == author
 
 
 def test_the_smallest_times_are_legal() -> None:

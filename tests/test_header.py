@@ -89,6 +89,14 @@ def test_a_block_over_the_limit_is_not_read_further() -> None:
     assert block(b"A: " + b"x" * 2000 + b"\n\n", limit=1000).defect == "header block over 1000 octets"
 
 
+def test_a_block_of_very_many_fields_is_not_read_further() -> None:
+    """A header of more fields than any mail has is a defect; memory does not grow with it."""
+    found = block(b"A: b\n" * (header.FIELD_LIMIT + 5) + b"\n")
+    assert "header fields" in found.defect
+    assert found.fields == ()
+    assert block(b"A: b\n" * header.FIELD_LIMIT + b"\n").defect == ""
+
+
 def test_a_block_at_the_limit_is_sound() -> None:
     """A header block within its limit is read whole, across steps of reading."""
     data = b"A: " + b"x" * 100_000 + b"\n\n"

@@ -71,6 +71,12 @@ def test_a_log_that_cannot_be_written_is_no_error(to: str, monkeypatch: pytest.M
     logger.event("error", "x", value=object())
 
 
+def test_a_log_that_nobody_reads_does_not_hang(tmp_path: Path) -> None:
+    """A FIFO without a reader drops events; nobody waits for one."""
+    os.mkfifo(tmp_path / "fifo")
+    Log(f"file:{tmp_path / 'fifo'}").event("info", "x")
+
+
 def test_files_are_appended_to_and_private(tmp_path: Path) -> None:
     """A log file is appended to; a new one is not for everybody."""
     path = tmp_path / "log"
@@ -116,10 +122,10 @@ def test_stderr(capfd: pytest.CaptureFixture[str]) -> None:
 def test_empty_fields_are_left_out(tmp_path: Path) -> None:
     """What is not known is not in the event."""
     path = tmp_path / "log"
-    Log(f"file:{path}").event("info", "message", download="", size=0, seen=None, done=False)
+    Log(f"file:{path}").event("info", "message", download="", sender=b"", size=0, done=False)
     found = json.loads(lines(path)[0])
     assert {"size", "done"} <= set(found)
-    assert not {"download", "seen"} & set(found)
+    assert not {"download", "sender"} & set(found)
 
 
 def test_asyncio_and_rich_stay_importable(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_decoded_sizes_are_exact_where_they_matter(materials: Materials) -> None
         (attachment(table(100), "a.csv"), "small"),
         (attachment(table(), "a.xml"), "compress.skip *.xml"),
         (attachment(table(), "A.XML"), "compress.skip *.xml"),
-        (attachment(table(), "a.p7m"), "compress.skip *.p7?"),
+        (attachment(table(), "a.p7b"), "compress.skip *.p7?"),
         (attachment(table(), "winmail.dat"), "TNEF"),
         (attachment(table(), "other.dat", "application/ms-tnef"), "TNEF"),
         (attachment(table(), "a.jpg", "image/jpeg"), "compressed already"),
@@ -87,8 +87,9 @@ def test_min_gain_is_kept(materials: Materials) -> None:
     half = noise(30_000) + bytes(30_000)  # deflates to half
     data = mixed(attachment(half, "a.bin"))
     assert measured(data, materials, support.policy(compress={"min_gain": "49%"})).attachments[0].zip_size > 0
-    materials.close()
-    assert measured(data, materials, support.policy(compress={"min_gain": "51%"})).attachments[0].zip_size == -1
+    other = Materials(tempfile.gettempdir)
+    assert measured(data, other, support.policy(compress={"min_gain": "51%"})).attachments[0].zip_size == -1
+    other.close()
 
 
 def test_a_zip_over_part_limit_is_given_up(materials: Materials) -> None:
@@ -156,6 +157,24 @@ def test_signatures_of_others_protect(fields: str, protection: str, materials: M
     """A DKIM signature or ARC seal of a domain that is not ours protects the message; our own does not."""
     ours = support.policy(policy={"own_domains": ["example.org"]})
     assert measured(mixed(attachment(b"x" * 100), fields=fields), materials, ours).protection == protection
+
+
+@pytest.mark.parametrize(
+    ("domain", "sender", "protects"),
+    [
+        ("example.org", b"a@example.org", False),
+        ("example.org", b"a@mail.example.org", False),
+        ("mail.example.org", b"a@example.org", True),
+        ("elsewhere.example", b"a@example.org", True),
+        ("ample.org", b"a@example.org", True),
+    ],
+)
+def test_where_every_sender_is_ours_his_own_signature_is(
+    domain: str, sender: bytes, protects: bool, materials: Materials
+) -> None:
+    """With own_domains = ["*"] the signature of the sender's domain is ours, any other is not."""
+    data = mixed(attachment(b"x" * 100), fields=f"DKIM-Signature: v=1; d={domain}; b=x\n")
+    assert bool(measured(data, materials, envelope=ENVELOPE.replace(sender=sender)).protection) is protects
 
 
 @pytest.mark.parametrize("encoding", ["7bit", "base64", "quoted-printable"])

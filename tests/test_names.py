@@ -86,6 +86,9 @@ def test_an_empty_name_is_none() -> None:
         ("NUL.txt", "_NUL.txt"),
         ("com1.tar.gz", "_com1.tar.gz"),
         ("LPT9", "_LPT9"),
+        ("com\u00b9.txt", "_com\u00b9.txt"),
+        ("CONIN$", "_CONIN$"),
+        ("\u3164\u115f", "fallback"),
         ("console.txt", "console.txt"),
         ('a:b*c?"d<e>f|.txt', "a_b_c__d_e_f_.txt"),
         ("invoice\u202efdp.exe", "invoicefdp.exe"),
@@ -144,6 +147,26 @@ def test_distinct_names_are_distinct(given_names: list[str]) -> None:
     """However names collide with numbered ones, the results differ, also where case does not count."""
     found = names.distinct(given_names)
     assert len({name.casefold() for name in found}) == len(given_names)
+
+
+def test_a_thousand_same_names_take_no_time() -> None:
+    """Numbering very many of the same name does not take time by their square."""
+    from time import process_time
+
+    began = process_time()
+    found = names.distinct(["a.txt"] * 10_000)
+    assert (found[-1], len(set(found))) == ("a-10000.txt", 10_000)
+    assert process_time() - began < 1
+
+
+def test_an_encoded_name_without_end_is_given_up() -> None:
+    """An encoded name far beyond any file system's limits takes no time, and becomes a number."""
+    from time import process_time
+
+    began = process_time()
+    word = "=?utf-8?q?=C3=A9?= " * 20_000
+    assert given_name(f'attachment; filename="{word}"', "application/pdf") == "attachment-7.pdf"
+    assert process_time() - began < 1
 
 
 def test_header_texts_are_decoded() -> None:

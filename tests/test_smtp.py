@@ -250,6 +250,12 @@ def test_a_server_that_does_not_speak_smtp(reply: bytes) -> None:
     refused(Server({b"MAIL": reply}))
 
 
+def test_a_server_that_answers_before_the_end_of_data() -> None:
+    """A reply that comes before the end of data is no answer to it: the message does not count as taken."""
+    server = Server({b"DATA": b"354 go\r\n250 ok"})
+    assert "before its end" in refused(server)
+
+
 def test_a_reply_of_several_lines() -> None:
     """A reply ends with its last line, however many it has."""
     assert sent(b"x\n", MAIL=b"250-one\r\n250-two\r\n250 three").accepted

@@ -158,6 +158,16 @@ def test_storing_twice_changes_nothing(store: Path) -> None:
     assert (store / "downloads" / ID / "files" / "one").stat().st_ino == inode
 
 
+def test_a_damaged_record_does_not_stop_its_message(store: Path) -> None:
+    """A record that can't be read is set aside, and the retry stores its files with a new one."""
+    save(store, one=b"1")
+    path = store / "records" / f"{ID}.json"
+    path.write_bytes(b"damaged")
+    save(store, one=b"1")
+    assert read_record(str(path)) == record(one=b"1")
+    assert path.with_name(f"{ID}.json.bad").read_bytes() == b"damaged"
+
+
 @pytest.mark.parametrize("which", ["blob", "link"])
 def test_what_a_crash_cut_short_is_written_again(store: Path, which: str) -> None:
     """A blob or a file of the wrong size is replaced."""

@@ -32,6 +32,18 @@ SENDER = "sender@example.org"
 READER = "reader@example.net"
 
 
+# Should pytest be killed, its Postfix must not run on.
+GUARD = """
+import os, select, shutil, subprocess, sys
+pid, private, work, root = sys.argv[1:]
+poll = select.poll()
+poll.register(os.pidfd_open(int(pid)), select.POLLIN)
+poll.poll()
+subprocess.run([sys.executable, private, work, "stop"])
+shutil.rmtree(root, ignore_errors=True)
+"""
+
+
 def wait(condition: Callable[[], Any], what: str, seconds: float = LIMIT) -> Any:
     """Return the first true answer of a condition; fail when there is none in time."""
     end = time.monotonic() + seconds
@@ -83,6 +95,8 @@ class Instance:
         if done.returncode:
             self.stop()
             raise AssertionError(f"no private Postfix: {done.stderr[-3000:]}")
+        argv = [sys.executable, "-c", GUARD, str(os.getpid()), str(PRIVATE), str(self.work), str(root)]
+        self._guard = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def _private(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         argv = [sys.executable, str(PRIVATE), str(self.work), *arguments]
@@ -97,6 +111,9 @@ class Instance:
     def stop(self) -> None:
         """Stop all processes of it."""
         done = self._private("stop")
+        if guard := getattr(self, "_guard", None):
+            guard.kill()
+            guard.wait(LIMIT)
         assert done.returncode == 0, done.stderr
 
     def use(self, venv: Path) -> None:
@@ -110,9 +127,11 @@ class Instance:
         """Where messages arrive."""
         return self.work / "sink"
 
-    def log(self) -> str:
-        """Return Postfix's log."""
-        return (self.work / "maillog").read_text(errors="replace")
+    def log(self, start: int = 0) -> str:
+        """Return Postfix's log, from an octet on."""
+        with open(self.work / "maillog", "rb") as file:
+            file.seek(start)
+            return file.read().decode("utf-8", "replace")
 
     def queue_files(self) -> list[Path]:
         """Return the files of all messages in the queue."""
@@ -151,6 +170,8 @@ class Gate:
         for path in (self.store, self.events_file):
             give(path)
         self._known = set(instance.sink.glob("*.json"))
+        self._log_start = (instance.work / "maillog").stat().st_size
+        self.trouble_expected = False  # without, a test fails at once when mail is put off
         self.sections: dict[str, dict[str, object]] = {}
         self.configure()
 
@@ -215,8 +236,13 @@ class Gate:
 
     def settle(self) -> list[Arrived]:
         """Wait until the queue is empty, and return all that arrived."""
+
+        def is_settled() -> bool:
+            assert self.trouble_expected or not (lines := self.put_off()), lines
+            return self.instance.is_settled()
+
         try:
-            wait(self.instance.is_settled, "an empty queue")
+            wait(is_settled, "an empty queue")
         except AssertionError as error:
             raise AssertionError(f"{error}, in which is {self.queue()}") from None
         return self.at_sink()
@@ -247,7 +273,12 @@ class Gate:
     def filter_lines(self, queue_id: str) -> list[str]:
         """Return what pipe(8) logged about a message: how each attempt ended, a line for each recipient."""
         wanted = re.compile(rf"postfix/pipe\[\d+\]: {queue_id}: to=.* relay=pfilter,.*")
-        return [found[0] for line in self.instance.log().splitlines() if (found := wanted.search(line))]
+        lines = self.instance.log(self._log_start).splitlines()
+        return [found[0] for line in lines if (found := wanted.search(line))]
+
+    def put_off(self) -> list[str]:
+        """Return what pipe(8) logged about messages that could not be filtered now."""
+        return [line for line in self.filter_lines(r"\w+") if "status=deferred" in line]
 
     def line(self, queue_id: str) -> str:
         """Return the one line that pfilter had Postfix log, for a message with one recipient that it took through."""
@@ -260,14 +291,16 @@ class Gate:
     def waits_in_queue(self, queue_id: str, text: str) -> str:
         """Wait until an attempt was put off for a reason; the message is in the queue, and nothing arrived."""
 
+        self.trouble_expected = True
+
         def put_off() -> str:
             lines = [line for line in self.filter_lines(queue_id) if text in line]
             return lines[-1] if lines else ""
 
-        end = time.monotonic() + LIMIT
-        while not (line := put_off()):
-            assert time.monotonic() < end, (f"no line {text!r} about {queue_id}", self.filter_lines(queue_id))
-            time.sleep(0.02)
+        try:
+            line = wait(put_off, f"a line {text!r} about {queue_id}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}, but {self.filter_lines(queue_id)}") from None
         assert "status=deferred" in line, line
         assert "dsn=4." in line, line
         assert any(path.name == queue_id for path in self.instance.queue_files()), "no longer in the queue"
@@ -276,6 +309,7 @@ class Gate:
 
     def retry(self) -> list[Arrived]:
         """Have Postfix try again what waits; return what arrived when the queue is empty."""
+        self.trouble_expected = True
         self.instance.run("postqueue", "-f")
         return self.settle()
 

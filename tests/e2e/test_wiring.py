@@ -94,6 +94,7 @@ def test_loop(layout: str, start: Make) -> None:
     gate.instance.run("postfix", "reload")
     gate.instance.run("postsuper", "-r", "ALL")
     gate.instance.run("postkick", "public", "pickup", "W")
+    gate.trouble_expected = True
     got = gate.delivered()
     assert gate.linked(got) == {"film.mp4": mails.FILM}
     assert gate.notification()
