@@ -45,10 +45,8 @@ def decode_base64(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
     rest = b""
     padded = False
     for chunk in chunks:
-        chunk = chunk.replace(b"\n", b"")  # all the blanks that most base64 has, and far quicker
-        if b"\r" in chunk or b" " in chunk or b"\t" in chunk:
-            chunk = chunk.translate(None, BLANKS)
-        data = rest + chunk if rest else chunk
+        dense = _without_blanks(chunk)
+        data = rest + dense if rest else dense
         cut = len(data) & ~3
         rest = data[cut:]
         if padded and data:
@@ -61,6 +59,13 @@ def decode_base64(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
             padded = data[cut - 1] == 0x3D
     if rest:
         raise Undecodable("base64 of a length that is no multiple of four")
+
+
+def _without_blanks(chunk: bytes) -> bytes:
+    dense = chunk.replace(b"\n", b"")  # all the blanks that most base64 has, and far quicker than the rest
+    if b"\r" in dense or b" " in dense or b"\t" in dense:
+        return dense.translate(None, BLANKS)
+    return dense
 
 
 def decode_quoted_printable(chunks: "Iterable[bytes]") -> "Iterator[bytes]":

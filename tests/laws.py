@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import quopri
 import re
 import tempfile
 import zipfile
@@ -204,9 +205,12 @@ def common(one: str, other: str) -> int:
 
 def _text(leaf: StdlibMessage) -> str:
     with contextlib.suppress(LookupError):
-        text = support.decoded_body(leaf).decode(leaf.get_content_charset("us-ascii")).replace("\r\n", "\n")
-        # Blanks at the end of a quoted-printable line are no content (RFC 2045, 6.7, rule 3), whatever the stdlib says.
-        return re.sub(r"[ \t]+(?=\n|\Z)", "", text)
+        octets = support.decoded_body(leaf)
+        if leaf.get("content-transfer-encoding", "").strip().lower() == "quoted-printable":
+            # Blanks at the end of a line are no content there (RFC 2045, 6.7, rule 3), which the stdlib does not know.
+            raw = str(leaf._payload).encode("ascii", "surrogateescape")  # noqa: SLF001  # get_payload decodes it
+            octets = quopri.decodestring(re.sub(rb"[ \t]+(?=\r?\n|\Z)", b"", raw))
+        return octets.decode(leaf.get_content_charset("us-ascii")).replace("\r\n", "\n")
     raise AssertionError("a body in an unknown charset was edited")
 
 

@@ -3,7 +3,16 @@
 import pytest
 
 from pfilter import errors
-from pfilter.errors import ConfigError, DeadlineError, InternalError, StoreError, UsageError, exit_status, sentence
+from pfilter.errors import (
+    ConfigError,
+    DeadlineError,
+    InternalError,
+    StoreError,
+    UsageError,
+    exit_status,
+    sentence,
+    without_tokens,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +56,8 @@ def test_a_reason_is_short() -> None:
 def test_a_reason_opens_no_download() -> None:
     """A reason is mailed to the envelope sender and logged: of an id no more than its beginning is left."""
     token = "abcdefgh" * 4
-    said = sentence(OSError(2, "No such file", f"/var/lib/pfilter/downloads/{token}/files/a.bin"))
+    error = OSError(2, "No such file", f"/var/lib/pfilter/downloads/{token}/files/a.bin")
+    said = without_tokens(sentence(error))
     assert said == "/var/lib/pfilter/downloads/abcdefgh/files/a.bin: No such file"
 
 

@@ -311,6 +311,18 @@ def test_something_odd_in_the_store_defers(gateway: Gateway, place: str) -> None
     assert gateway.calls == []
 
 
+def test_a_reason_opens_no_download(gateway: Gateway) -> None:
+    """A reason is mailed to the envelope sender: an id in a path is cut."""
+    delivered(gateway.pipe(BIG))
+    (download,) = (gateway.store / "downloads").iterdir()
+    shutil.rmtree(download)
+    download.write_bytes(b"")
+    reason = deferred(gateway.pipe(BIG))
+    assert download.name not in reason
+    assert download.name not in gateway.log.read_text()
+    assert download.name[:8] in reason
+
+
 def test_no_room_passes_untouched(gateway: Gateway) -> None:
     """Without room for the file the message passes with its attachment, and the log has an error."""
     gateway.configure(store='min_free = "1000 TiB"')

@@ -290,7 +290,6 @@ class Gate:
 
     def waits_in_queue(self, queue_id: str, text: str) -> str:
         """Wait until an attempt was put off for a reason; the message is in the queue, and nothing arrived."""
-
         self.trouble_expected = True
 
         def put_off() -> str:
@@ -298,7 +297,7 @@ class Gate:
             return lines[-1] if lines else ""
 
         try:
-            line = wait(put_off, f"a line {text!r} about {queue_id}")
+            line = str(wait(put_off, f"a line {text!r} about {queue_id}"))
         except AssertionError as error:
             raise AssertionError(f"{error}, but {self.filter_lines(queue_id)}") from None
         assert "status=deferred" in line, line
