@@ -55,7 +55,9 @@ def protected(data: bytes, policy: "support.Policy") -> "list[str]":
     examined = engine.examine(support.BytesSpool(data), support.ENVELOPE, policy, lambda: policy.store_path)
     if examined.materials:
         examined.materials.close()
-    return [examined.measured.protection.partition(" of ")[0]] if examined.measured.protection else []
+    return (
+        [examined.measured.protection.replace(" of ", ")\0").partition("\0")[0]] if examined.measured.protection else []
+    )
 
 
 def main() -> None:

@@ -65,6 +65,7 @@ def whats(found: Plan) -> list[str]:
         (envelope(b"a@elsewhere.example"), {"own_domains": ["*"]}, ""),
         (envelope(), {"exempt_senders": ["sender@example.org"]}, "exempt sender"),
         (envelope(), {"exempt_senders": ["SENDER@Example.Org"]}, "exempt sender"),
+        (envelope(b"SENDER@Example.Org"), {"exempt_senders": ["sender@example.org"]}, "exempt sender"),
         (envelope(), {"exempt_senders": ["@example.org"]}, "exempt sender"),
         (envelope(), {"exempt_senders": ["@.example.org"]}, ""),
         (envelope(b"a@x.sub.example"), {"exempt_senders": ["@.sub.example"]}, "exempt sender"),
@@ -232,6 +233,13 @@ def test_bandwidth_links_the_zip_too_where_needed() -> None:
     csv = facts(2, 700 * KIB, zip_size=300 * KIB)
     found = plan(csv, to=envelope(recipients=10))
     assert (whats(found), found.actions[0].size) == (["link"], 700 * KIB)
+
+
+def test_bandwidth_counts_the_notice() -> None:
+    """What the notice itself adds counts: where the rest fits but for it, another attachment goes."""
+    sizes = (facts(2, 80_000, wire=100_000), facts(3, 40_000, wire=50_000))
+    assert whats(plan(*sizes, total=151_000, link={"bandwidth_limit": 60_000})) == ["link", "keep"]
+    assert whats(plan(*sizes, total=151_000, link={"bandwidth_limit": 53_000})) == ["link", "link"]
 
 
 def test_bandwidth_spares_the_small() -> None:

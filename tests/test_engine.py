@@ -379,7 +379,7 @@ def test_descriptors_do_not_leak(store: Path) -> None:
         process(data, settings)
         process(data, zip_everything(store))
         process(data, settings, NULL)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_no_state_between_messages(store: Path) -> None:

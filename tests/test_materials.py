@@ -74,4 +74,4 @@ def test_a_thousand_attachments_take_few_descriptors() -> None:
     assert len(os.listdir("/proc/self/fd")) - before <= OWN_FILES + 1
     assert content(materials.decoded[501]) == noise(200, 499)
     materials.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

@@ -55,8 +55,10 @@ def test_the_text_names_files_sizes_date_and_page() -> None:
 
 def test_the_html_links_page_and_files() -> None:
     """HTML links each file and the page, by URLs as they are."""
-    found = Tags(notice.for_links(download("a.bin", "b.bin"), support.policy()).html)
+    html = notice.for_links(download("a.bin", "b.bin"), support.policy()).html
+    found = Tags(html)
     page = f"{BASE_URL}/{'a' * 32}/"
+    assert f'"{page}files/0"' in html  # for programs that look for links without reading HTML
     assert found.links == [f"{page}files/0", f"{page}files/1", page]
     assert "15 January 2027, 08:00 UTC" in found.text
 

@@ -92,13 +92,19 @@ def test_a_child_that_ignores_sigterm_is_killed(empty: int) -> None:
         shell("trap '' TERM INT HUP; while :; do sleep 1; done", empty, 0.5)
 
 
+def children() -> set[str]:
+    """Return the ids of our children, zombies too."""
+    pid = os.getpid()
+    return set(Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split())
+
+
 def test_no_zombie_is_left(empty: int) -> None:
     """Every child is reaped, whatever became of it."""
+    before = children()
     shell("exit 0", empty)
     with pytest.raises(ReinjectError):
         shell("sleep 60", empty, 0.3)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert children() <= before
 
 
 def test_without_pidfd(empty: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,4 +142,4 @@ def test_descriptors_do_not_leak(empty: int) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         shell("exit 0", empty)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
