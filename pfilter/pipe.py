@@ -34,9 +34,9 @@ else:
     import _signal  # the module signal brings enum along
 
 OPTIONS = ("config", "queue-id", "client", "helo", "sasl")
-# pipe(8) expands an empty ${sender} to this where master.cf lacks null_sender=
 AFTERWARDS = 10  # seconds for the log and the notification; each is a second in which a crash doubles the message
 HARD_LIMIT = 5  # seconds over the reinjection's own time limit
+# pipe(8) expands an empty ${sender} to this where master.cf lacks null_sender=
 NULL_SENDERS = (b"", b"<>", b"MAILER-DAEMON")
 FALLBACK_WORKSPACE = "/var/tmp"  # noqa: S108  # for files without a name
 
