@@ -64,17 +64,20 @@ def test_levels(tmp_path: Path, level: str, written: int) -> None:
 
 @pytest.mark.parametrize("to", ["", "file:/nonexistent/x", "file:/", "syslog"])
 def test_a_log_that_cannot_be_written_is_no_error(to: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a place for it an event is dropped, silently."""
+    """Without a place for it an event is dropped, silently, and no further one is tried."""
     monkeypatch.setattr(log, "SYSLOG", "/nonexistent/log")
     logger = Log(to, "debug")
     logger.prepare()
     logger.event("error", "x", value=object())
+    assert not logger.wants("error")
 
 
 def test_a_log_that_nobody_reads_does_not_hang(tmp_path: Path) -> None:
     """A FIFO without a reader drops events; nobody waits for one."""
     os.mkfifo(tmp_path / "fifo")
-    Log(f"file:{tmp_path / 'fifo'}").event("info", "x")
+    logger = Log(f"file:{tmp_path / 'fifo'}")
+    logger.event("info", "x")
+    assert not logger.wants("info")
 
 
 def test_files_are_appended_to_and_private(tmp_path: Path) -> None:

@@ -132,4 +132,5 @@ def test_closing_twice_is_harmless() -> None:
     source.close()
     other = os.open("/dev/null", os.O_RDONLY)
     source.close()
+    assert os.fstat(other).st_rdev == os.stat("/dev/null").st_rdev
     os.close(other)
