@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BLANKS = b"\r\n\t "
 BASE64_LINE = 57  # octets that make a line of 76 (RFC 2045, 6.8)
+LARGE_BASE64 = 1 << 19  # octets from which on pybase64 saves more than its import costs
 QP_LINE_LIMIT = 1 << 16  # a line of quoted-printable longer than this is cut where it does no harm
 QP_BLANKS_LIMIT = 1 << 20
 # Blanks at the end of a line are no content (RFC 2045, 6.7, rule 3), which a2b_qp does not know. The look-behind makes
@@ -53,12 +54,23 @@ def decode_base64(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
             raise Undecodable("base64 goes on after its padding")
         if cut:
             try:
-                yield binascii.a2b_base64(data[:cut] if rest else data, strict_mode=True)
+                yield _quads(data[:cut] if rest else data)
             except binascii.Error as error:
                 raise Undecodable("base64 with foreign characters or padding inside") from error
             padded = data[cut - 1] == 0x3D
+            if padded and data[cut - 3] == 0x3D:  # which binascii takes for nothing
+                raise Undecodable("base64 with more padding than there is")
     if rest:
         raise Undecodable("base64 of a length that is no multiple of four")
+
+
+def _quads(data: bytes) -> bytes:
+    """Decode base64 without blanks. Raises binascii.Error."""
+    if len(data) < LARGE_BASE64:
+        return binascii.a2b_base64(data, strict_mode=True)
+    from pybase64 import b64decode
+
+    return b64decode(data, validate=True)
 
 
 def _without_blanks(chunk: bytes) -> bytes:

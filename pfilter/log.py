@@ -1,4 +1,4 @@
-"""Events, by structlog (its only importer), which is loaded when there is something to say.
+"""Events, by structlog, which is loaded when there is something to say (see slim).
 
 In the pipe nothing may reach stderr: Postfix reads it with stdout. Logging is best effort everywhere: what can't be
 written is dropped, and the message goes its way.
@@ -60,49 +60,25 @@ def _shown(value: object) -> object:
     return value
 
 
+class _Lines:
+    """What structlog calls a logger: takes each finished line by a method named like its level."""
+
+    def __init__(self, write: "Callable[[str, str], None]") -> None:
+        self._write = write
+
+    def __getattr__(self, level: str) -> "Callable[[str], None]":
+        return lambda text: self._write(level, text)
+
+
 def _structlog(write: "Callable[[str, str], None]", form: str) -> "Any":
-    structlog = _import_structlog()
+    from pfilter import slim
 
-    def render_and_write(logger: object, method: str, event: "Any") -> "Any":
-        text = render(logger, method, event)
-        write(method, text if isinstance(text, str) else text.decode("utf-8"))
-        raise structlog.DropEvent
-
-    render: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
+    processors, bound_logger = slim.load()
+    render: Any = processors.JSONRenderer(ensure_ascii=False)
     if form == "logfmt":
-        render = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
-    steps: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        render_and_write,
-    ]
-    return structlog.wrap_logger(None, processors=steps, wrapper_class=structlog.BoundLogger)
-
-
-def _import_structlog() -> "Any":
-    """Import structlog without rich and asyncio, which cost four times as much as all the rest of it.
-
-    It takes rich for tracebacks on a terminal if it is there, and asyncio inside of async functions alone: neither
-    happens here. Afterwards sys.modules is as if nobody had looked; the stand-in hands out the real asyncio.
-    """
-    import sys
-    from types import ModuleType
-
-    class LazyAsyncio(ModuleType):
-        def __getattr__(self, name: str) -> object:
-            from importlib import import_module
-
-            return getattr(import_module("asyncio"), name)
-
-    hidden: dict[str, Any] = {"rich": None, "asyncio": LazyAsyncio("asyncio")}
-    hidden = {name: stand_in for name, stand_in in hidden.items() if name not in sys.modules}
-    sys.modules.update(hidden)
-    try:
-        import structlog
-    finally:
-        for name in hidden:
-            del sys.modules[name]
-    return structlog
+        render = processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
+    stamp = processors.TimeStamper(fmt="iso", utc=True)
+    return bound_logger(_Lines(write), processors=[processors.add_log_level, stamp, render], context={})
 
 
 def _writer(to: str) -> "Callable[[str, str], None]":

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,17 +26,18 @@ LAYERS = (
     ("store.cleanup", "classify", "smtp", "process", "edit", "log"),
     ("store.local", "codec", "names", "scan", "patterns"),
     ("store.records",),
-    ("store.files", "header"),
+    ("store.files", "header", "slim"),
     ("spool", "policy", "model"),
     ("errors", "frozen"),
 )
 ALONE = ("__init__", "store.__init__", "launcher")
 ONLY_IMPORTERS = {
     "mailparser": {"names"},
-    "structlog": {"log"},
+    "structlog": {"slim"},
     "typer": {"cli"},
     "minijinja": {"notice"},
     "tomllib": {"config"},
+    "pybase64": {"codec"},
     "socket": {"smtp", "log", "check"},
     "email": set(),
     "subprocess": set(),
@@ -164,6 +166,7 @@ EXPENSIVE = (
     "tomllib",
     "ipaddress",
     "difflib",
+    "pybase64",
     "contextlib",
     "collections",
     "asyncio",
@@ -226,6 +229,33 @@ def test_a_linked_attachment_loads_no_more_than_it_needs(warm: Gateway) -> None:
     line, modules = loaded(warm, data)
     assert line.startswith("1 linked")
     assert {name.split(".")[0] for name in modules} & {"typer", "click", "rich", "mailparser", "asyncio"} == set()
+
+
+OPENED = """
+import os, sys
+opened = []
+sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event in ("open", "os.listdir") else None)
+from pfilter.pipe import main
+status, line = main([argument.encode() for argument in sys.argv[1:]])
+assert status == 0, line
+print(*(os.path.realpath(name) for name in opened if not name.isdigit()), sep="\\n")
+"""
+
+
+def test_a_message_that_passes_opens_only_its_configuration(warm: Gateway) -> None:
+    """A small message that needs nothing opens its configuration and what is kept of it."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", OPENED, *warm.argv()],
+        input=support.message(support.part(b"Hello\n")),
+        capture_output=True,
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT)},
+    )
+    opened = {name for name in done.stdout.decode().splitlines() if not name.endswith((".py", ".pyc"))}
+    folders = {name for name in opened if Path(name).is_dir()}  # looked through for code
+    store = warm.store.resolve()
+    assert not {name for name in folders if Path(name).is_relative_to(store)}
+    assert opened - folders == {str(warm.config.resolve()), str(store / "config.cache")}
 
 
 def test_the_package_has_no_stray_files() -> None:

@@ -3,12 +3,15 @@
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pfilter import log
 from pfilter.log import Log
+from tests.support import PROJECT
 
 
 def lines(path: Path) -> list[str]:
@@ -131,9 +134,55 @@ def test_empty_fields_are_left_out(tmp_path: Path) -> None:
     assert not {"download", "sender"} & set(found)
 
 
-def test_asyncio_and_rich_stay_importable(tmp_path: Path) -> None:
-    """After logging, the modules that structlog was kept from are what they are."""
-    Log(f"file:{tmp_path}/log").event("info", "x")
-    import asyncio
+QUICKLY = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from pfilter import slim
+if sys.argv[2] == "whole":
+    import structlog
+else:
+    sys.modules["structlog.stdlib"] = None  # the package itself can't be imported without it
+quick = slim.load()
+written = []
+class Lines:
+    def __getattr__(self, level):
+        return lambda text: written.append((level, text))
+for renderer in (quick[0].JSONRenderer(ensure_ascii=False), quick[0].LogfmtRenderer(bool_as_flag=False)):
+    steps = [quick[0].add_log_level, quick[0].TimeStamper(fmt="%Y", utc=True), renderer]
+    log = quick[1](Lines(), processors=steps, context={})
+    log.info("message", name="caf\u00e9", size=7, done=True, reason="a b=c", nothing=None, files=["x", b"y"])
+    log.error("failed", reason="x y")
+sys.modules.pop("structlog.stdlib", None)
+import structlog
+assert structlog.BoundLogger.__name__ == "BoundLogger" and callable(structlog.get_logger)
+assert not hasattr(structlog.tracebacks, "anything")
+print(json.dumps(written))
+"""
 
-    assert asyncio.run(asyncio.sleep(0, "x")) == "x"
+
+def test_structlog_writes_the_same_without_its_init() -> None:
+    """The short way into the installed structlog works, writes what the long one does, and leaves nothing behind."""
+    quick, whole = (
+        subprocess.run(
+            [sys.executable, "-P", "-c", QUICKLY, str(PROJECT), way], capture_output=True, check=True, text=True
+        ).stdout
+        for way in ("quick", "whole")
+    )
+    assert quick == whole
+    assert len(json.loads(quick)) == 4
+
+
+def test_another_structlog_is_imported_as_it_wants(tmp_path: Path) -> None:
+    """A structlog whose modules are arranged in another way works too, only later."""
+    package = tmp_path / "structlog"
+    package.mkdir()
+    (package / "__init__.py").write_text("from structlog import processors\nclass BoundLogger: pass\n")
+    (package / "processors.py").write_text("")
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", "from pfilter import slim; print(slim.load()[1])"],
+        capture_output=True,
+        check=True,
+        text=True,
+        env={"PYTHONPATH": f"{tmp_path}:{PROJECT}"},
+    )
+    assert found.stdout == "<class 'structlog.BoundLogger'>\n"
