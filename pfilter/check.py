@@ -102,12 +102,12 @@ def _reinjection(policy: Policy) -> "Iterator[Finding]":
 
 
 def _smtp(server: str) -> Finding:
-    import socket
+    from pfilter import sockets
 
-    host, _, port = server.rpartition(":")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as connection:
-            greeting = connection.recv(512)
+        connection = sockets.connect(server, 5)
+        greeting = connection.recv(512)
+        connection.close()
     except OSError as error:
         return Finding("error", f"[reinject] smtp = {server}: {error.strerror or error}")
     if not greeting.startswith(b"220"):

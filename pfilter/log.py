@@ -103,11 +103,8 @@ def _write_line(fd: int, text: str) -> None:
 
 
 def _to_syslog(level: str, text: str) -> None:
-    import socket
+    from pfilter import sockets
 
     priority = FACILITY_MAIL + SEVERITIES.get(level, 6)
     line = f"<{priority}>pfilter[{os.getpid()}]: ".encode("ascii") + text.encode("utf-8", "replace")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.settimeout(1)
-        sender.connect(SYSLOG)
-        sender.send(line[:EVENT_LIMIT])
+    sockets.send_datagram(SYSLOG, line[:EVENT_LIMIT], 1)

@@ -4,10 +4,9 @@ Not smtplib: its sendmail() goes on to DATA when only some recipients were refus
 Any refusal, 4xx or 5xx, means RSET and an error: a broken relay must not bounce a company's mail.
 """
 
-import socket
-from contextlib import suppress
 from time import monotonic
 
+from pfilter import sockets
 from pfilter.errors import ReinjectError
 from pfilter.model import Envelope
 from pfilter.spool import Spool
@@ -31,21 +30,18 @@ def send(
 
     `meanwhile` is called while the server takes the message over, and must not raise.
     """
-    host, _, port = server.rpartition(":")
     _refuse_controls(envelope)
     try:
-        with _Session(host.strip("[]"), int(port), seconds) as session:
+        with _Session(server, seconds) as session:
             session.transaction(message, envelope, meanwhile)
     except OSError as error:
         raise ReinjectError(f"SMTP server {server}: {error.strerror or error}") from error
 
 
 class _Session:
-    def __init__(self, host: str, port: int, seconds: float) -> None:
+    def __init__(self, server: str, seconds: float) -> None:
         self.end = monotonic() + seconds
-        self.socket = socket.create_connection((host, port), timeout=seconds)
-        # Each command waits for its reply; delaying small packets would add 40 ms to some.
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = sockets.connect(server, seconds)
         self.buffer = b""
         self.extensions: dict[bytes, bytes] = {}
 
@@ -70,8 +66,10 @@ class _Session:
             meanwhile()
         self.expect(b"2", "end of data")
         # The message is theirs now: nothing that fails from here on may look like a failure.
-        with suppress(OSError, ReinjectError):
+        try:
             self.write(b"QUIT\r\n")
+        except (OSError, ReinjectError):
+            return
 
     def hello(self) -> None:
         name = self.socket.getsockname()[0]
@@ -124,8 +122,10 @@ class _Session:
     def refuse_early_talk(self) -> None:
         """Raise where the server has said something before the end of data: it can't be the answer to that."""
         self.socket.settimeout(0)
-        with suppress(BlockingIOError):
+        try:
             self.buffer += self.socket.recv(4096)
+        except BlockingIOError:
+            pass
         if self.buffer:
             self.expect(b"nothing", "data before its end")
 
@@ -137,8 +137,10 @@ class _Session:
     def expect(self, expected: bytes, what: str) -> list[bytes]:
         code, lines = self.reply()
         if not code.startswith(expected):
-            with suppress(OSError):  # they may hang up; what they said counts
+            try:
                 self.write(b"RSET\r\nQUIT\r\n")
+            except OSError:
+                pass  # they may hang up; what they said counts
             said = b" ".join(lines).decode("utf-8", "replace")
             raise ReinjectError(f"SMTP server refused {what}: {code.decode('ascii', 'replace')} {said}")
         return lines

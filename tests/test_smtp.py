@@ -20,14 +20,17 @@ class Server:
     """An SMTP server on the loopback interface, with a script of what it answers."""
 
     def __init__(
-        self, replies: "dict[bytes, bytes | None] | None" = None, greeting: "bytes | None" = b"220 hi"
+        self,
+        replies: "dict[bytes, bytes | None] | None" = None,
+        greeting: "bytes | None" = b"220 hi",
+        address: str = "127.0.0.1:0",
     ) -> None:
         self.replies: dict[bytes, bytes | None] = {b"EHLO": EHLO, b"DATA": b"354 go", **(replies or {})}
         self.greeting = greeting
         self.commands: list[bytes] = []
         self.data = b""
         self.accepted = False
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((address.partition(":")[0], int(address.partition(":")[2])))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()

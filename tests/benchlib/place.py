@@ -73,6 +73,8 @@ class Place:
             made = subprocess.run(argv, env=clean, capture_output=True, text=True, check=False)
             if made.returncode:
                 raise BrokenError(f"{' '.join(argv)}:\n{made.stdout}{made.stderr}")
+        first, rest = Path(self.pipe).read_text(encoding="utf-8").split("\n", 1)
+        self.write("venv/bin/pfilter-pipe", [f"{first} -IS\n{rest}".encode()], 0o755)  # as README.md has it
         starter = [self.python, "-I", "-S", str(Path(__file__).with_name("starter.py"))]
         self.starter = subprocess.Popen(starter, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT)
         self.write("sendmail", [b"#!/bin/sh\nexec cat >/dev/null\n"], 0o755)
@@ -96,9 +98,9 @@ class Place:
         """Return the floor of any Python process."""
         return Command([[self.python, "-I", "-c", "pass"]])
 
-    def filter(self, message: str, *, config: str = "plain", recipients: int = 1, direct: bool = False) -> Command:
-        """Return pfilter as pipe(8) runs it; `direct`: with the interpreter in master.cf's argv."""
-        argv = [self.python, "-I", "-S", self.pipe] if direct else [self.pipe]
+    def filter(self, message: str, *, config: str = "plain", recipients: int = 1, site: bool = False) -> Command:
+        """Return pfilter as pipe(8) runs it; `site`: with the site module, as pip leaves it."""
+        argv = [self.python, self.pipe] if site else [self.pipe]
         options = [f"--config={self.path(config)}.toml", "--queue-id=4XyZ1234567890", "--client=192.0.2.7"]
         readers = [f"reader{number}@example.net" for number in range(recipients)]
         return Command([[*argv, *options, "-f", SENDER, "--", *readers]], message, self.path("said"))
