@@ -1,0 +1,5 @@
+"""`python -m pfilter.cli`."""
+
+from pfilter.cli import main
+
+main()
