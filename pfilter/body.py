@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 HTML_WHOLE = 4 << 20  # octets: HTML up to this size is looked at from its start, else its tail alone
 TAIL = 64 << 10  # octets of encoded body that may be written anew
-NOT_TEXT = ("utf-7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
+NOT_TEXT = ("utf_7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
 ESCAPED = ("iso2022", "hz")  # a tag is ASCII in these, but not all octets that look like one are a tag
+ASCII = '<a href="https://x/?y=1">\n'  # what a charset must hold as it is, to be edited in octets
 WIDE = ("utf-16", "utf-32")  # not even that
 
 # One token of HTML a match; each alternative ends at the end of the input where its end is missing, so that no input
@@ -62,9 +63,9 @@ def append_text(spool: Spool, part: Part, text: str, eol: bytes, arena: "Arena")
     added = (before + text.strip("\n") + after).replace("\n", newline)
     try:
         octets = added.encode(charset)
-        holds = decoded.decoder.decode(octets, final=True) == added
     except UnicodeError:
-        holds = False
+        octets = b""
+    holds = bool(octets) and _reads_as(decoded.decoder, octets, added)
     if holds and (octets.isascii() or part.encoding != b"7bit") and rewrite.fits_lines(octets):
         edits = _insert(spool, part, 0, octets, eol)
         if edits:
@@ -81,10 +82,15 @@ def append_html(spool: Spool, part: Part, html: str, eol: bytes) -> list[Edit] |
     newline = _newline(decoded.tail, part, eol)
     added = ("\n" + html.strip("\n") + "\n").replace("\n", newline)
     escaped = charset.startswith(ESCAPED)
-    octets = added.encode("ascii" if escaped else charset, "xmlcharrefreplace")
+    plain = added.encode("ascii", "xmlcharrefreplace")
+    octets = plain if escaped else added.encode(charset.removesuffix("-sig"), "xmlcharrefreplace")
+    if charset == "hz":
+        octets = octets.replace(b"~", b"~~")
     if part.encoding == b"7bit" and not octets.isascii():
-        octets = added.encode("ascii", "xmlcharrefreplace")
+        octets = plain
     behind = _octets_behind_body(spool, part, decoded.size, charset if escaped else "")
+    if escaped and not behind and not _reads_as(decoded.decoder, octets, plain.decode("ascii")):
+        return None  # ends within an escape sequence
     edits = _insert(spool, part, behind, octets, eol) if behind >= 0 else None
     return [*edits, *rewrite.drop_md5(part)] if edits else None
 
@@ -98,7 +104,14 @@ def _charset(part: Part) -> str:
         info = codecs.lookup(named)
     except (LookupError, ValueError):
         return ""
-    return "" if info.name.replace("-", "_") in NOT_TEXT or not getattr(info, "_is_text_encoding", True) else info.name
+    if info.name.replace("-", "_") in NOT_TEXT or not getattr(info, "_is_text_encoding", True):
+        return ""
+    # UTF-16 in another encoding than base64: what looks like a line end is none.
+    if info.name.startswith(WIDE):
+        return info.name if part.encoding == b"base64" else ""
+    if ASCII.encode(info.name.removesuffix("-sig")) != ASCII.encode("ascii"):
+        return ""  # EBCDIC
+    return info.name
 
 
 def _decode(spool: Spool, part: Part, charset: str) -> _Decoded | None:
@@ -115,6 +128,14 @@ def _decode(spool: Spool, part: Part, charset: str) -> _Decoded | None:
     except (codec.Undecodable, UnicodeError):
         return None
     return _Decoded(tail=tail, decoder=decoder, size=size)
+
+
+def _reads_as(decoder: codecs.IncrementalDecoder, octets: bytes, text: str) -> bool:
+    """Whether octets behind what was decoded so far mean a text."""
+    try:
+        return decoder.decode(octets, final=True) == text
+    except UnicodeError:
+        return False
 
 
 def _newline(tail: str, part: Part, eol: bytes) -> str:

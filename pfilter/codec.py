@@ -24,6 +24,9 @@ QP_BLANKS_LIMIT = 1 << 20
 _QP_TRAILING = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n|\Z)")
 _QP_WRONG = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
 
+# b2a_qp makes lines of 77 octets where an encoded blank is the last (RFC 2045, 6.7, rule 5: 76).
+_QP_LONG = re.compile(rb"(?<![^\n])([^\n]{74,75})(=20|=09)(?![^\n])")
+
 
 class Undecodable(ValueError):  # noqa: N818  # a property of the mail, not an error of ours
     """The part's octets are not what its Content-Transfer-Encoding says."""
@@ -169,5 +172,11 @@ def _soft_broken(text: bytes, eol: bytes) -> bytes:
 
 def _encode_lines(data: bytes, eol: bytes) -> bytes:
     # b2a_qp makes soft line breaks in the style of the first line end in its input, so that they are made here alike.
-    text = binascii.b2a_qp(data.replace(b"\r\n", b"\n"), quotetabs=False, istext=True, header=False)
+    data = data.replace(b"\r\n", b"\n")
+    if b"\r" in data:  # no line end, so it must be encoded, which b2a_qp only does where nothing is one
+        text = b"\n".join([binascii.b2a_qp(line, istext=False) for line in data.split(b"\n")])
+    else:
+        text = binascii.b2a_qp(data, quotetabs=False, istext=True, header=False)
+    if b"=20" in text or b"=09" in text:
+        text = _QP_LONG.sub(rb"\1=\n\2", text)
     return text.replace(b"\n", eol) if eol != b"\n" else text

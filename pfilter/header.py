@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 NAME_OCTETS = bytes(range(33, 58)) + bytes(range(59, 127))  # RFC 5322, 3.6.8: ftext
 TOKEN_SPECIALS = b'()<>@,;:\\"/[]?= \t'  # RFC 2045, 5.1
+BLANKS = b" \t\r"
 TOKEN_OCTETS = bytes(octet for octet in range(33, 127) if octet not in TOKEN_SPECIALS)
 FIELD_LIMIT = 10_000  # fields of one header block
+PARAMETERS_LIMIT = 1000  # of one field
 LINE_LIMIT = 998  # octets without the line end (RFC 5322, 2.1.1)
 
 
@@ -36,6 +38,7 @@ class Parameters(Frozen):
     token: bytes
     pairs: tuple[tuple[bytes, bytes], ...]
     defect: str
+    unusual: str = ""  # sound by RFC 2045, but not understood by all
 
 
 def read_block(spool: Spool, start: int, end: int, limit: int, is_delimiter: "Callable[[bytes], bool]") -> Block:
@@ -135,7 +138,7 @@ def _over_limit(read: Range, defect: str) -> Block:
 
 def unfold(value: bytes) -> bytes:
     """Return a field's value without line ends and outer blanks (RFC 5322, 2.2.3)."""
-    return value.replace(b"\r\n", b"").replace(b"\n", b"").strip()
+    return value.replace(b"\r\n", b"").replace(b"\n", b"").strip(BLANKS)
 
 
 def parameters(value: bytes) -> Parameters:
@@ -144,27 +147,48 @@ def parameters(value: bytes) -> Parameters:
     Never raises. What parsers read in different ways is said in `defect`.
     """
     value = unfold(value)
-    defect = ""
+    defect = unusual = ""
     pieces, sound = _split(value)
     if not sound:
         defect = "quotes or comments that don't end in a Content-* field"
+    if b"\x0b" in value or b"\x0c" in value:
+        defect = defect or "vertical tab or form feed in a Content-* field"  # white space to some
+    if len(pieces) > PARAMETERS_LIMIT:
+        defect = defect or f"more than {PARAMETERS_LIMIT} parameters"
+        del pieces[PARAMETERS_LIMIT:]
     token = _without_comments(pieces[0]).strip().lower()
+    if b"(" in pieces[0]:
+        unusual = "comment"
     pairs: list[tuple[bytes, bytes]] = []
     seen: dict[bytes, bytes] = {}
     for piece in pieces[1:]:
-        name, equals, raw = piece.partition(b"=")
-        name = _without_comments(name).strip().lower()
+        name_as_is, equals, raw = piece.partition(b"=")
+        name = _without_comments(name_as_is).strip().lower()
         if not equals or not name:
             if name:
                 defect = defect or "parameter without a value"
             continue
+        if name.translate(None, TOKEN_OCTETS):
+            defect = defect or "malformed parameter"
         content, clean = _unquote(raw.strip())
         if not clean:
             defect = defect or "text behind a quoted parameter"
+        unusual = unusual or _unusual(name_as_is, raw.strip(), content)
         if seen.setdefault(name, content) != content:
             defect = defect or f"conflicting parameters {name.decode('ascii', 'replace')}"
         pairs.append((name, content))
-    return Parameters(token=token, pairs=tuple(pairs), defect=defect)
+    return Parameters(token=token, pairs=tuple(pairs), defect=defect, unusual=unusual)
+
+
+def _unusual(name: bytes, raw: bytes, content: bytes) -> str:
+    """Return in what way a parameter stands that some programs don't understand, or ""."""
+    if raw.startswith(b'"'):
+        if b"\\" in raw:
+            return "backslash"
+        return "comment" if b"(" in name or len(raw) > len(content) + 2 else ""
+    if b"(" in name or b"(" in raw:
+        return "comment"
+    return "blank or quote inside a parameter" if raw.translate(None, b' \t"') != raw else ""
 
 
 def _split(value: bytes) -> tuple[list[bytes], bool]:

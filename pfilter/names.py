@@ -11,6 +11,7 @@ from pfilter.model import Part
 
 NAME_LIMIT = 150  # octets of UTF-8, extension included: fits any file system, with a suffix to spare
 ENCODED_LIMIT = 4096  # octets of an encoded name; decoding takes time by their square
+LONG_NAME = 4096  # characters of a name of which only the ends are looked at
 HEADER_LIMIT = 65536  # octets of a header that is decoded for people
 FORBIDDEN = '/\\:*?"<>|'
 INVISIBLE = "\u115f\u1160\u3164\uffa0"  # letters by category, blanks on screen
@@ -132,6 +133,8 @@ def safe_name(name: str, fallback: str) -> str:
     trailing dot or blank; at most NAME_LIMIT octets. What nothing remains of becomes the fallback.
     """
     name = name.replace("\\", "/").rsplit("/", 1)[-1] if "/" in name or "\\" in name else name
+    if len(name) > LONG_NAME:
+        name = name[: LONG_NAME // 2] + name[-LONG_NAME // 2 :]
     if not name.isascii():
         import unicodedata
 

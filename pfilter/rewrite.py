@@ -110,10 +110,8 @@ def fits_lines(octets: bytes) -> bool:
 
 def relabel_text(part: Part, charset: bytes, encoding: bytes, eol: bytes) -> list[Edit]:
     """Say that a text part now has this charset and transfer encoding; its other parameters stay."""
-    content_type = b"Content-Type: " + part.type + b"; charset=" + charset
-    for name, value in part.params:
-        if name != b"charset":
-            content_type += b";" + eol + b"\t" + name + b"=" + _parameter_value(name, value)
+    kept = [name + b"=" + _parameter_value(name, value) for name, value in part.params if name != b"charset"]
+    content_type = (b";" + eol + b"\t").join([b"Content-Type: " + part.type + b"; charset=" + charset, *kept])
     fields = {
         b"content-type": content_type + eol,
         b"content-transfer-encoding": b"Content-Transfer-Encoding: " + encoding + eol,

@@ -20,8 +20,10 @@ from pfilter.spool import Spool
 
 IDENTITY = (b"7bit", b"8bit", b"binary")
 ENCODINGS = (*IDENTITY, b"base64", b"quoted-printable")
-BOUNDARY_OCTETS = bytes(range(32, 127))  # more than RFC 2046's bchars: '=' and '_' unquoted are everywhere
-KEPT_FIELDS_LIMIT = 100_000
+BOUNDARY_OCTETS = bytes(octet for octet in range(32, 127) if octet not in b'"\\')  # more than RFC 2046's bchars
+KEPT_PER_PART = 10  # Content-* fields and parameters that are kept, on the average of the parts that may be
+KEPT_OCTETS_PER_PART = 1024
+PREFIXES_LIMIT = 100  # boundaries that are looked for behind a bare CR; beyond, all that may be one counts
 SINGLE_FIELDS = (b"content-type", b"content-transfer-encoding", b"content-disposition")
 
 
@@ -45,6 +47,7 @@ class _Draft:
         self.embedded = embedded
         self.children: list[int] = []
         self.boundary = b""
+        self.delimiter = b""
         self.started = False  # a delimiter was seen
         self.closed = False  # the close delimiter was seen
         self.span_end = -1
@@ -94,15 +97,18 @@ class _Scanner:
         self.defects: dict[str, None] = {}  # in order, each once
         self.lines: dict[bytes, tuple[_Draft, bool]] = {}  # delimiter line -> multipart, whether it closes
         self.prefixes: tuple[bytes, ...] = ()
-        self.all_prefixes: tuple[bytes, ...] = ()
+        self.all_prefixes: dict[bytes, None] = {}
+        self.has_cr = False  # before the line ends
         self.full = False  # a limit was reached
-        self.kept_fields = 0
+        self.kept = 0  # fields and parameters
+        self.kept_octets = 0
         self.fields: tuple[Field, ...] = ()
 
     def run(self) -> Message:
         size = self.spool.size
         first = self.spool.find(b"\n", 0, min(size, self.limits.header))
         eol = b"\r\n" if first > 0 and self.spool.read(first - 1, first) == b"\r" else b"\n"
+        self.has_cr = eol == b"\r\n"
         start = 0
         if self.spool.read(0, 5) == b"From " and first > 0:
             start = first + 1  # QUIRK: an mbox separator (RFC 4155), which sendmail(1) and the stdlib skip too
@@ -161,9 +167,8 @@ class _Scanner:
         if parent is not None and parent.type == b"multipart/digest":
             draft.type = b"message/rfc822"  # RFC 2046, 5.1.5
         draft.fields = tuple(field for field in fields if field.name.startswith(b"content-"))
-        self.kept_fields += len(draft.fields)
-        if self.kept_fields > KEPT_FIELDS_LIMIT:
-            self.stop(f"more than {KEPT_FIELDS_LIMIT} Content-* fields")
+        if not self.may_keep(len(draft.fields), sum(len(field.value) for field in draft.fields)):
+            draft.fields = ()
         seen = set()
         for field in draft.fields:
             if field.name in SINGLE_FIELDS and field.name in seen:
@@ -174,15 +179,33 @@ class _Scanner:
                 self.read_type(draft, field.value)
             elif field.name == b"content-transfer-encoding":
                 draft.encoding = header.token(field.value) or b"7bit"
+                if b"(" in field.value:
+                    draft.defect = draft.defect or "comment in Content-Transfer-Encoding"
             elif field.name == b"content-disposition":
                 parsed = header.parameters(field.value)
                 draft.disposition, draft.disposition_params = parsed.token, parsed.pairs
                 draft.defect = draft.defect or parsed.defect
+                if parsed.token.translate(None, header.TOKEN_OCTETS):
+                    draft.defect = draft.defect or "malformed Content-Disposition"
+        if not self.may_keep(len(draft.params) + len(draft.disposition_params), 0):
+            draft.params = draft.disposition_params = ()
         composite = draft.type.startswith(b"multipart/")
         if composite and draft.encoding not in IDENTITY:
             self.unsound(draft, "multipart with a transfer encoding")  # RFC 2045, 6.4 forbids it
         elif draft.encoding not in ENCODINGS:
             draft.defect = draft.defect or "unknown transfer encoding"
+
+    def may_keep(self, count: int, octets: int) -> bool:
+        """Count what is kept of the header of a part; False, and the end, where that is too much."""
+        self.kept += count
+        self.kept_octets += octets
+        if self.kept > header.FIELD_LIMIT + KEPT_PER_PART * self.limits.parts:
+            self.stop("too many Content-* fields and parameters")
+            return False
+        if self.kept_octets > self.limits.header + KEPT_OCTETS_PER_PART * self.limits.parts:
+            self.stop("too many octets in Content-* fields")
+            return False
+        return True
 
     def read_type(self, draft: _Draft, value: bytes) -> None:
         parsed = header.parameters(value)
@@ -193,10 +216,9 @@ class _Scanner:
             draft.defect = draft.defect or "malformed Content-Type"  # text/plain then (RFC 2045, 5.2)
             return
         draft.type, draft.params = parsed.token, parsed.pairs
-        if parsed.defect:
-            if main == b"multipart":
-                self.unsound(draft, parsed.defect)
-            draft.defect = draft.defect or parsed.defect
+        if main == b"multipart" and (parsed.defect or parsed.unusual):
+            self.unsound(draft, parsed.defect or f"{parsed.unusual} in the Content-Type of a multipart")
+        draft.defect = draft.defect or parsed.defect
 
     def enter_multipart(self, draft: _Draft) -> None:
         named = [value for name, value in draft.params if name.split(b"*")[0] == b"boundary"]
@@ -207,35 +229,49 @@ class _Scanner:
             self.unsound(draft, "boundary in more than one form")
         elif len(boundary) > self.limits.boundary:
             self.unsound(draft, f"boundary over {self.limits.boundary} octets")
-        elif boundary.translate(None, BOUNDARY_OCTETS) or boundary.endswith(b" "):
+        elif boundary.translate(None, BOUNDARY_OCTETS) or boundary != boundary.strip():
             self.unsound(draft, "boundary with octets that are not allowed")
         else:
             for other in self.open:
                 if other.boundary and (other.boundary.startswith(boundary) or boundary.startswith(other.boundary)):
                     # Also between an embedded and an outer one: that decides where the outer part ends.
                     self.defects["boundary that is a prefix of another in use"] = None
-            draft.boundary = boundary
-            self.index()
+            self.add_lines(draft, boundary)
 
-    def index(self) -> None:
-        """Make the tables of delimiter lines anew: outer ones first, and they win."""
-        multiparts = [draft for draft in self.open if draft.boundary]
-        self.lines = {}
-        for draft in multiparts:
-            self.lines.setdefault(b"--" + draft.boundary, (draft, False))
-            self.lines.setdefault(b"--" + draft.boundary + b"--", (draft, True))
-        self.prefixes = tuple(b"--" + draft.boundary for draft in multiparts)
-        if len(self.all_prefixes) < 100:
-            self.all_prefixes = (*dict.fromkeys(self.all_prefixes + self.prefixes),)
+    def add_lines(self, draft: _Draft, boundary: bytes) -> None:
+        """Look for the delimiter lines of a multipart from now on. Those of outer ones win."""
+        draft.boundary = boundary
+        draft.delimiter = b"--" + boundary
+        self.lines.setdefault(draft.delimiter, (draft, False))
+        self.lines.setdefault(draft.delimiter + b"--", (draft, True))
+        self.prefixes += (draft.delimiter,)
+        if len(self.all_prefixes) <= PREFIXES_LIMIT:
+            self.all_prefixes[draft.delimiter] = None
+
+    def drop_lines(self, left: list[_Draft]) -> None:
+        """Look for the delimiter lines of these no more."""
+        gone = 0
+        for draft in reversed(left):
+            if draft.delimiter:
+                gone += 1
+                for line in (draft.delimiter, draft.delimiter + b"--"):
+                    if self.lines[line][0] is draft:
+                        del self.lines[line]
+        if gone:
+            self.prefixes = self.prefixes[:-gone]
 
     def delimits(self, line: bytes) -> bool:
         """Whether a line without its line end is a delimiter in use."""
-        text = line.rstrip(b" \t\r")
-        if text in self.lines:
+        if self.without_end(line) in self.lines:
             return True
-        if self.prefixes and text.startswith(self.prefixes):
+        if self.prefixes and line.startswith(self.prefixes):
             self.defects["line that starts like a delimiter"] = None
         return False
+
+    @staticmethod
+    def without_end(line: bytes) -> bytes:
+        """Return a line without the CR of its line end and without blanks at its end."""
+        return line.removesuffix(b"\r").rstrip(b" \t")
 
     def next_delimiter(self, position: int) -> tuple[int, int, _Draft, bool] | None:
         """Return start and end of the next delimiter line, whose it is, and whether it closes."""
@@ -252,8 +288,13 @@ class _Scanner:
             line = self.spool.read(start, start + reach)
             newline = line.find(b"\n")
             end = newline + 1 if newline >= 0 else len(line)
-            if self.delimits(line[: end - (newline >= 0)]):
-                return start, start + end, *self.lines[line[:end].rstrip(b" \t\r\n")]
+            text = line[:newline] if newline >= 0 else line
+            if self.delimits(text):
+                if newline < 0 and start + end < size:
+                    self.defects["line that starts like a delimiter"] = None  # its end is out of sight
+                elif newline >= 0 and text.endswith(b"\r") != self.has_cr:
+                    self.defects["delimiter with another line end than the message"] = None
+                return start, start + end, *self.lines[self.without_end(text)]
             before = start
 
     def pass_delimiter(self, start: int, end: int, draft: _Draft, closes: bool) -> int:
@@ -284,16 +325,17 @@ class _Scanner:
             elif draft.boundary and not draft.closed and not at_end:
                 self.unsound(draft, "multipart that is not closed")
         del self.open[down_to:]
-        if any(draft.boundary for draft in left):
-            self.index()
+        self.drop_lines(left)
 
     def check_bare_cr(self) -> None:
         if not self.all_prefixes:
             return
-        longest = max(map(len, self.all_prefixes))
+        # With very many there is no telling them apart in good time.
+        prefixes = tuple(self.all_prefixes) if len(self.all_prefixes) <= PREFIXES_LIMIT else (b"--",)
+        longest = max(map(len, prefixes))
         position = self.spool.find(b"\r--", 0, self.spool.size)
         while position >= 0:
-            if self.spool.read(position + 1, position + 1 + longest).startswith(self.all_prefixes):
+            if self.spool.read(position + 1, position + 1 + longest).startswith(prefixes):
                 self.defects["bare CR before a delimiter"] = None
                 return
             position = self.spool.find(b"\r--", position + 1, self.spool.size)

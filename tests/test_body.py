@@ -266,3 +266,27 @@ def test_an_edited_body_loses_its_md5() -> None:
     result = told(data)
     assert result is not None
     assert b"Content-MD5" not in result
+
+
+@pytest.mark.parametrize("kind", ["plain", "html"])
+@pytest.mark.parametrize(
+    ("charset", "encoding"),
+    [("utf-16-le", "quoted-printable"), ("utf-16", "8bit"), ("cp037", "8bit"), ("utf-7", "7bit")],
+)
+def test_charsets_whose_octets_are_no_ascii_are_left(kind: str, charset: str, encoding: str) -> None:
+    """Where an octet that looks like a line end, or a tag, is none, a body is left alone."""
+    coded = ENCODERS[encoding]("<p>Hello</p>\n".encode(charset))
+    data = message(support.part(coded, f"text/{kind}; charset={charset}", encoding=encoding))
+    assert told(data, HTML_NOTE) is None
+
+
+def test_html_in_hz_has_its_tildes_doubled() -> None:
+    """A tilde in a link stays one where the charset escapes with it (RFC 1843)."""
+    data = text_message("<p>\u4f60\u597d</p></body>", "hz", "7bit", kind="html")
+    assert "/~x/" in shown(told(data, '<a href="https://files.example.org/~x/">a</a>'))
+
+
+def test_html_that_ends_within_an_escape_sequence_is_left() -> None:
+    """What stands behind Japanese that does not end would be read as Japanese."""
+    coded = b"<p>\x1b$B\x46\x7c"
+    assert told(message(support.part(coded, "text/html; charset=iso-2022-jp", encoding="7bit")), HTML_NOTE) is None

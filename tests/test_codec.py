@@ -181,3 +181,19 @@ def test_an_unknown_encoding_is_undecodable() -> None:
     """Nobody guesses at x-uuencode."""
     with pytest.raises(codec.Undecodable):
         codec.decode(BytesSpool(b"x"), Range(start=0, end=1), b"x-uuencode")
+
+
+@given(st.integers(60, 90), st.sampled_from([b" ", b"\t"]), eols)
+def test_a_blank_at_the_end_of_a_long_line(length: int, blank: bytes, eol: bytes) -> None:
+    """An encoded blank at the end of a line never makes it longer than 76 octets, which binascii's does."""
+    data = b"x" * length + blank + b"\nend" + b"y" * length + blank
+    coded = b"".join(codec.encode_quoted_printable([data], eol))
+    assert max(map(len, coded.split(eol))) <= 76
+    assert quopri.decodestring(coded) == data.replace(b"\n", eol)
+
+
+@pytest.mark.parametrize("data", [b"a\rb\n", b"a\r\r\nb", b"\r", b"x" * 90 + b"\r \n"])
+def test_a_bare_cr_is_kept(data: bytes) -> None:
+    """A bare CR in a text that is encoded stays one, and is no line end."""
+    coded = b"".join(codec.encode_quoted_printable([data], b"\r\n"))
+    assert quopri.decodestring(coded) == data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")

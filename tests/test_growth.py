@@ -1,0 +1,109 @@
+"""Hostile input that doubles makes no more than twice the work: counted, not timed."""
+
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from pfilter import scan
+from tests.fuzzlib.bombs import BOMBS, Bomb
+from tests.support import BytesSpool
+
+# What the package itself does is counted; what C does inside of one call is timed by tests/fuzz --growth.
+SOUND = 2.4  # linear is 2, the square is 4
+SMALL = 40_000  # octets of the smaller input, about
+
+
+def lines_run(run: "Callable[[bytes], object]", data: bytes) -> int:
+    """Return how many lines of the package a call runs."""
+    count = 0
+
+    def on_line(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return on_line
+
+    def on_call(frame: FrameType, event: str, argument: Any) -> Any:
+        return on_line if "/pfilter/pfilter/" in frame.f_code.co_filename or _ours(frame) else None
+
+    before = sys.gettrace()
+    sys.settrace(on_call)
+    try:
+        run(data)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def _ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith("pfilter.")
+
+
+def smaller(bomb: Bomb) -> int:
+    """Return a count of pieces that is small enough to trace."""
+    size = max(1, len(bomb.make(8)) - len(bomb.make(4))) / 4
+    return int(max(8, min(bomb.count, SMALL / size)))
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_work_grows_with_the_input(name: str) -> None:
+    """Twice the input makes no more than twice the lines run."""
+    bomb = BOMBS[name]
+    count = smaller(bomb)
+    bomb.run(bomb.make(2))  # imports
+    once, twice = lines_run(bomb.run, bomb.make(count)), lines_run(bomb.run, bomb.make(2 * count))
+    assert twice <= SOUND * once + 1000, f"{once} lines, then {twice}"
+
+
+class CountingSpool(BytesSpool):
+    """A spool that counts the octets it reads."""
+
+    octets = 0
+
+    def _pread(self, size: int, offset: int) -> bytes:
+        data = super()._pread(size, offset)
+        self.octets += len(data)
+        return data
+
+
+SCANNED = [name for name, bomb in BOMBS.items() if bomb.run.__module__.endswith("bombs") and "canned" in str(bomb.run)]
+
+
+@pytest.mark.parametrize("name", SCANNED)
+def test_octets_are_read_a_few_times_at_most(name: str) -> None:
+    """The scanner reads each octet of hostile input a few times at most, however it is made."""
+    bomb = BOMBS[name]
+    data = bomb.make(bomb.count // 10)
+    spool = CountingSpool(data, 1 << 16)
+    scan.scan(spool)
+    assert spool.octets <= 6 * len(data) + (8 << 16)
+
+
+def test_a_hundred_thousand_of_each() -> None:
+    """A hundred thousand parts, header fields and nested messages end at a limit, and the message says at which."""
+    for name, why in (
+        ("parts", "more than 10000 parts"),
+        ("headers", "more than 10000 header fields"),
+        ("messages in each other", "nested deeper than 100"),
+        ("multiparts in each other, without end", "nested deeper than 100"),
+    ):
+        found = scan.scan(BytesSpool(BOMBS[name].make(100_000)))
+        assert why in found.defects
+
+
+def test_a_header_of_a_hundred_megabytes() -> None:
+    """A header far over its limit is not read to its end."""
+    spool = CountingSpool(b"A: " + b"x" * 100_000_000 + b"\n\n")
+    assert scan.scan(spool).defects[0].startswith("header block over")
+    assert spool.octets < 20_000_000
+
+
+def test_what_is_kept_of_headers_is_limited() -> None:
+    """Parts with very many parameters, or very long fields, end at a limit: memory does not grow with the message."""
+    for field in (b"Content-Type: a/b" + b";a=b" * 900, b"Content-A: " + b"x" * 100_000):
+        data = b'Content-Type: multipart/mixed; boundary="b"\n\n' + (b"--b\n" + field + b"\n\nx\n") * 250
+        found = scan.scan(BytesSpool(data))
+        assert any(why.startswith("too many") for why in found.defects)
+        assert sum(len(part.params) for part in found.parts) < 120_000
