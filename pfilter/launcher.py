@@ -12,7 +12,7 @@ import sys
 
 def run() -> None:
     """Run the door for Postfix; never returns."""
-    said = 1
+    said, status = 1, 75
     try:
         said = os.dup(1)
         nothing = os.open(os.devnull, os.O_WRONLY)
@@ -25,14 +25,17 @@ def run() -> None:
         from pfilter.pipe import main
 
         status, line = main([os.fsencode(argument) for argument in sys.argv[1:]])
+        _say(said, line)
     except BaseException as error:  # noqa: BLE001  # this is the last net
-        status = 75
-        text = "".join(c if c.isprintable() else " " for c in f"{type(error).__name__}: {error}")
-        line = f"4.3.0 pfilter: {text}"
-    try:
-        os.write(said, line.encode("utf-8", "replace")[:1000] + b"\n")
+        if status == 75:
+            text = "".join(c if c.isprintable() else " " for c in f"{type(error).__name__}: {error}")
+            _say(said, f"4.3.0 pfilter: {text}")
     finally:
-        os._exit(status)
+        os._exit(status)  # even where there is no memory left to say why
+
+
+def _say(said: int, line: str) -> None:
+    os.write(said, line.encode("utf-8", "replace")[:1000] + b"\n")
 
 
 if __name__ == "__main__":

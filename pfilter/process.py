@@ -42,28 +42,48 @@ def run(
             _kill(pid)
             raise ReinjectError(f"{os.fsdecode(argv[0])} took longer than {seconds:.0f} s")
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return status, os.pread(output, OUTPUT_LIMIT, 0).decode("utf-8", "replace")
+        return status, _said(output)
     finally:
-        os.close(output)
+        _close(output)
+
+
+def _said(output: int) -> str:
+    """Return the start of what a child wrote. How it ended is known by now, and nothing that fails here changes it."""
+    try:
+        return os.pread(output, OUTPUT_LIMIT, 0).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _close(fd: int) -> None:
+    """Close, and let no failure of that look like one of the child."""
+    try:
+        os.close(fd)
+    except OSError:
+        return
 
 
 def _wait(pid: int, seconds: float) -> bool:
     """Wait until the child has ended, without reaping it; False past the time."""
     end = monotonic() + seconds
     try:
-        fd = os.pidfd_open(pid)
-    except OSError:  # kernels before 5.3, some containers
+        return _wait_by_poll(pid, end)
+    except OSError:  # kernels before 5.3, some containers, no descriptors or memory left
         while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             if monotonic() > end:
                 return False
             sleep(0.01)
         return True
+
+
+def _wait_by_poll(pid: int, end: float) -> bool:
+    fd = os.pidfd_open(pid)
     try:
         watched = poll()
         watched.register(fd, POLLIN)
         return bool(watched.poll(max(0, int((end - monotonic()) * 1000))))
     finally:
-        os.close(fd)
+        _close(fd)
 
 
 def _kill(pid: int) -> None:

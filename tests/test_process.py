@@ -1,5 +1,6 @@
 """A child process with a time limit, its output caught."""
 
+import errno
 import os
 import signal
 import time
@@ -143,3 +144,29 @@ def test_descriptors_do_not_leak(empty: int) -> None:
     for _ in range(3):
         shell("exit 0", empty)
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.mark.parametrize("call", ["pread", "close", "pidfd_open"])
+def test_how_it_ended_counts_whatever_fails_around_it(call: str, empty: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sendmail that succeeded has succeeded, even where its output can't be read: else the message goes out twice."""
+    real = os.close
+
+    def fails(*arguments: int) -> None:
+        if call == "close":
+            real(*arguments)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, call, fails)
+    ended = shell("exit 0", empty)
+    monkeypatch.undo()
+    assert ended == (0, "")
+
+
+def test_a_failing_poll(empty: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory for poll(2) the child is waited for all the same."""
+
+    def fails() -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(process, "poll", fails)
+    assert shell("sleep 0.1; exit 3", empty) == (3, "")

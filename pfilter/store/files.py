@@ -9,6 +9,7 @@ import stat
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 
+from pfilter.errors import StoreError
 from pfilter.spool import Spool, write_all
 
 TYPE_CHECKING = False
@@ -17,21 +18,35 @@ if TYPE_CHECKING:
 
 PUBLIC_DIR = 0o711
 PRIVATE_DIR = 0o700
+UNFINISHED_DIR = 0o500  # until its name is durable
 PUBLIC_FILE = 0o644
 PRIVATE_FILE = 0o600
 TEMPORARY_PREFIX = ".tmp-"
 
 
 def make_directory(path: str, mode: int) -> None:
-    """Make a directory with exactly this mode, whatever the umask; durable. Raises OSError."""
+    """Make a directory with exactly this mode, whatever the umask; durable. Raises OSError, StoreError."""
     try:
-        os.mkdir(path, 0o700)
+        os.mkdir(path, UNFINISHED_DIR)
     except FileExistsError:
-        if mode == PRIVATE_DIR or stat.S_IMODE(os.stat(path).st_mode) != PRIVATE_DIR:
+        check_directory(path)
+        found = stat.S_IMODE(os.stat(path).st_mode)
+        if found != UNFINISHED_DIR and (mode == PRIVATE_DIR or found != PRIVATE_DIR):
             return
-        # Else a crash came between these two calls, and the web server could never enter.
-    os.chmod(path, mode)
+        # Else a crash came before the last of these calls: the name may not outlive a power cut, or nobody can enter.
     sync_directory(os.path.dirname(path))
+    os.chmod(path, mode)
+
+
+def check_directory(path: str, *, follow: bool = False) -> None:
+    """Raise StoreError unless this is a directory of ours, no symbolic link, that nobody else can write to."""
+    found = os.stat(path) if follow else os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode):
+        raise StoreError(f"{path} is no directory; move it out of the way")
+    if found.st_uid != os.geteuid():
+        raise StoreError(f"{path} belongs to uid {found.st_uid}, but pfilter runs as uid {os.geteuid()}: chown it")
+    if found.st_mode & 0o022:
+        raise StoreError(f"{path} can be written by others (mode {stat.S_IMODE(found.st_mode):04o}): chmod go-w {path}")
 
 
 def sync_directory(path: str) -> None:

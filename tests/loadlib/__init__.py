@@ -1,0 +1,1 @@
+"""What tests/load is made of."""
