@@ -7,7 +7,7 @@ does not need is not imported.
 from time import monotonic
 
 from pfilter import classify, decide
-from pfilter.errors import PfilterError, sentence, without_tokens
+from pfilter.errors import AmbiguousError, PfilterError, sentence, without_tokens
 from pfilter.frozen import Frozen
 from pfilter.log import Log
 from pfilter.model import Action, Envelope, Measured, Message, Outcome, Plan
@@ -51,8 +51,14 @@ class Examined(Frozen):
 def process(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> Outcome:
     """Take one message through. Raises PfilterError or OSError where it was not delivered: then try again."""
     began = monotonic()
-    found = examine(spool, envelope, policy, door.workspace)
+    held, untouched = _guarded(spool, envelope, policy, door)
+    if held:
+        return _hold(spool, held, envelope, policy, door)
+    found = _left_alone(untouched) if untouched else examine(spool, envelope, policy, door.workspace)
     try:
+        held = _ambiguous(found, policy)
+        if held:
+            return _hold(spool, held, envelope, policy, door)
         result = _change(spool, found, envelope, policy, door) if found.plan.changes else None
         door.deliver(result.spool if result else spool, lambda: _prepare(found, door.log))
     finally:
@@ -64,6 +70,45 @@ def process(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> Out
     if door.log.wants(_level(found)):
         _tell(found, outcome, envelope, door.log, result, monotonic() - began)
     return outcome
+
+
+def _guarded(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> tuple[str, str]:
+    """Return why the message goes to quarantine, and why it passes untouched: by a scanner, before all other rules."""
+    if not policy.clamav_socket:
+        return "", ""
+    from pfilter import guard
+
+    ruling = guard.inspect(spool, envelope, _limits(policy), policy, door.log)
+    return ruling.hold, ruling.untouched
+
+
+def _ambiguous(found: Examined, policy: Policy) -> str:
+    """Return why an ambiguous message goes to quarantine. Raises AmbiguousError where it shall wait."""
+    defects = found.message.defects if found.message else ()
+    if not defects or policy.ambiguous == "pass" or policy.mode == "observe":
+        return ""
+    if policy.ambiguous == "defer":
+        raise AmbiguousError(f"ambiguous: {defects[0]}")
+    return f"ambiguous: {defects[0]}"
+
+
+def _hold(spool: Spool, reason: str, envelope: Envelope, policy: Policy, door: Door) -> Outcome:
+    from pfilter import guard
+
+    return guard.hold(spool, envelope, reason, policy, door.log, may_notify=door.may_notify)
+
+
+def _left_alone(reason: str) -> Examined:
+    return Examined(message=None, measured=Measured(), plan=Plan(reason=reason), materials=None)
+
+
+def _limits(policy: Policy) -> Limits:
+    return Limits(
+        parts=policy.limits_parts,
+        nesting=policy.limits_nesting,
+        header=policy.limits_header,
+        boundary=policy.limits_boundary,
+    )
 
 
 def _level(found: Examined) -> str:
@@ -79,20 +124,13 @@ def examine(
     spool: Spool, envelope: Envelope, policy: Policy, workspace: "Workspace", *, full: bool = False
 ) -> Examined:
     """Scan, measure, decide. `full` looks into messages too whose envelope decides (for people). Raises OSError."""
-    nothing = Measured()
     reason = decide.why_untouched(envelope, policy)
     if reason and not full:
-        return Examined(message=None, measured=nothing, plan=Plan(reason=reason), materials=None)
-    limits = Limits(
-        parts=policy.limits_parts,
-        nesting=policy.limits_nesting,
-        header=policy.limits_header,
-        boundary=policy.limits_boundary,
-    )
-    message = scan(spool, limits)
+        return _left_alone(reason)
+    message = scan(spool, _limits(policy))
     if not classify.files(message):
-        plan = decide.decide(message, nothing, envelope, policy)
-        return Examined(message=message, measured=nothing, plan=plan, materials=None)
+        plan = decide.decide(message, Measured(), envelope, policy)
+        return Examined(message=message, measured=Measured(), plan=plan, materials=None)
     from pfilter.materials import Materials
     from pfilter.measure import measure
 

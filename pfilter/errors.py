@@ -6,6 +6,9 @@
     ├── LoopError               the wiring in master.cf sends our own output back to us
     ├── StoreError              the download store can't be used
     ├── ReinjectError           Postfix did not take the result
+    ├── ScannerError            clamd could not be asked
+    ├── AmbiguousError          programs would read this message differently, and it shall wait
+    ├── RefusedError            the message is bounced, by policy: the only error that does that
     └── InternalError           a bug: an interface between stages was violated
 
     Interruption                a signal; no Exception, so that no handler for bad mail swallows it
@@ -13,15 +16,18 @@
     └── StoppedError            somebody wants us to stop
 
 Bad mail is none of these: it degrades to a value (`Part.defect`, `Message.defects`) and passes as it came.
-In the pipe every trouble is EX_TEMPFAIL: all other exit statuses but 71 bounce the message (Postfix, sys_exits.c).
+In the pipe every trouble but RefusedError is EX_TEMPFAIL: all other exit statuses but 71 bounce the message (Postfix,
+sys_exits.c).
 """
 
 EX_OK = 0
 EX_FAILURE = 1  # at the command line
 EX_USAGE = 2  # at the command line
+EX_UNAVAILABLE = 69  # Postfix bounces, with the status at the start of our line (RFC 3463)
 EX_TEMPFAIL = 75  # sysexits(3); Postfix keeps the message and tries again
 
 DSN_TEMPFAIL = "4.3.0"  # RFC 3463: other or undefined mail system status
+DSN_REFUSED = "5.7.1"  # RFC 3463: delivery not authorized, message refused
 
 
 class PfilterError(Exception):
@@ -48,6 +54,18 @@ class ReinjectError(PfilterError):
     """Postfix did not take the result, or it is not known whether it did."""
 
 
+class ScannerError(PfilterError):
+    """clamd could not be asked whether the message has a virus."""
+
+
+class AmbiguousError(PfilterError):
+    """Programs would read this message differently, and the configuration wants it to wait."""
+
+
+class RefusedError(PfilterError):
+    """The configuration wants this message to be refused."""
+
+
 class InternalError(PfilterError):
     """An interface between stages was violated: a bug, found before anything was sent."""
 
@@ -65,10 +83,15 @@ class StoppedError(Interruption):
 
 
 def exit_status(error: BaseException, *, in_pipe: bool) -> int:
-    """Return the exit status for an error: 75 for whatever happens in the pipe, 2 or 1 at the command line."""
+    """Return the exit status for an error: in the pipe 75 but for RefusedError, 2 or 1 at the command line."""
     if in_pipe:
-        return EX_TEMPFAIL
+        return EX_UNAVAILABLE if isinstance(error, RefusedError) else EX_TEMPFAIL
     return EX_USAGE if isinstance(error, (UsageError, ConfigError)) else EX_FAILURE
+
+
+def dsn(error: BaseException) -> str:
+    """Return the status code (RFC 3463) that stands before the reason in the line for Postfix."""
+    return DSN_REFUSED if isinstance(error, RefusedError) else DSN_TEMPFAIL
 
 
 def sentence(error: BaseException) -> str:

@@ -211,9 +211,12 @@ class Outcome(Frozen):
     size_in: int = 0
     size_out: int = 0
     note: str = ""  # "observed", "original sent: ..."
+    held: str = ""  # why it was not sent but is in quarantine
 
     def line(self) -> str:
         """Return one line such as `1 linked, 2 zipped, 18.4 MB -> 41 kB`, or `passed`."""
+        if self.held:
+            return f"quarantined ({self.held})"
         counts = ((self.linked, "linked"), (self.zipped, "zipped"), (self.stripped, "stripped"))
         done = ", ".join(f"{count} {word}" for count, word in counts if count)
         if not done:

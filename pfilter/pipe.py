@@ -1,7 +1,7 @@
 """The door for Postfix: one message on stdin, one exit status, one line.
 
-Owns what a process has one of: signals, the deadline, the exit status. 0 means that the message was handed over, 75
-that Postfix shall keep it and try again; there is nothing else.
+Owns what a process has one of: signals, limits, the deadline, the exit status. 0 means that the message was handed over
+or is in quarantine, 75 that Postfix shall keep it and try again, 69 that policy refuses it; there is nothing else.
 """
 
 import gc
@@ -9,13 +9,14 @@ import os
 from time import monotonic
 
 from pfilter.compiled import load
+from pfilter.confine import confine
 from pfilter.errors import (
-    DSN_TEMPFAIL,
     EX_OK,
     DeadlineError,
     PfilterError,
     StoppedError,
     UsageError,
+    dsn,
     exit_status,
     sentence,
     without_tokens,
@@ -69,9 +70,13 @@ def main(arguments: "Sequence[bytes]") -> tuple[int, str]:
             _last_words()
             reason = without_tokens(sentence(error))
             run.log.event("error", "failed", queue_id=run.queue_id, reason=reason)
-            return exit_status(error, in_pipe=True), f"{DSN_TEMPFAIL} pfilter: {reason}"
+            return exit_status(error, in_pipe=True), f"{dsn(error)} pfilter: {reason}"
         # It is sent: a failure now would send it again.
-        run.log.event("error", "failed after delivery", queue_id=run.queue_id, reason=without_tokens(sentence(error)))
+        try:
+            reason = without_tokens(sentence(error))
+            run.log.event("error", "failed after delivery", queue_id=run.queue_id, reason=reason)
+        except BaseException:  # noqa: BLE001, S110  # not even that may fail
+            pass
     _signal.setitimer(_signal.ITIMER_REAL, 0)
     return EX_OK, line
 
@@ -89,6 +94,7 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     run.queue_id = envelope.queue_id
     policy = load(config or DEFAULT_PATH)
     become_owner(policy.store_path)
+    confine(policy.deadline + policy.reinject_timeout + HARD_LIMIT + AFTERWARDS)
     run.log = Log("" if policy.log_to == "stderr" else policy.log_to, policy.log_level, policy.log_format)
     run.end = began + policy.deadline
     _signal.signal(_signal.SIGALRM, run.on_alarm)

@@ -51,7 +51,7 @@ def _said(output: int) -> str:
     """Return the start of what a child wrote. How it ended is known by now, and nothing that fails here changes it."""
     try:
         return os.pread(output, OUTPUT_LIMIT, 0).decode("utf-8", "replace")
-    except OSError:
+    except (OSError, MemoryError):
         return ""
 
 

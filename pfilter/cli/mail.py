@@ -8,7 +8,7 @@ import typer
 
 from pfilter import config
 from pfilter.cli.common import ConfigOption, configured
-from pfilter.errors import ConfigError, UsageError
+from pfilter.errors import EX_FAILURE, ConfigError, UsageError
 from pfilter.log import Log
 from pfilter.model import Envelope
 from pfilter.owner import become_owner
@@ -66,6 +66,8 @@ def filter_command(
     )
     outcome = engine.process(spool, _envelope(spool, sender, recipient), policy, door)
     typer.echo(f"pfilter: {outcome.line()}", err=True)
+    if outcome.held:
+        raise typer.Exit(EX_FAILURE)  # nothing was written to stdout
 
 
 @app.command(

@@ -6,17 +6,9 @@ from typing import Annotated
 import typer
 
 from pfilter import config
-from pfilter.cli.common import ConfigOption, configured
+from pfilter.cli.common import ConfigOption, configured, log_removals, say_removals
 from pfilter.errors import EX_FAILURE, StoreError
-from pfilter.log import Log
-from pfilter.model import human_size
-from pfilter.policy import DEFAULT_PATH, Policy
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pfilter.store.cleanup import Report
+from pfilter.policy import DEFAULT_PATH
 
 app = typer.Typer()
 
@@ -27,37 +19,33 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be
     "expire", short_help="Remove what has expired.", epilog="Example, in cron: 17 * * * * pfilter pfilter expire"
 )
 def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False) -> None:
-    """Remove downloads past their date, and what crashed runs left; safe at any time."""
+    """Remove downloads past their date, kept messages past theirs, and what crashed runs left; safe at any time."""
     import time
 
-    from pfilter.store.cleanup import expire
-    from pfilter.store.local import LocalStore
+    from pfilter import notice
+    from pfilter.store import held
+    from pfilter.store.local_upkeep import LocalKeeper
+    from pfilter.store.opening import open_keeper, open_local, open_store
 
     policy = configured(config_file)
-    store = LocalStore(policy.store_path, policy.store_base_url)
+    store = open_local(policy)
     if not os.path.isdir(policy.store_path):
         raise StoreError(f"store {policy.store_path} does not exist")
-    report = expire(store, time.time(), policy.store_grace, dry_run=dry_run)
+    now = time.time()
+    # What was stored here before [store] url was set expires here all the same.
+    report = LocalKeeper(store).expire(now, policy.store_grace, dry_run=dry_run)
+    if policy.store_url:
+        report = report.plus(open_keeper(policy).expire(now, policy.store_grace, dry_run=dry_run))
+    if policy.link_enabled and not dry_run:
+        open_store(policy).put_expired_page(lambda: notice.expired_page(policy), anew=True)
+    old = held.expire(policy.store_path, now, policy.quarantine_keep, dry_run=dry_run)
+    report = report.replace(
+        leftovers=(*report.leftovers, *(store.path(one.folder, f"{one.name}.eml") for one in old)),
+        freed=report.freed + sum(one.size for one in old),
+    )
     if not dry_run:
-        _log_removals(policy, report, event="expired")
-    _say(report, "would remove" if dry_run else "removed", "would free" if dry_run else "freed")
-
-
-@app.command("revoke", short_help="Take a message's downloads down.", epilog="Example: pfilter revoke kq3vdm2a")
-def revoke_command(
-    download: Annotated[
-        str, typer.Argument(metavar="ID", help="A download's id, its first 8 characters as in the log, or its link.")
-    ],
-    config_file: ConfigOption = "",
-) -> None:
-    """Take a message's downloads down at once."""
-    from pfilter.store.cleanup import revoke
-    from pfilter.store.local import LocalStore
-
-    policy = configured(config_file)
-    report = revoke(LocalStore(policy.store_path, policy.store_base_url), download)
-    _log_removals(policy, report, event="revoked")
-    _say(report, "removed", "freed")
+        log_removals(policy, report, event="expired")
+    say_removals(report, "would remove" if dry_run else "removed", "would free" if dry_run else "freed")
 
 
 @app.command(
@@ -77,31 +65,3 @@ def check_command(config_file: ConfigOption = "") -> None:
         typer.echo(f"{finding.level:<8} {finding.text}")
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(EX_FAILURE)
-
-
-def _log_removals(policy: Policy, report: "Report", event: str) -> None:
-    """Write one event where anything was removed, or could not be."""
-    if report.ids or report.leftovers or report.problems:
-        log = Log(policy.log_to, policy.log_level, policy.log_format)
-        level = "error" if report.problems else "info"
-        downloads = ", ".join(download_id[:8] for download_id in report.ids)
-        counts = {"leftovers": len(report.leftovers), "freed": report.freed, "problems": len(report.problems)}
-        log.event(level, event, downloads=downloads, **counts)
-
-
-def _say(report: "Report", removed: str, freed: str) -> None:
-    for download_id in report.ids:
-        typer.echo(f"{removed} download {download_id[:8]}")
-    for path in report.leftovers:
-        typer.echo(f"{removed} {path}")
-    if report.ids or report.leftovers:
-        counts = f"{_count(report.ids, 'download')} and {_count(report.leftovers, 'leftover')}"
-        typer.echo(f"{removed} {counts}, {freed} {human_size(report.freed)}")
-    for problem in report.problems:
-        typer.echo(f"pfilter: {problem}", err=True)
-    if report.problems:
-        raise typer.Exit(EX_FAILURE)
-
-
-def _count(things: "Sequence[str]", name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

@@ -1,0 +1,106 @@
+"""One stream of octets to clamd, one verdict back (clamd(8), INSTREAM).
+
+Not a client library: those on PyPI read whole files, or take the end of the connection at clamd's size limit for a
+failure, and a message over the limit would then be tried for ever.
+"""
+
+from select import POLLIN, poll
+from time import monotonic
+
+from pfilter import sockets
+from pfilter.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket as _socket
+    from collections.abc import Iterable, Sequence
+
+REPLY_LIMIT = 4096  # octets
+# With AlertExceedsMax clamd reports what it did not look into as if it were a virus of this name.
+EXCEEDED = "Heuristics.Limits.Exceeded"
+
+
+class Verdict(Frozen):
+    """`status` is "clean", "infected", "unscanned" (over clamd's limits) or "error" (clamd could not be asked).
+
+    `reason` is the signature's name, or a sentence.
+    """
+
+    status: str
+    reason: str = ""
+
+
+CLEAN = Verdict("clean")
+
+
+def scan(chunks: "Iterable[bytes]", server: str, seconds: float) -> Verdict:
+    """Ask clamd about octets in chunks; `server` is a path or `host:port`. Raises what the chunks raise."""
+    end = monotonic() + seconds
+    try:
+        connection = sockets.connect(server, seconds)
+    except OSError as error:
+        return Verdict("error", f"clamd at {server}: {error.strerror or error}")
+    try:
+        told = _send(connection, chunks, end)
+        return _read(connection, end, told=told)
+    except TimeoutError:
+        return Verdict("error", f"clamd at {server} took longer than {seconds:.0f} s")
+    finally:
+        connection.close()
+
+
+def _send(connection: "_socket.socket", chunks: "Iterable[bytes]", end: float) -> bool:
+    """Send it all, unless clamd answers or hangs up before; whether it took it all. Raises TimeoutError."""
+    answers = poll()
+    answers.register(connection.fileno(), POLLIN)
+    waiting = [b"zINSTREAM\0"]
+    try:
+        for chunk in chunks:
+            if answers.poll(0):
+                return False
+            _write(connection, [*waiting, len(chunk).to_bytes(4, "big"), chunk], end)
+            waiting = []
+        _write(connection, [*waiting, bytes(4)], end)
+    except TimeoutError:
+        raise
+    except OSError:
+        return False  # what it had to say stands in its answer
+    return True
+
+
+def _write(connection: "_socket.socket", pieces: "Sequence[bytes]", end: float) -> None:
+    for piece in pieces:
+        connection.settimeout(_left(end))
+        connection.sendall(piece)
+
+
+def _left(end: float) -> float:
+    remaining = end - monotonic()
+    if remaining <= 0:
+        raise TimeoutError
+    return remaining
+
+
+def _read(connection: "_socket.socket", end: float, *, told: bool) -> Verdict:
+    reply = b""
+    while b"\0" not in reply and len(reply) < REPLY_LIMIT:
+        connection.settimeout(_left(end))
+        try:
+            received = connection.recv(REPLY_LIMIT)
+        except TimeoutError:
+            raise
+        except OSError:
+            received = b""
+        if not received:
+            break
+        reply += received
+    text = reply.partition(b"\0")[0].decode("utf-8", "replace").strip().removeprefix("stream: ")
+    text = "".join(c if c.isprintable() else " " for c in text)
+    if text.endswith(" FOUND"):
+        name = text.removesuffix(" FOUND")
+        return Verdict("unscanned" if name.startswith(EXCEEDED) else "infected", name)
+    if text == "OK" and told:
+        return CLEAN
+    if "size limit exceeded" in text:
+        return Verdict("unscanned", "over clamd's StreamMaxLength")
+    return Verdict("error", f"clamd answered {text!r}" if text else "clamd closed the connection")

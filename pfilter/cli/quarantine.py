@@ -1,0 +1,142 @@
+"""Commands about whole messages that were kept: the quarantine and the trouble folder."""
+
+import json
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from pfilter.cli.common import ConfigOption, configured
+from pfilter.errors import UsageError
+from pfilter.log import Log
+from pfilter.model import Envelope, human_size
+from pfilter.policy import Policy
+from pfilter.spool import write_all
+from pfilter.store import files, held
+
+app = typer.Typer(no_args_is_help=True)
+
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="A name as `list` shows it, or a part of it such as the queue id.")
+]
+HEAD = 16 << 10  # octets in which `list` looks for the subject
+
+
+@app.command("list", epilog="Example: pfilter quarantine list --json")
+def list_command(
+    config_file: ConfigOption = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show all kept messages, oldest first."""
+    policy = configured(config_file)
+    found = held.entries(policy.store_path)
+    if as_json:
+        typer.echo(json.dumps([_describe(one) for one in found], indent=2, ensure_ascii=False))
+        return
+    for one in found:
+        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one.created))
+        typer.echo(f"{one.name}  {one.folder}")
+        typer.echo(f"  {when} UTC, {human_size(one.size)}, from {_shown(one.envelope.sender)}: {_line(one.reason)}")
+    typer.echo(f"{len(found)} message{'' if len(found) == 1 else 's'}, {human_size(sum(one.size for one in found))}")
+
+
+@app.command("show", epilog="Example: pfilter quarantine show 4F2A1B | less")
+def show_command(
+    name: NameArgument,
+    config_file: ConfigOption = "",
+    whole: Annotated[bool, typer.Option("--whole", help="Print the message itself, as it was received.")] = False,
+) -> None:
+    """Show what is known of a message, and its header; with --whole the message, and nothing else."""
+    policy = configured(config_file)
+    one = held.find(policy.store_path, name)
+    spool = held.content(policy.store_path, one)
+    if whole:
+        for chunk in spool.windows(0, spool.size):
+            write_all(1, chunk)
+        return
+    for key, value in _describe(one).items():
+        typer.echo(f"{key + ':':<12} {', '.join(value) if isinstance(value, list) else value}")
+    head = spool.read(0, HEAD).replace(b"\r\n", b"\n").partition(b"\n\n")[0]
+    typer.echo("")
+    for line in head.decode("utf-8", "replace").split("\n"):
+        typer.echo(_line(line))
+
+
+@app.command("release", epilog="Example: pfilter quarantine release 4F2A1B")
+def release_command(
+    name: NameArgument,
+    config_file: ConfigOption = "",
+    recipient: Annotated[
+        list[str] | None, typer.Option("--recipient", metavar="ADDRESS", help="To whom, in place of its recipients.")
+    ] = None,
+    sender: Annotated[
+        str | None, typer.Option("--sender", metavar="ADDRESS", help="Envelope sender, in place of its own.")
+    ] = None,
+) -> None:
+    """Send a message as it was received, past the filter, and remove it."""
+    from pfilter import reinject
+
+    policy = configured(config_file)
+    root = policy.store_path
+    files.make_directory(os.path.join(root, held.QUARANTINE), files.PRIVATE_DIR)
+    with files.locked(held.lock(root)):  # of two at once one releases
+        one = held.find(root, name)
+        envelope = _envelope(one, sender, recipient)
+        reinject.send(held.content(root, one), envelope, policy)
+        # Only now: a crash in between leaves it here, and it can be released again.
+        held.remove(root, one)
+    _log(policy, one, event="released", recipients=len(envelope.recipients))
+    typer.echo(f"released {one.name} to {', '.join(_shown(address) for address in envelope.recipients)}")
+
+
+@app.command("delete", epilog="Example: pfilter quarantine delete 4F2A1B")
+def delete_command(name: NameArgument, config_file: ConfigOption = "") -> None:
+    """Remove a message for good."""
+    policy = configured(config_file)
+    one = held.find(policy.store_path, name)
+    held.remove(policy.store_path, one)
+    _log(policy, one, event="deleted")
+    typer.echo(f"deleted {one.name}")
+
+
+def _envelope(one: held.Held, sender: str | None, recipients: list[str] | None) -> Envelope:
+    known = one.envelope
+    found = Envelope(
+        sender=known.sender if sender is None else os.fsencode("" if sender == "<>" else sender),
+        recipients=tuple(os.fsencode(address) for address in recipients or ()) or known.recipients,
+        queue_id=known.queue_id,
+    )
+    if not found.recipients:
+        raise UsageError(f"{one.name}: nobody knows its recipients any more; name them with --recipient")
+    return found
+
+
+def _describe(one: held.Held) -> dict[str, str | int | list[str]]:
+    return {
+        "name": one.name,
+        "folder": one.folder,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one.created)),
+        "size": one.size,
+        "reason": _line(one.reason),
+        "sender": _shown(one.envelope.sender),
+        "recipients": [_shown(address) for address in one.envelope.recipients],
+        "queue_id": _line(one.envelope.queue_id),
+        "client": _line(one.envelope.client),
+        "login": _line(one.envelope.sasl_user),
+    }
+
+
+def _shown(address: bytes) -> str:
+    return _line(address.decode("utf-8", "replace")) or "<>"
+
+
+def _line(text: str) -> str:
+    """Return a text without controls: what strangers wrote goes to a terminal here."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _log(policy: Policy, one: held.Held, event: str, **fields: int) -> None:
+    log = Log(policy.log_to, policy.log_level, policy.log_format)
+    who = os.environ.get("SUDO_USER", "")
+    log.event("info", event, original=one.name, sender=one.envelope.sender, reason=one.reason, by=who, **fields)

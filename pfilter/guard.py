@@ -1,0 +1,69 @@
+"""What keeps a message from being delivered, before all rules: a virus, or what policy does not let pass."""
+
+import time
+
+from pfilter import virus
+from pfilter.errors import PfilterError, RefusedError, ScannerError, StoreError, sentence, without_tokens
+from pfilter.frozen import Frozen
+from pfilter.log import Log
+from pfilter.model import Envelope, Outcome
+from pfilter.policy import Policy
+from pfilter.scan import Limits
+from pfilter.spool import Spool
+from pfilter.store import held
+from pfilter.store.local import LocalStore
+
+
+class Ruling(Frozen):
+    """Why a message goes to quarantine, or why it passes untouched whatever the rules say; "" where nothing does."""
+
+    hold: str = ""
+    untouched: str = ""
+
+
+def inspect(spool: Spool, envelope: Envelope, limits: Limits, policy: Policy, log: Log) -> Ruling:
+    """Ask clamd, and rule by policy. Raises ScannerError (try again), RefusedError (bounce), OSError."""
+    verdict = virus.examine(spool, limits, policy)
+    if verdict.status == "clean":
+        return Ruling()
+    about = {"queue_id": envelope.queue_id, "sender": envelope.sender, "reason": verdict.reason}
+    observed = policy.mode == "observe"
+    if verdict.status == "infected":
+        log.event("warning", "virus", **about, applied=not observed)
+        if observed:
+            return Ruling()
+        # Who has logged in is told at once. Anybody else's sender address may be forged: no bounces to strangers.
+        if policy.clamav_on_infected == "reject" and envelope.sasl_user:
+            raise RefusedError(f"the message contains a virus: {verdict.reason}")
+        return Ruling(hold=f"virus {verdict.reason}")
+    log.event("error" if verdict.status == "error" else "warning", "not scanned", **about)
+    if observed:
+        return Ruling()
+    if verdict.status == "error":
+        if policy.clamav_on_error == "defer":
+            raise ScannerError(verdict.reason)
+        return Ruling()
+    told = f"not scanned for viruses: {verdict.reason}"
+    if policy.clamav_on_unscanned == "quarantine":
+        return Ruling(hold=told)
+    return Ruling(untouched=told if policy.clamav_on_unscanned == "pass-unlinked" else "")
+
+
+def hold(spool: Spool, envelope: Envelope, reason: str, policy: Policy, log: Log, *, may_notify: bool) -> Outcome:
+    """Put a message into quarantine in place of delivering it. Raises StoreError, OSError: then it must be tried again.
+
+    The administrator is told, best effort: to try again would keep the same file under the same name.
+    """
+    if not LocalStore(policy.store_path, policy.store_base_url).has_room(spool.size, policy.store_min_free):
+        raise StoreError("no room in the store for the quarantine: less than [store] min_free would be left")
+    name = held.keep(policy.store_path, held.QUARANTINE, spool, envelope, reason, time.time())
+    about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
+    log.event("warning", "quarantined", **about, size=spool.size, reason=reason, original=name)
+    if may_notify and policy.notify_admin:
+        from pfilter import alert
+
+        try:
+            alert.tell(name, reason, envelope, policy)
+        except (PfilterError, OSError, ValueError) as error:
+            log.event("warning", "administrator not notified", **about, reason=without_tokens(sentence(error)))
+    return Outcome(held=reason, size_in=spool.size)

@@ -1,0 +1,124 @@
+"""Messages that are kept whole: found again, released as they were, gone in time."""
+
+from pathlib import Path
+
+import pytest
+
+from pfilter.errors import StoreError
+from pfilter.model import Envelope
+from pfilter.store import files, held
+from tests.support import NOW, BytesSpool, mode
+
+DAY = 86400
+ENVELOPE = Envelope(
+    sender=b"a\xff@example.org", recipients=(b"b@example.net", b"c@example.net"), queue_id="4F2A", client="192.0.2.7",
+    helo="h", sasl_user="ann",
+)  # fmt: skip
+
+
+def keep(store: Path, data: bytes = b"message", envelope: Envelope = ENVELOPE, now: float = NOW, **where: str) -> str:
+    """Keep a message."""
+    return held.keep(str(store), where.get("folder", held.QUARANTINE), BytesSpool(data), envelope, "virus X", now)
+
+
+def test_a_kept_message_is_found_as_it_was(store: Path) -> None:
+    """Octets, envelope and reason come back, by the whole name, the queue id, or a part of either."""
+    name = keep(store)
+    assert name.startswith("20270115T080000Z-4F2A-")
+    for given in (name, "4F2A", name[:12]):
+        one = held.find(str(store), given)
+        assert (one.name, one.envelope, one.reason, one.created) == (name, ENVELOPE, "virus X", NOW)
+        spool = held.content(str(store), one)
+        assert spool.read(0, spool.size) == b"message"
+
+
+def test_a_message_tried_again_is_kept_once(store: Path) -> None:
+    """The same message of the same queue id is one file; another is another."""
+    assert keep(store) == keep(store, now=NOW + 5) != keep(store, b"other")
+    assert len(held.entries(str(store))) == 2
+
+
+def test_nobody_else_can_read_it(store: Path) -> None:
+    """Directory and files are private."""
+    keep(store)
+    assert mode(store / "quarantine") == 0o700
+    assert {mode(path) for path in (store / "quarantine").iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("queue_id", ["../../x", "", "a b", "\u65e5"])
+def test_a_queue_id_is_no_path(store: Path, queue_id: str) -> None:
+    """Whatever is given as queue id, the message lies in its folder."""
+    name = keep(store, envelope=ENVELOPE.replace(queue_id=queue_id))
+    assert {path.name for path in (store / "quarantine").iterdir()} == {f"{name}.eml", f"{name}.json"}
+    assert held.find(str(store), name).name == name
+
+
+@pytest.mark.parametrize("given", ["", "4F", "nothing", "T080000Z"])
+def test_what_is_no_name_is_refused(store: Path, given: str) -> None:
+    """Too little of a name, none at all, or a part of two names, is an error that says how to see them."""
+    keep(store)
+    keep(store, b"other", ENVELOPE.replace(queue_id="5F2A"))
+    with pytest.raises(StoreError, match="quarantine list"):
+        held.find(str(store), given)
+
+
+def test_both_folders_are_shown_oldest_first(store: Path) -> None:
+    """The trouble folder is treated like the quarantine."""
+    late = keep(store, b"late", now=NOW + 9)
+    early = keep(store, b"early", folder=held.TROUBLE)
+    assert [(one.name, one.folder) for one in held.entries(str(store))] == [(early, "trouble"), (late, "quarantine")]
+
+
+def test_expiry(store: Path) -> None:
+    """What is old goes with what is known of it; what is young stays; a dry run removes nothing."""
+    old, young = keep(store), keep(store, b"young", now=NOW + DAY)
+    for dry_run in (True, False):
+        gone = held.expire(str(store), NOW + 30 * DAY, 30 * DAY, dry_run=dry_run)
+        assert [one.name for one in gone] == [old]
+        assert (store / "quarantine" / f"{old}.eml").exists() == dry_run
+    assert {path.stem for path in (store / "quarantine").iterdir()} == {young}
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"{", b"[]", b"{}", b"null"])
+def test_without_its_envelope_a_message_is_still_there(store: Path, damage: bytes | None) -> None:
+    """A message of an earlier version, or one whose description is damaged, is shown, and expires by its name."""
+    name = keep(store)
+    about = store / "quarantine" / f"{name}.json"
+    about.unlink() if damage is None else about.write_bytes(damage)
+    (one,) = held.entries(str(store))
+    assert (one.created, one.envelope.recipients) == (NOW, ())
+    assert held.expire(str(store), NOW + DAY, DAY) == [one]
+    assert list((store / "quarantine").iterdir()) == []
+
+
+def test_a_description_without_message_goes_in_time(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash between the two files leaves nothing for ever."""
+
+    def crash(*_: object) -> None:
+        raise OSError("power cut")
+
+    monkeypatch.setattr(files, "copy_spool", crash)
+    with pytest.raises(OSError, match="power cut"):
+        keep(store)
+    monkeypatch.undo()
+    (left,) = (store / "quarantine").iterdir()
+    assert held.entries(str(store)) == []
+    held.expire(str(store), left.stat().st_mtime + DAY - 1, DAY)
+    assert left.exists()
+    held.expire(str(store), left.stat().st_mtime + DAY + 1, DAY)
+    assert not left.exists()
+
+
+def test_a_folder_of_somebody_elses_is_refused(store: Path, tmp_path: Path) -> None:
+    """Nothing is written through a symbolic link, nor where others may write."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (store / "quarantine").symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="no directory"):
+        keep(store)
+    (store / "quarantine").unlink()
+    (store / "quarantine").mkdir()
+    (store / "quarantine").chmod(0o777)
+    with pytest.raises(StoreError, match="written by others"):
+        keep(store)
+    assert list(elsewhere.iterdir()) == []
