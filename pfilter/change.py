@@ -11,7 +11,9 @@ from pfilter.materials import Materials
 from pfilter.model import Action, Download, Edit, Envelope, Message, Outcome, Part, Plan, Range
 from pfilter.policy import Policy
 from pfilter.spool import Spool
-from pfilter.store.local import LocalStore
+from pfilter.store import held
+from pfilter.store.opening import open_local, open_store
+from pfilter.store.quota import NoRoomError
 from pfilter.store.records import Record, RecordedFile
 
 TYPE_CHECKING = False
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pfilter.materials import Arena
+    from pfilter.store.interface import Store
 
 # Multiparts in which a part added in front is shown along with the others (RFC 2046, 5.1.3: others count as mixed).
 NOT_MIXED = (b"multipart/alternative", b"multipart/related", b"multipart/appledouble")
@@ -38,18 +41,29 @@ def carry_out(
     spool: Spool, message: Message, plan: Plan, envelope: Envelope, policy: Policy, materials: Materials
 ) -> Result:
     """Return the changed message. Raises StoreError, ConfigError (a template), InternalError, OSError."""
-    untouched = Result(spool=spool, outcome=Outcome(size_in=spool.size, size_out=spool.size), no_room=True)
-    store = LocalStore(policy.store_path, policy.store_base_url)
+    try:
+        return _carry_out(spool, message, plan, envelope, policy, materials)
+    except NoRoomError:
+        if policy.store_on_full == "defer":
+            raise
+    # With its attachments, and no link: nothing was stored.
+    return Result(spool=spool, outcome=Outcome(size_in=spool.size, size_out=spool.size), no_room=True)
+
+
+def _carry_out(
+    spool: Spool, message: Message, plan: Plan, envelope: Envelope, policy: Policy, materials: Materials
+) -> Result:
     links, zips, strips = plan.chosen("link"), plan.chosen("zip"), plan.chosen("strip")
-    needed = sum(action.size for action in links) + (spool.size if strips else 0)
-    if needed and not store.has_room(needed, policy.store_min_free):
-        return untouched
+    here = sum(action.size for action in links) if not policy.store_url else 0  # octets on this machine
+    here += spool.size if strips else 0
+    if here and not open_local(policy).has_room(here, policy.store_min_free):
+        raise NoRoomError(f"store {policy.store_path} would have less free space than [store] min_free")
     download, said, original = None, None, ""
     if links:
-        download = _store(spool, message, links, envelope, policy, materials, store)
-        said = notice.for_links(download, policy)
+        download = _store(spool, message, links, envelope, policy, materials, open_store(policy))
+        said = notice.for_links(download, envelope.sender.decode("utf-8", "replace"), policy)
     if strips:
-        original = store.keep_original(spool, envelope.queue_id, time.time())
+        original = held.keep(policy.store_path, held.TROUBLE, spool, envelope, "attachments taken off", time.time())
         said = notice.for_stripped([action.name for action in strips], _reference(message, envelope, original), policy)
     edits = list(_zip_edits(message, zips, materials))
     if said:
@@ -68,7 +82,7 @@ def _store(
     envelope: Envelope,
     policy: Policy,
     materials: Materials,
-    store: LocalStore,
+    store: "Store",
 ) -> Download:
     contents = [(materials.decoded[action.part], materials.digest(action.part)) for action in links]
     header = message.root.header
@@ -77,6 +91,7 @@ def _store(
     )
     given = names.distinct([action.name for action in links])
     now = int(time.time())
+    subject = notice.subject_of(message) if policy.notice_show_subject else ""
     record = Record(
         id=download_id,
         created=now,
@@ -89,8 +104,11 @@ def _store(
             RecordedFile(name=name, size=content.size, sha256=digest)
             for name, (content, digest) in zip(given, contents, strict=True)
         ),
+        subject=subject,
     )
-    return store.save(record, contents, lambda download: notice.page(download, record.sender, policy))
+    download = store.save(record, contents, lambda made: notice.page(made, record.sender, policy, subject))
+    store.put_expired_page(lambda: notice.expired_page(policy), anew=False)
+    return download
 
 
 def _reference(message: Message, envelope: Envelope, original: str) -> str:

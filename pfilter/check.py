@@ -3,11 +3,11 @@
 import os
 import stat
 
-from pfilter import notice, reinject
+from pfilter import language, notice, reinject
 from pfilter.errors import PfilterError, sentence
 from pfilter.frozen import Frozen
 from pfilter.policy import Policy
-from pfilter.store.local import LocalStore
+from pfilter.store.opening import open_local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Finding(Frozen):
 def run(policy: Policy) -> "list[Finding]":
     """Look at everything that mail will need. Raises nothing."""
     findings: list[Finding] = []
-    for check in (_store, _links, _templates, _reinjection, _time, _log):
+    for check in (_store, _secret, _bucket, _links, _templates, _reinjection, _scanner, _time, _log):
         try:
             findings += check(policy)
         except (PfilterError, OSError) as error:
@@ -55,7 +55,7 @@ def _store(policy: Policy) -> "Iterator[Finding]":
     if not os.access(root, os.W_OK | os.X_OK):
         yield Finding("error", f"store {root} can't be written by uid {os.geteuid()}")
         return
-    store = LocalStore(root, policy.store_base_url)
+    store = open_local(policy)
     store.workspace()
     if store.has_room(0, policy.store_min_free):
         yield Finding("ok", f"store {root} can be written, and has room")
@@ -63,9 +63,52 @@ def _store(policy: Policy) -> "Iterator[Finding]":
         yield Finding("error", f"store {root} has less free space than [store] min_free: nothing will be stored")
 
 
+def _secret(policy: Policy) -> "Iterator[Finding]":
+    if not policy.store_secret_file:
+        if policy.store_url:
+            secret = os.path.join(policy.store_path, "secret")
+            yield Finding("ok", f"the key of links is {secret}: other gateways need a copy of it")
+        return
+    open_local(policy).secret()
+    yield from _private("secret_file", policy.store_secret_file)
+
+
+def _private(key: str, file: str) -> "Iterator[Finding]":
+    found = os.stat(file)
+    if found.st_mode & 0o007:
+        yield Finding("error", f"[store] {key} = {file} can be read by everybody: chmod o-rwx {file}")
+    else:
+        yield Finding("ok", f"[store] {key} = {file} can be read here, and not by everybody")
+
+
+def _bucket(policy: Policy) -> "Iterator[Finding]":
+    if not policy.store_url:
+        return
+    from pfilter.store.s3 import Bucket
+
+    if policy.store_credentials:
+        yield from _private("credentials", policy.store_credentials)
+    bucket = Bucket(policy)
+    if bucket.endpoint.startswith("http://"):
+        yield Finding("warning", "[store] endpoint is not https: others can read along what is stored")
+    key = f"records/check-{os.getpid()}"
+    written = [bucket.put(key, b"pfilter check", {}, e_tag="") for _ in range(2)]
+    found = bucket.get(key)
+    bucket.delete([key])
+    if not found or found[0] != b"pfilter check":
+        yield Finding("error", f"{bucket}: what was written can't be read")
+    elif written != [True, False]:
+        yield Finding("error", f"{bucket} ignores conditions of writes (If-None-Match): it can't be shared")
+    else:
+        yield Finding("ok", f"{bucket} can be written, read, and written to with conditions")
+
+
 def _links(policy: Policy) -> "Iterator[Finding]":
     if not policy.link_enabled:
         yield Finding("warning", "[link] enabled = false: what is too big stays in the mail")
+        return
+    if policy.store_url and policy.store_links == "presigned":
+        yield Finding("ok", f"links are presigned, and work for {_span(policy.store_keep)}")
         return
     yield Finding("ok", f"links begin with {policy.store_base_url}/ and work for {_span(policy.store_keep)}")
     if policy.store_base_url.startswith("http://"):
@@ -77,9 +120,10 @@ def _links(policy: Policy) -> "Iterator[Finding]":
 def _templates(policy: Policy) -> "Iterator[Finding]":
     notice.check(policy)
     where = policy.notice_templates or "built in"
-    yield Finding("ok", f"templates can be used ({where})")
-    if policy.notice_templates and not os.path.isdir(policy.notice_templates):
-        yield Finding("error", f"[notice] templates = {policy.notice_templates}: no such directory")
+    yield Finding("ok", f"templates can be used ({where}), in {', '.join(language.used(policy))}")
+    for key, folder in (("templates", policy.notice_templates), ("locale", policy.notice_locale)):
+        if folder and not os.path.isdir(folder):
+            yield Finding("error", f"[notice] {key} = {folder}: no such directory")
 
 
 def _reinjection(policy: Policy) -> "Iterator[Finding]":
@@ -115,6 +159,22 @@ def _smtp(server: str) -> Finding:
     return Finding("ok", f"results go back by SMTP to {server}")
 
 
+def _scanner(policy: Policy) -> "Iterator[Finding]":
+    if not policy.clamav_socket:
+        yield Finding("warning", "[clamav] socket is not set: nothing is scanned for viruses before it becomes a link")
+        return
+    from pfilter import clamd
+
+    verdict = clamd.scan([b"pfilter check"], policy.clamav_socket, min(policy.clamav_timeout, 10))
+    if verdict.status == "clean":
+        yield Finding("ok", f"clamd answers at {policy.clamav_socket}")
+    else:
+        waits = "mail waits" if policy.clamav_on_error == "defer" else "mail passes unscanned"
+        yield Finding("error", f"{verdict.reason}: {waits} until it answers")
+    if not policy.notify_admin:
+        yield Finding("warning", "[notify] admin is not set: nobody is told what is put into quarantine")
+
+
 def _no_new_privileges() -> bool:
     try:
         with open("/proc/self/status", encoding="ascii") as stream:
@@ -126,12 +186,14 @@ def _no_new_privileges() -> bool:
 def _time(policy: Policy) -> "Iterator[Finding]":
     said = reinject.postconf(policy, "pfilter_time_limit")
     limit = int(said.removesuffix("s")) if said.removesuffix("s").isdecimal() else DEFAULT_TIME_LIMIT
-    needed = policy.deadline + policy.reinject_timeout + AFTERWARDS
+    stalled = policy.store_timeout if policy.store_url else 0  # one request may outlast the deadline
+    needed = policy.deadline + stalled + policy.reinject_timeout + AFTERWARDS
+    also = "[store] timeout + " if stalled else ""
     if needed > limit:
         yield Finding(
             "error",
-            f"[policy] deadline + [reinject] timeout = {needed} s, over Postfix's pfilter_time_limit of {limit} s, "
-            "at whose end it bounces",
+            f"[policy] deadline + {also}[reinject] timeout = {needed} s, over Postfix's pfilter_time_limit of "
+            f"{limit} s, at whose end it bounces",
         )
 
 

@@ -4,9 +4,10 @@ A key `[link] part_limit` is the attribute `link_part_limit`; keys of `[policy]`
 raises ConfigError with key, value and what is allowed.
 """
 
+from pfilter import language
 from pfilter.errors import ConfigError
 from pfilter.frozen import Frozen
-from pfilter.policy import Policy
+from pfilter.policy import PRESIGNED_LIMIT, Policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,6 +148,23 @@ def _is_domain(item: str) -> bool:
     return all(labels) and not set(item) & set('*@" ,;:<>()[]\\')
 
 
+def language_name(value: object) -> str:
+    """Read a language as folders of catalogues are called; de-AT is de_AT."""
+    found = value.replace("-", "_") if isinstance(value, str) else ""
+    if not found.isascii() or not found.replace("_", "").isalnum():
+        raise ValueError('a language such as "en" or "pt_BR"')
+    return found
+
+
+def languages(value: object) -> tuple[tuple[str, str], ...]:
+    """Read a table of domains and languages into pairs, the domain that says most first."""
+    if not isinstance(value, dict):
+        raise ValueError('a table such as {"example.de" = "de", ".example.fr" = "fr"}')  # noqa: TRY004
+    domains([*value] or ["*"])
+    found = [(pattern, language_name(name)) for pattern, name in value.items()]
+    return tuple(sorted(found, key=lambda pair: (pair[0] == "*", pair[0].startswith("."), -len(pair[0]), pair[0])))
+
+
 def networks(value: object) -> tuple[str, ...]:
     """Read IP addresses and networks in CIDR form."""
     found = strings(value)
@@ -158,6 +176,19 @@ def networks(value: object) -> tuple[str, ...]:
                 ip_network(item, strict=False)
         except ValueError as error:
             raise ValueError(f'networks such as "192.0.2.0/24" ({error})') from None
+    return found
+
+
+def addresses(value: object) -> tuple[str, ...]:
+    """Read IP addresses of single machines."""
+    found = strings(value)
+    if found:
+        from ipaddress import ip_address
+
+        try:
+            return tuple(str(ip_address(item)) for item in found)
+        except ValueError as error:
+            raise ValueError(f'addresses such as "127.0.0.1" or "::1" ({error})') from None
     return found
 
 
@@ -194,6 +225,65 @@ def host_and_port(value: object) -> str:
     return f"{host}:{port}"
 
 
+def server(value: object) -> str:
+    """Read `host:port`, the path of a Unix socket, or nothing."""
+    if value == "":
+        return ""
+    try:
+        return path(value) if isinstance(value, str) and value.startswith("/") else host_and_port(value)
+    except ValueError:
+        raise ValueError('a path such as "/run/clamav/clamd.ctl", or "127.0.0.1:3310"') from None
+
+
+def listener(value: object) -> str:
+    """Read `host:port` or the path of a Unix socket to listen on."""
+    try:
+        return path(value) if isinstance(value, str) and value.startswith("/") else host_and_port(value)
+    except ValueError:
+        raise ValueError('host and port such as "127.0.0.1:8025", or a path such as "/run/pfilter/web"') from None
+
+
+def optional_address(value: object) -> str:
+    """Read one address, or nothing."""
+    found = text(value)
+    local, at, domain = found.rpartition("@")
+    if found and not (at and local and found.isascii() and _is_domain(domain) and not set(local) & set("<> ,")):
+        raise ValueError("an address such as postmaster@example.org")
+    return found
+
+
+def word(value: object) -> str:
+    """Read a name of letters, digits and hyphens."""
+    if not isinstance(value, str) or not value or not all(c.isascii() and (c.isalnum() or c in "-_") for c in value):
+        raise ValueError("a name such as us-east-1")
+    return value
+
+
+def bucket_url(value: object) -> str:
+    """Read `s3://bucket/prefix`, or nothing."""
+    if value == "":
+        return ""
+    bucket, _, prefix = value.removeprefix("s3://").rstrip("/").partition("/") if isinstance(value, str) else ("",) * 3
+    harmless = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+    pieces = [bucket, *(prefix.split("/") if prefix else ())]
+    sound = all(piece and set(piece) <= harmless and piece.strip(".") for piece in pieces)
+    if not isinstance(value, str) or not value.startswith("s3://") or len(bucket) < 3 or not sound:
+        raise ValueError('an address such as "s3://bucket/prefix"')
+    return f"s3://{'/'.join(pieces)}"
+
+
+def endpoint(value: object) -> str:
+    """Read scheme, host and port of a server, or nothing."""
+    if value == "":
+        return ""
+    scheme, separator, host = value.rstrip("/").partition("://") if isinstance(value, str) else ("", "", "")
+    if scheme not in ("https", "http") or not separator or not host.isascii() or set(host) & set(" \"'<>?#&\\/@"):
+        raise ValueError('an address such as "https://s3.example.org:9000"')
+    if not host or not isinstance(value, str):
+        raise ValueError('an address such as "https://s3.example.org:9000"')
+    return value.rstrip("/")
+
+
 def log_target(value: object) -> str:
     """Read where the log goes."""
     if value not in ("syslog", "stderr") and not (isinstance(value, str) and value.startswith("file:/")):
@@ -208,6 +298,7 @@ KEYS = (
     Key("policy", "exempt_sasl_users", strings, [], "Login names whose mail passes untouched."),
     Key("policy", "exempt_networks", networks, [], "Client networks whose mail passes untouched."),
     Key("policy", "null_sender", one_of("strip", "pass"), "strip", "What happens to attachments of the null sender."),
+    Key("policy", "ambiguous", one_of("pass", "defer", "quarantine"), "pass", "Mail that programs read differently."),
     Key("policy", "mode", one_of("filter", "observe"), "filter", "With observe all is decided and logged, not done."),
     Key("policy", "deadline", duration, "300s", "Time for one message; then Postfix keeps it and tries again."),
     Key("policy", "trace_header", one_of("off", "name", "version"), "off", "X-Content-Filter on changed messages."),
@@ -232,9 +323,39 @@ KEYS = (
     Key("store", "keep", duration, "7d", "How long a link works, as readers are told."),
     Key("store", "grace", duration, "7d", "How much longer it works in fact: mail waits in queues."),
     Key("store", "min_free", size, "1 GiB", "Free space that storing must leave."),
+    Key("store", "quota", size, 0, "Octets that all stored files may take together; 0: no limit."),
+    Key("store", "on_full", one_of("pass", "defer"), "pass", "Mail that finds no room in the store."),
+    Key("store", "secret_file", optional_path, "", "The key that links are made with; by default secret in the store."),
+    Key("store", "url", bucket_url, "", "Object store for downloads, in place of the folder."),
+    Key("store", "endpoint", endpoint, "", "Where the object store answers; by default Amazon's of the region."),
+    Key("store", "region", word, "us-east-1", "Region of the object store."),
+    Key("store", "credentials", optional_path, "", "File with its keys; by default they are in the environment."),
+    Key("store", "links", one_of("presigned", "public"), "presigned", "Links to the object store."),
+    Key("store", "timeout", duration, "60s", "Time limit of one request to the object store."),
     Key("notice", "templates", optional_path, "", "Folder with templates that replace the built-in ones."),
+    Key("notice", "language", language_name, language.SOURCE, "Language of notices, pages and mail to senders."),
+    Key("notice", "languages", languages, {}, "Other languages, by the sender's domain."),
+    Key("notice", "locale", optional_path, "", "Folder with message catalogues that add languages."),
+    Key("notice", "organisation", text, "", "Whose mail server this is, as readers know it."),
+    Key("notice", "contact", text, "", "Whom readers may ask: an address, a page, a telephone number."),
+    Key("notice", "show_subject", flag, False, "Whether the page of a message shows its subject."),
     Key("notify", "sender", flag, True, "Whether senders are told about links."),
+    Key("notify", "admin", optional_address, "", "Who is told about quarantined mail."),
+    Key("notify", "admin_interval", duration, "1h", "At most one mail to the administrator in this time."),
     Key("notify", "from", text, "", "From address of that mail; by default postmaster@ the sender's domain."),
+    Key("clamav", "socket", server, "", "Where clamd listens; without it nothing is scanned."),
+    Key("clamav", "timeout", duration, "60s", "Time limit of one question to clamd."),
+    Key("clamav", "on_error", one_of("defer", "pass"), "defer", "When clamd can't be asked."),
+    Key(
+        "clamav", "on_unscanned", one_of("pass-unlinked", "pass", "quarantine"), "pass-unlinked",
+        "Mail over clamd's limits.",
+    ),
+    Key("clamav", "on_infected", one_of("quarantine", "reject"), "quarantine", "Mail with a virus."),
+    Key("quarantine", "keep", duration, "30d", "How long messages in quarantine and trouble folder are kept."),
+    Key("serve", "listen", listener, "127.0.0.1:8025", "Where pfilter serve listens."),
+    Key("serve", "certificate", optional_path, "", "Certificate, with its chain; without one serve speaks plain HTTP."),
+    Key("serve", "key", optional_path, "", "Its private key, if that is not in the same file."),
+    Key("serve", "proxies", addresses, ["127.0.0.1"], "Proxies that are believed what they say of clients."),
     Key("log", "to", log_target, "syslog", "Where events go."),
     Key("log", "level", one_of("debug", "info", "warning", "error"), "info", "Events below this level are dropped."),
     Key("log", "format", one_of("json", "logfmt"), "json", "How events are written."),
@@ -312,7 +433,9 @@ def _refuse_unknown(values: "dict[str, Any]") -> None:
         if section not in sections:
             everywhere = [key.name for key in KEYS]
             where = next((f"; it belongs into [{key.section}]" for key in KEYS if key.name == section), "")
-            guess = where or _guess(section, [*sections, *everywhere])
+            # A slip in a section's name, rather than a key of that name in another place.
+            slip = _guess(section, list(sections)) if section.rstrip("s") in sections else ""
+            guess = slip or where or _guess(section, [*sections, *everywhere])
             raise ConfigError(f"[{section}] is no section{guess}; sections: {', '.join(sections)}")
         if not isinstance(content, dict):
             raise ConfigError(f"{section} = {content!r}: must be a section, [{section}]")
@@ -341,11 +464,14 @@ def _is_author(value: str) -> bool:
 
 
 def _refuse_impossible(made: Policy) -> None:
-    if made.link_enabled and not made.store_base_url:
+    presigned = bool(made.store_url) and made.store_links == "presigned"
+    if made.link_enabled and not made.store_base_url and not presigned:
         raise ConfigError(
             "[store] base_url is missing: links need the public address of the folder downloads, such as "
             '"https://files.example.org/d"; or set [link] enabled = false'
         )
+    if made.store_url:
+        _refuse_impossible_bucket(made, presigned=presigned)
     if made.reinject_timeout < 1:
         raise ConfigError("[reinject] timeout must be at least 1s")
     if made.deadline <= made.reinject_timeout:
@@ -357,5 +483,28 @@ def _refuse_impossible(made: Policy) -> None:
     for name, least in (("header", 1 << 14), ("boundary", 70)):
         if getattr(made, f"limits_{name}") < least:
             raise ConfigError(f"[limits] {name} must be at least {least} octets, or ordinary mail passes untouched")
+    known = language.available(made.notice_locale)
+    for name in language.used(made):
+        if name not in known:
+            key = "language" if name == made.notice_language else "languages"
+            raise ConfigError(f'[notice] {key}: there is no catalogue for "{name}"; there are {", ".join(known)}')
+    if made.serve_key and not made.serve_certificate:
+        raise ConfigError("[serve] certificate is missing: a key alone is of no use")
     if made.notify_from and not _is_author(made.notify_from):
         raise ConfigError(f'[notify] from = {made.notify_from!r}: must be an address such as "IT <it@example.org>"')
+
+
+def _refuse_impossible_bucket(made: Policy, *, presigned: bool) -> None:
+    promised = made.store_keep + made.store_grace
+    if presigned and made.link_enabled and promised > PRESIGNED_LIMIT:
+        raise ConfigError(
+            f"[store] keep + grace = {promised}s: presigned links work for 7 days at most; make the two together 7d or "
+            'less, such as keep = "6d" and grace = "1d", or set links = "public"'
+        )
+    if made.store_quota:
+        raise ConfigError("[store] quota is for the local folder: give the bucket a quota of its own")
+    if not 2 <= made.store_timeout < made.deadline:
+        raise ConfigError(
+            f"[store] timeout = {made.store_timeout}s: must be 2s at least, and shorter than [policy] deadline "
+            f"({made.deadline}s)"
+        )

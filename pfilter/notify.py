@@ -1,15 +1,13 @@
 """The mail to the sender: attachments became links, nothing need be done (RFC 3834). Best effort, once a message."""
 
-from pfilter import header, notice, reinject, rewrite
+from pfilter import header, language, notice, reinject, rewrite
 from pfilter.model import Download, Envelope, Message
-from pfilter.names import domain_of, header_texts
+from pfilter.names import domain_of
 from pfilter.patterns import is_own
 from pfilter.policy import Policy
 from pfilter.spool import Spool, finished
 
-SUBJECT = "Your attachments have been replaced with links"
 TIME_LIMIT = 8  # seconds
-SUBJECT_LIMIT = 200  # characters of the message's subject that are shown
 BULK = (b"bulk", b"list", b"junk")
 
 
@@ -34,46 +32,50 @@ def why_not(message: Message, envelope: Envelope, policy: Policy) -> str:
 
 def notify(spool: Spool, message: Message, envelope: Envelope, download: Download, policy: Policy) -> None:
     """Send it, the way results are sent. Raises ReinjectError, OSError, ConfigError."""
-    subject = b"".join(b"Subject:" + value for value in message.values(b"subject")[:1])
-    shown = _subject(spool, message, subject)
-    content = compose(message, envelope, download, shown, policy)
+    content = compose(message, envelope, download, notice.subject_of(message), policy)
+    send(content, envelope.sender, policy)
+
+
+def send(content: bytes, recipient: bytes, policy: Policy) -> None:
+    """Send a mail of our own, from the null sender. Raises ReinjectError, OSError."""
     mail = finished([content], str)
-    # The message itself is sent; until this process ends, a crash would send it again.
+    # The message itself is done; until this process ends, a crash would do it again.
     hurried = policy.replace(reinject_timeout=min(policy.reinject_timeout, TIME_LIMIT))
     try:
-        reinject.send(mail, Envelope(sender=b"", recipients=(envelope.sender,)), hurried)
+        reinject.send(mail, Envelope(sender=b"", recipients=(recipient,)), hurried)
     finally:
         mail.close()
 
 
-def _subject(spool: Spool, message: Message, field: bytes) -> str:
-    if not field:
-        return "(no subject)"
-    if b"=?" not in field and field.isascii():
-        return header.unfold(field.partition(b":")[2]).decode("ascii")[:SUBJECT_LIMIT]
-    return header_texts(field)["subject"][:SUBJECT_LIMIT]
-
-
 def compose(message: Message, envelope: Envelope, download: Download, subject: str, policy: Policy) -> bytes:
     """Return the notification as a message with LF line ends."""
-    import os
-    import time
-
     domain = domain_of(envelope.sender).decode("utf-8", "replace")
     author = policy.notify_from or f"postmaster@{domain}"
     known = message.message_id.encode("ascii", "ignore")
-    fields, body = rewrite.text_entity(notice.notification(download, subject, policy), b"\n")
+    letter = notice.notification(download, envelope.sender.decode("utf-8", "replace"), subject, policy)
+    fields, body = rewrite.text_entity(letter.text, b"\n")
     lines = [
         b"From: " + author.encode("utf-8"),
         b"To: <" + envelope.sender + b">",
-        b"Subject: " + header.encoded_words(SUBJECT, b"\n"),
-        b"Date: " + _date(time.time()),
-        f"Message-ID: <{time.time_ns()}.{os.getpid()}.{os.urandom(8).hex()}@{author.rpartition('@')[2]}>".encode(),
-        b"Auto-Submitted: auto-replied",
+        b"Subject: " + header.encoded_words(letter.subject, b"\n"),
+        *generated(author, b"auto-replied"),
         *([b"In-Reply-To: " + known, b"References: " + known] if known else []),
         b"MIME-Version: 1.0",
     ]
     return b"\n".join(lines) + b"\n" + b"".join(fields.values()) + b"\n" + body
+
+
+def generated(author: str, how: bytes) -> "list[bytes]":
+    """Return the header lines of every mail of our own: Date, Message-ID, Auto-Submitted (RFC 3834, 5)."""
+    import os
+    import time
+
+    domain = author.rpartition("@")[2].rstrip(">")
+    return [
+        b"Date: " + _date(time.time()),
+        f"Message-ID: <{time.time_ns()}.{os.getpid()}.{os.urandom(8).hex()}@{domain}>".encode(),
+        b"Auto-Submitted: " + how,
+    ]
 
 
 def _date(seconds: float) -> bytes:
@@ -83,4 +85,4 @@ def _date(seconds: float) -> bytes:
     when = gmtime(seconds)
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[when.tm_wday]
     clock = f"{when.tm_hour:02}:{when.tm_min:02}:{when.tm_sec:02}"
-    return f"{day}, {when.tm_mday} {notice.MONTHS[when.tm_mon - 1][:3]} {when.tm_year} {clock} +0000".encode("ascii")
+    return f"{day}, {when.tm_mday} {language.MONTHS[when.tm_mon - 1][:3]} {when.tm_year} {clock} +0000".encode("ascii")

@@ -3,6 +3,7 @@
 from pfilter.frozen import Frozen
 
 DEFAULT_PATH = "/etc/pfilter/pfilter.toml"
+PRESIGNED_LIMIT = 7 * 86400  # seconds; no object store signs links for longer
 
 
 class Policy(Frozen):
@@ -14,6 +15,7 @@ class Policy(Frozen):
     exempt_sasl_users: tuple[str, ...]
     exempt_networks: tuple[str, ...]
     null_sender: str
+    ambiguous: str
     mode: str
     deadline: int
     trace_header: str
@@ -35,9 +37,36 @@ class Policy(Frozen):
     store_keep: int
     store_grace: int
     store_min_free: int
+    store_quota: int  # 0: none
+    store_on_full: str
+    store_secret_file: str  # "": secret in store_path
+    store_url: str  # s3://bucket/prefix, or ""
+    store_endpoint: str
+    store_region: str
+    store_credentials: str
+    store_links: str
+    store_timeout: int
     notice_templates: str
+    notice_language: str
+    notice_languages: tuple[tuple[str, str], ...]  # (domain, language), the domain that says most first
+    notice_locale: str
+    notice_organisation: str
+    notice_contact: str
+    notice_show_subject: bool
     notify_sender: bool
+    notify_admin: str
+    notify_admin_interval: int
     notify_from: str
+    clamav_socket: str  # host:port, a path, or ""
+    clamav_timeout: int
+    clamav_on_error: str
+    clamav_on_unscanned: str
+    clamav_on_infected: str
+    quarantine_keep: int
+    serve_listen: str  # host:port, or a path
+    serve_certificate: str
+    serve_key: str
+    serve_proxies: tuple[str, ...]
     log_to: str
     log_level: str
     log_format: str

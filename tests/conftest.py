@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Iterator
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests import clamd_server, objectstore
 from tests.support import PROJECT, Gateway
 
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=100, print_blob=True)
@@ -36,6 +38,17 @@ def store(tmp_path: Path) -> Path:
 def gateway(tmp_path: Path) -> Gateway:
     """Return a folder with a store, a configuration and a stub sendmail."""
     return Gateway(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[objectstore.Server]:
+    """Return a running object store, one for each worker."""
+    try:
+        server = objectstore.Server(tmp_path_factory.mktemp("objects"))
+    except objectstore.UnavailableError as reason:
+        pytest.skip(str(reason))
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +91,13 @@ def _has(module: str) -> bool:
     import importlib.util
 
     return importlib.util.find_spec(module) is not None
+
+
+@pytest.fixture(scope="session")
+def scanner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return where a real clamd listens."""
+    if not clamd_server.found():
+        pytest.skip("no clamd here: apt-get install clamav-daemon")
+    running = clamd_server.Clamd(tmp_path_factory.mktemp("clamd"))
+    yield running.socket
+    running.stop()

@@ -11,7 +11,7 @@ import pytest
 from pfilter.errors import StoreError
 from pfilter.store import cleanup
 from pfilter.store.cleanup import Report, expire, revoke
-from tests.support import BASE_URL, NOW, BytesSpool
+from tests.support import BASE_URL, NOW
 from tests.test_store import ID, OTHER, blob, local, save
 
 DAY = 86400
@@ -151,7 +151,9 @@ def test_an_old_blob_that_is_linked_stays(store: Path) -> None:
     assert blob(store, b"1").exists()
 
 
-@pytest.mark.parametrize("place", ["tmp", "records", "trouble", "blobs/ab", f"downloads/{ID}", f"downloads/{ID}/files"])
+@pytest.mark.parametrize(
+    "place", ["tmp", "records", "trouble", "quarantine", "blobs/ab", f"downloads/{ID}", f"downloads/{ID}/files"]
+)
 def test_leftovers_of_crashed_runs_go(store: Path, place: str) -> None:
     """A temporary file that nobody holds goes, wherever a crash left it."""
     save(store, until=NOW + DAY, one=b"1")
@@ -174,12 +176,21 @@ def test_a_locked_temporary_stays(store: Path) -> None:
     assert run(store).leftovers == (str(left),)
 
 
-def test_originals_and_the_secret_stay(store: Path) -> None:
-    """Kept originals and the secret are not clean-up's."""
-    name = local(store).keep_original(BytesSpool(b"x"), "4F2A", NOW)
+def test_a_young_temporary_stays(store: Path) -> None:
+    """A temporary file that nobody has locked yet is left to whoever has just made it."""
+    local(store).workspace()
+    left = store / "tmp" / ".tmp-123-abc"
+    left.write_bytes(b"")
+    os.utime(left, (NOW - 3599, NOW - 3599))
+    assert run(store).leftovers == ()
+    os.utime(left, (NOW - 3601, NOW - 3601))
+    assert run(store).leftovers == (str(left),)
+
+
+def test_the_secret_stays(store: Path) -> None:
+    """The key is not clean-up's."""
     local(store).secret()
     run(store, NOW + 1000 * DAY)
-    assert (store / "trouble" / name).exists()
     assert (store / "secret").exists()
 
 

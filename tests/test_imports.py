@@ -18,31 +18,42 @@ PACKAGE = PROJECT / "pfilter"
 LAYERS = (
     ("cli.__main__",),
     ("cli.__init__",),
-    ("cli.mail", "cli.upkeep"),
+    ("cli.mail", "cli.upkeep", "cli.quarantine", "cli.web", "cli.downloads"),
     ("cli.common",),
     ("pipe",),
-    ("check", "compiled", "explain"),
+    ("check", "compiled", "explain", "web.serve", "web.printed", "web.probe"),
+    ("web.shelf", "web.ranges", "web.rules", "web.client"),
     ("engine",),
-    ("change", "notify"),
+    ("guard",),
+    ("change", "alert"),
+    ("notify",),
     ("body", "measure", "notice", "config", "reinject", "decide"),
-    ("rewrite", "archive"),
-    ("materials", "owner"),
-    ("store.cleanup", "classify", "smtp", "process", "edit", "log"),
-    ("store.local", "codec", "names", "scan", "patterns"),
-    ("store.records",),
+    ("rewrite", "archive", "language"),
+    ("materials", "owner", "store.opening"),
+    ("store.s3_rules", "store.local_upkeep", "store.objects_upkeep"),
+    ("store.interface",),
+    ("store.cleanup", "virus", "classify", "smtp", "process", "edit", "log"),
+    ("store.objects", "store.listing"),
+    ("store.local", "store.s3", "store.held", "clamd", "codec", "names", "scan", "patterns"),
+    ("store.records", "store.quota", "store.credentials"),
     ("store.files", "header", "slim", "sockets"),
     ("spool", "policy", "model"),
-    ("errors", "frozen"),
+    ("errors", "frozen", "confine", "web.headers"),
 )
-ALONE = ("__init__", "store.__init__", "launcher")
+ALONE = ("__init__", "store.__init__", "web.__init__", "launcher")
 ONLY_IMPORTERS = {
     "mailparser": {"names"},
     "structlog": {"slim"},
-    "typer": {"cli.__init__", "cli.common", "cli.mail", "cli.upkeep"},
-    "minijinja": {"notice"},
+    "typer": {"cli.__init__", "cli.common", "cli.downloads", "cli.mail", "cli.quarantine", "cli.upkeep", "cli.web"},
+    "obstore": {"store.s3"},
+    "minijinja": {"notice", "web.printed"},
+    "starlette": {"web.serve"},
+    "uvicorn": {"web.serve"},
+    "h11": {"web.serve"},
+    "http": {"web.client", "web.probe"},
     "tomllib": {"config"},
     "pybase64": {"codec"},
-    "socket": set(),
+    "socket": {"web.serve"},
     "_socket": {"sockets"},
     "email": set(),
     "subprocess": set(),
@@ -279,10 +290,12 @@ def test_a_message_that_passes_opens_only_its_configuration(warm: Gateway) -> No
 
 
 def test_the_package_has_no_stray_files() -> None:
-    """Everything in the package is a module, a template or the typing marker."""
+    """Everything in the package is a module, a template, a message catalogue or the typing marker."""
     strays = [
         path
         for path in PACKAGE.rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc", ".txt", ".html") and path.name != "py.typed"
+        if path.is_file()
+        and path.suffix not in (".py", ".pyc", ".txt", ".html", ".j2", ".po", ".pot", ".mo")
+        and path.name != "py.typed"
     ]
     assert strays == []

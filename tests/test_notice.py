@@ -11,6 +11,7 @@ from pfilter.model import Download, Link
 from tests import support
 from tests.support import BASE_URL, NOW
 
+SENDER = "ann@example.org"
 HOSTILE = "<script>alert('x')</script>&\"'"
 CONTROLS = "a\r\nBcc: x\x1b[31m\u202e\x00b"
 
@@ -37,7 +38,7 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note a tag."""
         self.tags.append(tag)
-        self.links += [value for name, value in attrs if name == "href"]
+        self.links += [value for name, value in attrs if (tag, name) == ("a", "href")]
 
     def handle_data(self, data: str) -> None:
         """Note a text."""
@@ -46,7 +47,7 @@ class Tags(HTMLParser):
 
 def test_the_text_names_files_sizes_date_and_page() -> None:
     """Plain text names each file and its size, and the date; the page's URL stands alone on its line."""
-    text = notice.for_links(download("a.bin", "b.bin"), support.policy()).text
+    text = notice.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).text
     for word in ("a.bin", "b.bin", "1.2 MB", "15 January 2027, 08:00 UTC"):
         assert word in text
     assert f"\n{BASE_URL}/{'a' * 32}/" in text
@@ -55,7 +56,7 @@ def test_the_text_names_files_sizes_date_and_page() -> None:
 
 def test_the_html_links_page_and_files() -> None:
     """HTML links each file and the page, by URLs as they are."""
-    html = notice.for_links(download("a.bin", "b.bin"), support.policy()).html
+    html = notice.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).html
     found = Tags(html)
     page = f"{BASE_URL}/{'a' * 32}/"
     assert f'"{page}files/0"' in html  # for programs that look for links without reading HTML
@@ -65,13 +66,13 @@ def test_the_html_links_page_and_files() -> None:
 
 def test_one_file_is_one() -> None:
     """The notice speaks of one attachment, or of several."""
-    assert "attachment of" in notice.for_links(download("a"), support.policy()).text
-    assert "attachments of" in notice.for_links(download("a", "b"), support.policy()).text
+    assert "attachment of" in notice.for_links(download("a"), SENDER, support.policy()).text
+    assert "attachments of" in notice.for_links(download("a", "b"), SENDER, support.policy()).text
 
 
 def test_the_built_in_notices_are_ascii() -> None:
     """The English notice fits into every charset and needs no encoding."""
-    made = notice.for_links(download("a"), support.policy())
+    made = notice.for_links(download("a"), SENDER, support.policy())
     stripped = notice.for_stripped(["a"], "<1@x>", support.policy())
     assert all(text.isascii() for text in (made.text, made.html, stripped.text, stripped.html))
 
@@ -79,8 +80,8 @@ def test_the_built_in_notices_are_ascii() -> None:
 def test_hostile_names_are_escaped_in_html() -> None:
     """A file name that is HTML is shown, not obeyed, in the notice and on the page."""
     made = download(HOSTILE)
-    plain = [Tags(notice.for_links(download("x"), support.policy()).html).tags, None]
-    found = Tags(notice.for_links(made, support.policy()).html)
+    plain = [Tags(notice.for_links(download("x"), SENDER, support.policy()).html).tags, None]
+    found = Tags(notice.for_links(made, SENDER, support.policy()).html)
     assert found.tags == plain[0]
     assert HOSTILE in found.text
     page = Tags(notice.page(made, HOSTILE, support.policy()).decode("utf-8"))
@@ -92,12 +93,12 @@ def test_controls_reach_no_reader() -> None:
     """No value brings a line end or a control into a notice, a page or a notification."""
     made = download(CONTROLS)
     texts = [
-        notice.for_links(made, support.policy()).text,
-        notice.for_links(made, support.policy()).html,
+        notice.for_links(made, SENDER, support.policy()).text,
+        notice.for_links(made, SENDER, support.policy()).html,
         notice.for_stripped([CONTROLS], CONTROLS, support.policy()).text,
         notice.for_stripped([CONTROLS], CONTROLS, support.policy()).html,
-        notice.page(made, CONTROLS, support.policy()).decode("utf-8"),
-        notice.notification(made, CONTROLS, support.policy()),
+        notice.page(made, CONTROLS, support.policy(), CONTROLS).decode("utf-8"),
+        notice.notification(made, SENDER, CONTROLS, support.policy()).text,
     ]
     for text in texts:
         assert not any(line.startswith("Bcc:") for line in text.split("\n"))
@@ -129,14 +130,15 @@ def test_any_template_can_be_replaced(tmp_path: Path, name: str) -> None:
     changed = support.policy(notice={"templates": str(tmp_path)})
     made = download("a")
     stripped = notice.for_stripped(["a"], "r", changed)
-    links = notice.for_links(made, changed)
+    links = notice.for_links(made, SENDER, changed)
     texts = {
         "notice.txt": links.text,
         "notice.html": links.html,
         "stripped.txt": stripped.text,
         "stripped.html": stripped.html,
-        "notification.txt": notice.notification(made, "s", changed),
+        "notification.txt": notice.notification(made, SENDER, "s", changed).text,
         "page.html": notice.page(made, "s", changed).decode("utf-8"),
+        "expired.html": notice.expired_page(changed).decode("utf-8"),
     }
     assert [key for key, text in texts.items() if text.startswith("MINE")] == [name]
 
@@ -144,14 +146,14 @@ def test_any_template_can_be_replaced(tmp_path: Path, name: str) -> None:
 def test_replaced_html_is_autoescaped_too(tmp_path: Path) -> None:
     """An administrator's template need not think of escaping."""
     (tmp_path / "notice.html").write_text("{% for f in files %}{{ f.name }}{% endfor %}")
-    made = notice.for_links(download("<b>"), support.policy(notice={"templates": str(tmp_path)}))
+    made = notice.for_links(download("<b>"), SENDER, support.policy(notice={"templates": str(tmp_path)}))
     assert made.html == "&lt;b&gt;"
 
 
 def test_replaced_text_is_not_escaped(tmp_path: Path) -> None:
     """Text is text."""
     (tmp_path / "notice.txt").write_text("{% for f in files %}{{ f.name }} {{ url }}{% endfor %}")
-    made = notice.for_links(download("<b>&"), support.policy(notice={"templates": str(tmp_path)}))
+    made = notice.for_links(download("<b>&"), SENDER, support.policy(notice={"templates": str(tmp_path)}))
     assert made.text == f"<b>& {BASE_URL}/{'a' * 32}/"
 
 
@@ -164,7 +166,7 @@ def test_a_broken_template_is_a_config_error(tmp_path: Path, source: bytes) -> N
     (tmp_path / "notice.txt").write_bytes(source)
     broken = support.policy(notice={"templates": str(tmp_path)})
     with pytest.raises(ConfigError, match=r"notice\.txt"):
-        notice.for_links(download("a"), broken)
+        notice.for_links(download("a"), SENDER, broken)
     with pytest.raises(ConfigError, match=r"notice\.txt"):
         notice.check(broken)
 
@@ -174,14 +176,6 @@ def test_check_renders_every_template() -> None:
     notice.check(support.policy())
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "1 January 1970, 00:00 UTC"), (1_795_000_000, "18 November 2026, 11:06 UTC")]
-)
-def test_dates_are_absolute(seconds: int, text: str) -> None:
-    """Dates are absolute, in UTC, whatever the locale."""
-    assert notice.date(seconds) == text
-
-
 def test_lines_of_html_stay_short() -> None:
     """The longest safe names, of the characters that grow most by escaping, make no line beyond 998 octets."""
     from urllib.parse import quote
@@ -189,5 +183,6 @@ def test_lines_of_html_stay_short() -> None:
     page = f"{BASE_URL}/{'a' * 32}/"
     for name in ("&" * 150, "'" * 150, "é" * 75, "日" * 50, "😀" * 37):
         link = Link(name=name, size=1, sha256="0" * 64, url=f"{page}files/{quote(name, safe='')}")
-        html = notice.for_links(Download(id="a" * 32, url=page, links=(link,), until=NOW), support.policy()).html
+        made = Download(id="a" * 32, url=page, links=(link,), until=NOW)
+        html = notice.for_links(made, SENDER, support.policy()).html
         assert max(map(len, html.encode("ascii", "xmlcharrefreplace").split(b"\n"))) <= 998

@@ -278,7 +278,7 @@ def test_an_unwritable_store_defers(gateway: Gateway, tmp_path: Path) -> None:
         reason = deferred(gateway.pipe(BIG))
     finally:
         gateway.store.chmod(0o711)
-    assert "Permission denied" in reason
+    assert "Permission denied" in reason or "belongs to uid" in reason
     assert gateway.calls == []
 
 
@@ -314,7 +314,7 @@ def test_something_odd_in_the_store_defers(gateway: Gateway, place: str) -> None
 def test_a_reason_opens_no_download(gateway: Gateway) -> None:
     """A reason is mailed to the envelope sender: an id in a path is cut."""
     delivered(gateway.pipe(BIG))
-    (download,) = (gateway.store / "downloads").iterdir()
+    (download,) = (gateway.store / "downloads").glob("*/")
     shutil.rmtree(download)
     download.write_bytes(b"")
     reason = deferred(gateway.pipe(BIG))
@@ -605,6 +605,40 @@ def test_a_package_that_talks(installed: Path, tmp_path: Path) -> None:
     with (packages / "pfilter" / "pipe.py").open("a") as stream:
         stream.write("\nimport sys\nprint('noise', flush=True)\nprint('5.7.1 noise', file=sys.stderr, flush=True)\n")
     assert delivered(gateway.pipe(PLAIN)) == "passed"
+
+
+UNSPEAKABLE = """
+
+class Unspeakable(Exception):
+    def __str__(self):
+        raise MemoryError
+
+def main(arguments):
+    raise Unspeakable
+"""
+
+
+def test_an_error_that_can_not_be_told(installed: Path, tmp_path: Path) -> None:
+    """Where there is no memory left to say what happened, the message is kept all the same."""
+    gateway, packages = installed_gateway(installed, tmp_path, copied=True)
+    with (packages / "pfilter" / "pipe.py").open("a") as stream:
+        stream.write(UNSPEAKABLE)
+    ended = gateway.pipe(PLAIN)
+    assert (ended.status, ended.stdout, ended.stderr) == (75, b"", b"")
+    assert gateway.calls == []
+
+
+@pytest.mark.parametrize("step", ["sentence", "without_tokens"])
+def test_an_error_after_delivery_that_can_not_be_told(installed: Path, tmp_path: Path, step: str) -> None:
+    """What is sent is sent, even where the log can't be told what failed afterwards."""
+    gateway, packages = installed_gateway(installed, tmp_path, copied=True)
+    fails = f"def fails(*_):\n    raise MemoryError\n\n{step} = fails\n"
+    with (packages / "pfilter" / "pipe.py").open("a") as stream:
+        stream.write(f"\n\n{fails}")
+    with (packages / "pfilter" / "engine.py").open("a") as stream:
+        stream.write("\n\ndef _tell(*_):\n    raise RuntimeError('after delivery')\n")
+    assert gateway.pipe(PLAIN).status == 0
+    assert len(gateway.calls) == 1
 
 
 @pytest.mark.parametrize("module", ["minijinja", "config", "model", "change", "process"])

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from pfilter.errors import StoreError
-from pfilter.model import Download
-from pfilter.store import files
-from pfilter.store.local import ID_CHARACTERS, ID_LENGTH, LocalStore
-from pfilter.store.records import Record, RecordedFile, read_record
+from pfilter.model import Download, Envelope
+from pfilter.store import files, held
+from pfilter.store.local import LocalStore
+from pfilter.store.records import ID_CHARACTERS, ID_LENGTH, Record, RecordedFile, read_record
 from tests.support import BASE_URL, NOW, SECRET, BytesSpool, mode, noise
 
 ID = "a" * 32
@@ -68,7 +68,7 @@ def test_layout_and_rights(store: Path) -> None:
     save(store, one=b"1")
     local(store).secret()
     local(store).workspace()
-    local(store).keep_original(BytesSpool(b"x"), "4F2A", NOW)
+    held.keep(str(store), held.TROUBLE, BytesSpool(b"x"), Envelope(sender=b"", recipients=()), "", NOW)
     place = store / "downloads" / ID
     assert {path.name for path in place.iterdir()} == {"files", "index.html"}
     assert stored(store) == {"one": b"1"}
@@ -79,7 +79,7 @@ def test_layout_and_rights(store: Path) -> None:
     assert {name: mode(store / name) for name in private} == dict.fromkeys(private, 0o700)
     assert mode(store / "blobs" / blob(store, b"1").parent.name) == 0o700
     secrets = [store / "secret", store / "records" / f"{ID}.json", *(store / "trouble").iterdir()]
-    assert [mode(path) for path in secrets] == [0o600] * 3
+    assert [mode(path) for path in secrets] == [0o600] * 4
 
 
 def test_a_directory_that_a_crash_left_closed_is_opened(store: Path) -> None:
@@ -87,6 +87,26 @@ def test_a_directory_that_a_crash_left_closed_is_opened(store: Path) -> None:
     (store / "downloads").mkdir(mode=0o700)
     save(store, one=b"1")
     assert mode(store / "downloads") == 0o711
+
+
+def test_a_directory_has_its_rights_when_its_name_is_durable(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was left by a process that was killed before is synced by the next: else a power cut takes its links."""
+    synced: list[str] = []
+    monkeypatch.setattr(files, "sync_directory", synced.append)
+    path = store / "blobs"
+    path.mkdir(mode=files.UNFINISHED_DIR)
+    for _ in range(2):
+        files.make_directory(str(path), files.PRIVATE_DIR)
+    assert synced == [str(store)]
+    assert mode(path) == files.PRIVATE_DIR
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "sync_directory", killed)
+    with pytest.raises(KeyboardInterrupt):
+        files.make_directory(str(store / "records"), files.PRIVATE_DIR)
+    assert mode(store / "records") == files.UNFINISHED_DIR
 
 
 def test_rights_that_the_administrator_gave_stay(store: Path) -> None:
@@ -347,23 +367,6 @@ def test_a_missing_store_is_named(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="install -d"):
             use()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_originals_are_kept_once(store: Path) -> None:
-    """A message that is tried again is kept once, under a name with time and queue id."""
-    first = local(store).keep_original(BytesSpool(b"message"), "4F2A", NOW)
-    again = local(store).keep_original(BytesSpool(b"message"), "4F2A", NOW + 5)
-    other = local(store).keep_original(BytesSpool(b"other"), "4F2A", NOW)
-    assert first == again != other
-    assert first.startswith("20270115T080000Z-4F2A-")
-    assert (store / "trouble" / first).read_bytes() == b"message"
-
-
-@pytest.mark.parametrize("queue_id", ["../../x", "", "a b", "日"])
-def test_a_queue_id_is_no_path(store: Path, queue_id: str) -> None:
-    """Whatever is given as queue id, the original lies in the trouble folder."""
-    name = local(store).keep_original(BytesSpool(b"x"), queue_id, NOW)
-    assert [path.name for path in (store / "trouble").iterdir()] == [name]
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"{", b'{"version": 2}', b"\xff", b"null"])

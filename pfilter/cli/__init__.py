@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pfilter import __version__
-from pfilter.cli import mail, upkeep
+from pfilter.cli import downloads, mail, quarantine, upkeep, web
 from pfilter.errors import EX_FAILURE, PfilterError, exit_status, sentence
 
 app = typer.Typer(
@@ -20,6 +20,14 @@ app = typer.Typer(
 )
 app.add_typer(mail.app)
 app.add_typer(upkeep.app)
+app.add_typer(web.app)
+app.add_typer(
+    downloads.app,
+    name="downloads",
+    help="Look at downloads, promise longer, take down, scan again.",
+    epilog="Example: pfilter downloads list",
+)
+app.add_typer(quarantine.app, name="quarantine", help="Show, release or delete messages that were kept.")
 
 
 @app.callback(invoke_without_command=True)
@@ -54,4 +62,3 @@ def main() -> None:
             raise
         show()
         sys.exit(status)
-

@@ -1,12 +1,21 @@
-"""What the commands share: the configuration's option, and reading it as its owner."""
+"""What the commands share: the configuration's option, reading it as its owner, telling what was removed."""
 
 from typing import Annotated
 
 import typer
 
 from pfilter import config
+from pfilter.errors import EX_FAILURE
+from pfilter.log import Log
+from pfilter.model import human_size
 from pfilter.owner import become_owner
 from pfilter.policy import DEFAULT_PATH, Policy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pfilter.store.cleanup import Report
 
 ConfigOption = Annotated[
     str,
@@ -25,3 +34,37 @@ def configured(file: str) -> Policy:
     policy = config.load(file or DEFAULT_PATH)
     become_owner(policy.store_path)
     return policy
+
+
+def log_removals(policy: Policy, report: "Report", event: str) -> None:
+    """Write one event where anything was removed, or could not be."""
+    if report.ids or report.leftovers or report.problems:
+        log = Log(policy.log_to, policy.log_level, policy.log_format)
+        level = "error" if report.problems else "info"
+        downloads = ", ".join(download_id[:8] for download_id in report.ids)
+        counts = {"leftovers": len(report.leftovers), "freed": report.freed, "problems": len(report.problems)}
+        log.event(level, event, downloads=downloads, **counts)
+
+
+def say_removals(report: "Report", removed: str, freed: str) -> None:
+    """Print what was removed; leave with status 1 where something could not be."""
+    for download_id in report.ids:
+        typer.echo(f"{removed} download {download_id[:8]}")
+    for path in report.leftovers:
+        typer.echo(f"{removed} {path}")
+    if report.ids or report.leftovers:
+        counts = f"{_count(report.ids, 'download')} and {_count(report.leftovers, 'leftover')}"
+        typer.echo(f"{removed} {counts}, {freed} {human_size(report.freed)}")
+    say_problems(report.problems)
+
+
+def say_problems(problems: "Sequence[str]") -> None:
+    """Print what went wrong, if anything did, and leave with status 1."""
+    for problem in problems:
+        typer.echo(f"pfilter: {problem}", err=True)
+    if problems:
+        raise typer.Exit(EX_FAILURE)
+
+
+def _count(things: "Sequence[str]", name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

@@ -11,16 +11,16 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 
 from pfilter.errors import StoreError, sentence
 from pfilter.frozen import Frozen
-from pfilter.store import files
-from pfilter.store.local import ID_LENGTH, SET_ASIDE, LocalStore
-from pfilter.store.records import Record, read_record
+from pfilter.store import files, quota
+from pfilter.store.local import SET_ASIDE, LocalStore
+from pfilter.store.records import Record, is_id, match, read_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+TEMPORARY_AGE = 3600  # seconds; a younger one may be about to be locked, or to get its name
 UNLINKED_AGE = 86400  # seconds; a blob that was never linked may be on its way into a download
-_ID = re.compile(rf"[a-z2-7]{{{ID_LENGTH}}}")
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
@@ -32,6 +32,11 @@ class Report(Frozen):
     freed: int
     problems: tuple[str, ...]
 
+    def plus(self, other: "Report") -> "Report":
+        """Return both together."""
+        ids, leftovers = self.ids + other.ids, self.leftovers + other.leftovers
+        return Report(ids, leftovers, self.freed + other.freed, self.problems + other.problems)
+
 
 class _Tally:
     def __init__(self, dry_run: bool) -> None:
@@ -39,6 +44,7 @@ class _Tally:
         self.ids: list[str] = []
         self.leftovers: list[str] = []
         self.freed = 0
+        self.blobs = 0  # octets of the blobs among what is freed
         self.problems: list[str] = []
         self._in_thought: dict[tuple[int, int], int] = {}
 
@@ -72,7 +78,7 @@ def expire(store: LocalStore, now: float, grace: int, *, dry_run: bool = False) 
         download_id, _, ending = name.partition(".")
         if ending == SET_ASIDE.removeprefix("."):
             tally.problems.append(f"kept: {store.path('records', name)} was set aside, since it can't be read")
-        if ending != "json" or not _ID.fullmatch(download_id):
+        if ending != "json" or not is_id(download_id):
             continue
         try:
             if _record(store, download_id, lambda record: record.until + grace <= now):
@@ -81,8 +87,10 @@ def expire(store: LocalStore, now: float, grace: int, *, dry_run: bool = False) 
             tally.problems.append(f"kept: {sentence(error)}")
     _unknown_downloads(store, tally)
     _unlinked_blobs(store, now, tally)
+    if not dry_run:
+        quota.count_anew(store.root)
     for directory in _directories_with_temporaries(store):
-        _leftovers(directory, tally)
+        _leftovers(directory, now, tally)
     return tally.report()
 
 
@@ -90,18 +98,18 @@ def revoke(store: LocalStore, download_id: str) -> Report:
     """Take a download down at once. Raises StoreError where there is none, OSError."""
     tally = _Tally(dry_run=False)
     _remove(store, find_id(store, download_id), tally, lambda record: True)
+    quota.give_back(store.root, tally.blobs)
     return tally.report()
 
 
 def find_id(store: LocalStore, given: str) -> str:
     """Return the full id for an id, a link, or the beginning of an id as the log shows it. Raises StoreError."""
-    wanted = next((piece for piece in reversed(given.split("/")) if _ID.fullmatch(piece)), given)
-    known = [name[:-5] for name in _listing(store.path("records")) if _ID.fullmatch(name[:-5])]
-    found = [known_id for known_id in known if known_id.startswith(wanted)] if len(wanted) >= 8 else []
-    if len(found) != 1:
-        reason = "begins more than one id" if found else "is no id of a download here"
-        raise StoreError(f"{given!r} {reason}; give the id, or at least its first 8 characters, or the link")
-    return found[0]
+    return match(ids(store), given)
+
+
+def ids(store: LocalStore) -> list[str]:
+    """Return the ids of all downloads. Raises OSError."""
+    return [name[:-5] for name in _listing(store.path("records")) if name.endswith(".json") and is_id(name[:-5])]
 
 
 def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable[[Record], bool]") -> None:
@@ -155,7 +163,9 @@ def _remove_if_unlinked(blob: str, tally: _Tally) -> None:
     except FileNotFoundError:
         return
     if links == 1:
+        before = tally.freed
         tally.unlink(blob)
+        tally.blobs += tally.freed - before
 
 
 def _unknown_downloads(store: LocalStore, tally: _Tally) -> None:
@@ -163,7 +173,7 @@ def _unknown_downloads(store: LocalStore, tally: _Tally) -> None:
     store.make_locks()
     for name in _listing(store.path("downloads")):
         recorded = os.path.exists(store.path("records", f"{name}.json"))
-        if _ID.fullmatch(name) and not recorded and name not in tally.ids:
+        if is_id(name) and not recorded and name not in tally.ids:
             with files.locked(store.lock(name)):
                 known = os.path.exists(store.path("records", f"{name}.json"))
             if not known and os.path.exists(store.path("downloads", name)):
@@ -184,13 +194,13 @@ def _unlinked_blobs(store: LocalStore, now: float, tally: _Tally) -> None:
 
 
 def _directories_with_temporaries(store: LocalStore) -> list[str]:
-    below = [store.root, *(store.path(name) for name in ("tmp", "records", "trouble"))]
+    below = [store.root, *(store.path(name) for name in ("tmp", "records", "trouble", "quarantine", "downloads"))]
     blobs = [store.path("blobs", folder) for folder in _listing(store.path("blobs"))]
     pages = [store.path("downloads", name) for name in _listing(store.path("downloads"))]
     return [*below, *blobs, *pages, *(os.path.join(page, "files") for page in pages)]
 
 
-def _leftovers(directory: str, tally: _Tally) -> None:
+def _leftovers(directory: str, now: float, tally: _Tally) -> None:
     """Remove temporary files that nobody holds a lock on; those of `tmp` are all temporary."""
     everything = os.path.basename(directory) == "tmp"
     for name in _listing(directory):
@@ -203,8 +213,9 @@ def _leftovers(directory: str, tally: _Tally) -> None:
             continue  # gone, or not ours
         try:
             flock(fd, LOCK_EX | LOCK_NB)
-            tally.unlink(path)
-            tally.leftovers.append(path)
+            if os.fstat(fd).st_mtime + TEMPORARY_AGE < now:
+                tally.unlink(path)
+                tally.leftovers.append(path)
         except BlockingIOError:
             continue
         finally:

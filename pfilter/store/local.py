@@ -2,9 +2,10 @@
 
     downloads/<id>/index.html          page, 0644
     downloads/<id>/files/<safe name>   hard link to the blob
+    downloads/expired.html             what web servers answer where there is nothing (any more), 0644
     blobs/<2>/<sha256>                 each content once, 0644 below a directory of 0700
     records/<id>.json                  who, when, what, until when
-    trouble/*.eml, secret, tmp/, locks/
+    secret, usage, tmp/, locks/; quarantine/ and trouble/, see held
 
 Order of a commit, under the id's lock: record, blobs, links, page, each durable before the next. Whatever a crash
 leaves is found by the next attempt, which computes the same id, or expires by its record.
@@ -16,7 +17,7 @@ import os
 from pfilter.errors import StoreError
 from pfilter.model import Download, Link
 from pfilter.spool import Spool
-from pfilter.store import files
+from pfilter.store import files, quota
 from pfilter.store.records import Record, read_record, write_record
 
 TYPE_CHECKING = False
@@ -25,18 +26,20 @@ if TYPE_CHECKING:
 
 ID_LABEL = b"pfilter download id 1"
 ID_OCTETS = 20  # 160 bits
-ID_LENGTH = 32  # in base32
-ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 RELINK_TRIES = 5
+LEAST_SECRET = 32  # octets
+EXPIRED_PAGE = "expired.html"
 SET_ASIDE = ".json.bad"
 
 
 class LocalStore:
     """A store below `root`, which must exist. Methods raise StoreError or OSError: then nothing may be sent."""
 
-    def __init__(self, root: str, base_url: str) -> None:
+    def __init__(self, root: str, base_url: str, secret_file: str = "", quota: int = 0) -> None:
         self.root = root
         self.base_url = base_url
+        self._secret_file = secret_file
+        self._quota = quota  # octets; 0: none
 
     def path(self, *names: str) -> str:
         """Return a path below the root."""
@@ -63,7 +66,12 @@ class LocalStore:
         return b32encode(digest(self.secret(), told, "sha256")[:ID_OCTETS]).decode("ascii").lower()
 
     def secret(self) -> bytes:
-        """Return this installation's key, made at first need; of many that make one at once, one wins."""
+        """Return this installation's key, made at first need; of many that make one at once, one wins.
+
+        A key in a file that the configuration names is never made here: other gateways have the same.
+        """
+        if self._secret_file:
+            return self._given_secret()
         self._check_root()
         path = self.path("secret")
         try:
@@ -82,9 +90,19 @@ class LocalStore:
                 os.unlink(candidate)
             with open(path, "rb") as stream:
                 found = stream.read()
-        if len(found.strip()) < 32:
+        if len(found.strip()) < LEAST_SECRET:
             raise StoreError(f"{path} is too short to be a key; remove it to have a new one made")
         return found.strip()
+
+    def _given_secret(self) -> bytes:
+        try:
+            with open(self._secret_file, "rb") as stream:
+                found = stream.read().strip()
+        except OSError as error:
+            raise StoreError(f"[store] secret_file = {self._secret_file}: {error.strerror}") from error
+        if len(found) < LEAST_SECRET:
+            raise StoreError(f"[store] secret_file = {self._secret_file}: too short to be a key")
+        return found
 
     def save(
         self, record: Record, contents: "Sequence[tuple[Spool, str]]", page: "Callable[[Download], bytes]"
@@ -95,18 +113,62 @@ class LocalStore:
         """
         self._prepare()
         with files.locked(self.lock(record.id)):
+            if self._quota:
+                self._take_room(contents)
             known = self._known(record.id)
             if known and known.until > record.until:
                 record = record.replace(until=known.until)
-            write_record(self.path("records", f"{record.id}.json"), record)
-            self._directory(f"downloads/{record.id}", files.PUBLIC_DIR)
-            self._directory(f"downloads/{record.id}/files", files.PUBLIC_DIR)
-            for (content, digest), file in zip(contents, record.files, strict=True):
-                self._place(content, digest, self.path("downloads", record.id, "files", file.name))
-            files.sync_directory(self.path("downloads", record.id, "files"))
-            download = self.describe(record)
-            files.write_file(self.path("downloads", record.id, "index.html"), page(download), files.PUBLIC_FILE)
+            try:
+                return self._write(record, contents, page)
+            except BaseException:
+                if self._quota:
+                    quota.give_back(self.root, self._missing(contents))
+                raise
+
+    def _write(
+        self, record: Record, contents: "Sequence[tuple[Spool, str]]", page: "Callable[[Download], bytes]"
+    ) -> Download:
+        write_record(self.path("records", f"{record.id}.json"), record)
+        self._directory(f"downloads/{record.id}", files.PUBLIC_DIR)
+        self._directory(f"downloads/{record.id}/files", files.PUBLIC_DIR)
+        for (content, digest), file in zip(contents, record.files, strict=True):
+            self._place(content, digest, self.path("downloads", record.id, "files", file.name))
+        files.sync_directory(self.path("downloads", record.id, "files"))
+        download = self.describe(record)
+        files.write_file(self.path("downloads", record.id, "index.html"), page(download), files.PUBLIC_FILE)
         return download
+
+    def _take_room(self, contents: "Sequence[tuple[Spool, str]]") -> None:
+        needed = self._missing(contents)
+        if needed:
+            quota.take(self.root, needed, self._quota)
+
+    def _missing(self, contents: "Sequence[tuple[Spool, str]]") -> int:
+        """Return the octets of the contents that have no blob yet."""
+        sizes = {digest: content.size for content, digest in contents}
+        return sum(size for digest, size in sizes.items() if not self._has_blob(digest, size))
+
+    def _has_blob(self, digest: str, size: int) -> bool:
+        try:
+            return os.stat(self.path("blobs", digest[:2], digest)).st_size == size
+        except FileNotFoundError:
+            return False
+
+    def put_expired_page(self, page: "Callable[[], bytes]", *, anew: bool) -> bool:
+        """Write the page for what is not there, if it is missing or, `anew`, another one; return whether it was."""
+        path = self.path("downloads", EXPIRED_PAGE)
+        if os.path.exists(path) and not anew:
+            return False
+        data = page()
+        self._directory("downloads", files.PUBLIC_DIR)
+        try:
+            with open(path, "rb") as stream:
+                if stream.read() == data:
+                    return False
+        except FileNotFoundError:
+            pass
+        files.write_file(path, data, files.PUBLIC_FILE)
+        return True
 
     def describe(self, record: Record) -> Download:
         """Return a record as readers are told of it."""
@@ -118,24 +180,6 @@ class LocalStore:
             for file in record.files
         )
         return Download(id=record.id, url=page, links=links, until=record.until)
-
-    def keep_original(self, spool: Spool, queue_id: str, now: float) -> str:
-        """Keep a message in the trouble folder, once however often it is tried; return the file's name."""
-        from hashlib import sha256
-        from time import gmtime, strftime
-
-        self._directory("trouble", files.PRIVATE_DIR)
-        state = sha256()
-        for chunk in spool.windows(0, spool.size):
-            state.update(chunk)
-        queue = "".join(c for c in queue_id if c.isalnum() and c.isascii()) or "shell"
-        ending = f"-{queue}-{state.hexdigest()[:16]}.eml"
-        for name in os.listdir(self.path("trouble")):
-            if name.endswith(ending) and not name.startswith(files.TEMPORARY_PREFIX):
-                return name
-        name = strftime("%Y%m%dT%H%M%SZ", gmtime(now)) + ending
-        files.copy_spool(spool, self.path("trouble", name), files.PRIVATE_FILE)
-        return name
 
     def lock(self, download_id: str) -> str:
         """Return the path of the lock for an id; ids share a thousand of them, so that none need be removed."""
@@ -174,11 +218,8 @@ class LocalStore:
         raise StoreError(f"blob {digest[:12]} vanishes again and again")
 
     def _put_blob(self, content: Spool, digest: str, blob: str) -> None:
-        try:
-            if os.stat(blob).st_size == content.size:
-                return
-        except FileNotFoundError:
-            pass
+        if self._has_blob(digest, content.size):
+            return
         self._directory(f"blobs/{digest[:2]}", files.PRIVATE_DIR)
         if not files.link_spool(content, blob, files.PUBLIC_FILE):
             files.copy_spool(content, blob, files.PUBLIC_FILE)
@@ -204,3 +245,4 @@ class LocalStore:
                 f"store {self.root} does not exist: make it, owned by the filter's user: "
                 f"install -d -o pfilter -g pfilter -m 0711 {self.root}"
             )
+        files.check_directory(self.root, follow=True)

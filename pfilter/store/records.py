@@ -8,9 +8,12 @@ from pfilter.store import files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 VERSION = 1
+ID_LENGTH = 32  # characters of base32: 160 bits
+ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 
 
 class RecordedFile(Frozen):
@@ -32,23 +35,23 @@ class Record(Frozen):
     queue_id: str
     message_id: str
     files: tuple[RecordedFile, ...]
+    subject: str = ""  # where the page shows it
 
 
-def write_record(path: str, record: Record) -> None:
-    """Write a record, durable and readable by its owner alone. Raises OSError."""
+def encode(record: Record) -> bytes:
+    """Return a record as JSON."""
     values: dict[str, Any] = {name: getattr(record, name) for name in Record._fields}
     values["files"] = [{name: getattr(file, name) for name in RecordedFile._fields} for file in record.files]
     data = json.dumps({"version": VERSION, **values}, indent=1, ensure_ascii=True)
-    files.write_file(path, data.encode("ascii") + b"\n", files.PRIVATE_FILE)
+    return data.encode("ascii") + b"\n"
 
 
-def read_record(path: str) -> Record:
-    """Read a record. Raises FileNotFoundError; StoreError where it is not one."""
+def decode(data: bytes, where: str) -> Record:
+    """Read a record; `where` it stands is for the error. Raises StoreError where it is not one."""
     try:
-        with open(path, "rb") as stream:
-            values = json.load(stream)
+        values = json.loads(data)
         if values["version"] != VERSION:
-            raise StoreError(f"{path}: version {values['version']} is not known here")
+            raise StoreError(f"{where}: version {values['version']} is not known here")
         return Record(
             id=str(values["id"]),
             created=int(values["created"]),
@@ -61,6 +64,33 @@ def read_record(path: str) -> Record:
                 RecordedFile(name=str(file["name"]), size=int(file["size"]), sha256=str(file["sha256"]))
                 for file in values["files"]
             ),
+            subject=str(values.get("subject", "")),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path}: not a readable record ({type(error).__name__}: {error})") from error
+        raise StoreError(f"{where}: not a readable record ({type(error).__name__}: {error})") from error
+
+
+def write_record(path: str, record: Record) -> None:
+    """Write a record, durable and readable by its owner alone. Raises OSError."""
+    files.write_file(path, encode(record), files.PRIVATE_FILE)
+
+
+def read_record(path: str) -> Record:
+    """Read a record. Raises FileNotFoundError; StoreError where it is not one."""
+    with open(path, "rb") as stream:
+        return decode(stream.read(), path)
+
+
+def is_id(text: str) -> bool:
+    """Whether this is an id of a download."""
+    return len(text) == ID_LENGTH and ID_CHARACTERS.issuperset(text)
+
+
+def match(known: "Iterable[str]", given: str) -> str:
+    """Return the one id meant by an id, a link, or the beginning of an id as the log shows it. Raises StoreError."""
+    wanted = next((piece for piece in reversed(given.split("/")) if is_id(piece)), given)
+    found = [known_id for known_id in known if known_id.startswith(wanted)] if len(wanted) >= 8 else []
+    if len(found) != 1:
+        reason = "begins more than one id" if found else "is no id of a download here"
+        raise StoreError(f"{given!r} {reason}; give the id, or at least its first 8 characters, or the link")
+    return found[0]

@@ -18,7 +18,7 @@ def goes_out_once(gate: Gate, recipients: tuple[str, ...] = (READER,)) -> None:
     assert sorted(got.recipients) == sorted(f"<{address}>" for address in recipients)
     assert gate.linked(got) == {"film.mp4": mails.FILM}
     assert len(gate.records) == 1
-    assert [path.name for path in (gate.store / "downloads").iterdir()] == [gate.records[0]["id"]]
+    assert [path.name for path in (gate.store / "downloads").glob("*/")] == [gate.records[0]["id"]]
     assert gate.notification()
     assert len(gate.at_sink()) == 2
     assert gate.instance.queue_files() == []

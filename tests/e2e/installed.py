@@ -37,7 +37,7 @@ class Venv:
         _call(*PIP, "--python", str(path / "bin" / "python"), "install", "--no-deps", "--no-index", str(of))
         self.packages = next(path.glob("lib/python3.*/site-packages"))
         for name in _needed("pfilter", self.packages):
-            _copy(name, self.packages)
+            copy(name, self.packages)
         self.pipe = path / "bin" / "pfilter-pipe"
         _call("/usr/bin/sed", "-i", "1s/$/ -IS/", str(self.pipe))  # as README.md has it
         self.command = path / "bin" / "pfilter"
@@ -60,7 +60,7 @@ def _needed(name: str, packages: Path) -> list[str]:
     return found
 
 
-def _copy(name: str, packages: Path) -> None:
+def copy(name: str, packages: Path) -> None:
     """Copy what a distribution of this Python has in its site-packages."""
     for file in importlib.metadata.distribution(name).files or []:
         if ".." not in file.parts and "__pycache__" not in file.parts:

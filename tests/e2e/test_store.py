@@ -12,7 +12,7 @@ from tests.support import attachment, noise
 def run(gate: Gate, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run a command as root, as administrators do."""
     command = str(gate.instance.current / "bin" / "pfilter")
-    argv = [command, *arguments[:1], "--config", str(gate.instance.config), *arguments[1:]]
+    argv = [command, *arguments, "--config", str(gate.instance.config)]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -87,7 +87,7 @@ def test_clean_up_beside_traffic(gate: Gate) -> None:
         assert linked["film.mp4"] == mails.FILM
         assert list(linked) == ["film.mp4", "own.bin"]
     assert not gone & {record["id"] for record in gate.records}
-    assert sorted(path.name for path in (gate.store / "downloads").iterdir()) == sorted(r["id"] for r in gate.records)
+    assert sorted(path.name for path in (gate.store / "downloads").glob("*/")) == sorted(r["id"] for r in gate.records)
     assert len(gate.blobs) == 21
     assert max(blob.stat().st_nlink for blob in gate.blobs) == 1 + 1 + 20  # the film: stored once, and never anew
 
@@ -106,7 +106,7 @@ def test_expired_content_goes_with_its_last_link(gate: Gate) -> None:
     assert done.stdout == tried.stdout.replace("would remove", "removed").replace("would free", "freed")
     assert gate.records == []
     assert gate.blobs == []
-    assert list((gate.store / "downloads").iterdir()) == []
+    assert list((gate.store / "downloads").glob("*/")) == []
     # Nothing of root's is left that would hold up the next message.
     gate.forget()
     gate.configure()
@@ -119,7 +119,7 @@ def test_revoke_by_what_the_log_shows(gate: Gate) -> None:
     queue_id = gate.send(mails.letter(mails.film()))
     gate.send(mails.letter(attachment(noise(850_000, 5), "other.bin")))
     gate.settle()
-    done = run(gate, "revoke", gate.event(queue_id)["download"])
+    done = run(gate, "downloads", "revoke", gate.event(queue_id)["download"])
     assert (done.returncode, done.stderr) == (0, "")
     (left,) = gate.records
     assert left["files"][0]["name"] == "other.bin"

@@ -1,0 +1,119 @@
+"""Commands about the web server: be one, configure another, check whichever it is."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from pfilter import config
+from pfilter.cli.common import ConfigOption, configured
+from pfilter.errors import EX_FAILURE, ConfigError, UsageError
+from pfilter.log import Log
+from pfilter.owner import become_owner
+from pfilter.policy import DEFAULT_PATH, Policy
+
+app = typer.Typer()
+
+
+@app.command("serve", short_help="Serve the downloads.", epilog="Example: pfilter serve --listen 127.0.0.1:8025")
+def serve_command(
+    config_file: ConfigOption = "",
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="WHERE", help="HOST:PORT or a socket's path.  [default: [serve] listen]")
+    ] = "",
+) -> None:
+    """Serve the downloads by HTTP, or HTTPS with a certificate, until told to stop. Needs pfilter[serve]."""
+    try:
+        from pfilter.web.serve import Server
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"there is no {error.name} here: install pfilter[serve]") from error
+    policy = config.load(config_file or DEFAULT_PATH)
+    try:
+        policy = policy.replace(serve_listen=config.listener(listen)) if listen else policy
+    except ValueError as error:
+        raise UsageError(f"--listen {listen}: must be {error}") from None
+    _refuse_bucket(policy)
+    if not policy.store_base_url:
+        raise ConfigError("[store] base_url is missing: its path says where the downloads are")
+    server = Server(policy)  # as root, it may have any port and read any key
+    become_owner(policy.store_path)
+    kind = "https" if policy.serve_certificate else "http"
+    typer.echo(f"pfilter: {policy.store_base_url}/ is served by {kind} at {server.address}", err=True)
+    server.run(Log(policy.log_to, policy.log_level, policy.log_format))
+
+
+@app.command(
+    "print",
+    short_help="Print a configuration for another program.",
+    epilog="Example: pfilter print nginx > /etc/nginx/conf.d/pfilter.conf",
+)
+def print_command(
+    what: Annotated[
+        Literal["nginx", "apache", "s3-lifecycle", "s3-policy"],
+        typer.Argument(metavar="WHAT", help="nginx, apache, s3-lifecycle or s3-policy."),
+    ],
+    config_file: ConfigOption = "",
+) -> None:
+    """Print the configuration of a web server or a bucket, with this installation's paths and names."""
+    from pfilter.store import s3_rules
+    from pfilter.web import printed
+
+    policy = config.load(config_file or DEFAULT_PATH)
+    if what == "s3-lifecycle" or what == "s3-policy":
+        typer.echo(s3_rules.printed(what, policy))
+        return
+    _refuse_bucket(policy)
+    typer.echo(printed.configuration(what, policy), nl=False)
+
+
+@app.command(
+    "check-web",
+    short_help="Check the web server from outside.",
+    epilog="Example: pfilter check-web --connect 127.0.0.1:443",
+)
+def check_web_command(
+    config_file: ConfigOption = "",
+    url: Annotated[
+        str, typer.Option("--url", metavar="URL", help="Where downloads are.  [default: [store] base_url]")
+    ] = "",
+    connect: Annotated[
+        str, typer.Option("--connect", metavar="HOST:PORT", help="Go there, whatever the URL's name resolves to.")
+    ] = "",
+    connect_http: Annotated[
+        str, typer.Option("--connect-http", metavar="HOST:PORT", help="Go there to try http.")
+    ] = "",
+    insecure: Annotated[bool, typer.Option("--insecure", help="Take any certificate.")] = False,
+) -> None:
+    """Place a download for a moment, and try by the public URL all that a web server must and must not do."""
+    from pfilter.store.local import LocalStore
+    from pfilter.web import probe
+    from pfilter.web.client import Client
+
+    policy = configured(config_file)
+    _refuse_bucket(policy)
+    where = url or policy.store_base_url
+    if not where:
+        raise ConfigError("[store] base_url is missing: there is nothing to check")
+    for read, given in (
+        (config.base_url, where),
+        (config.host_and_port, connect),
+        (config.host_and_port, connect_http),
+    ):
+        try:
+            if given:
+                read(given)
+        except ValueError as error:
+            raise UsageError(f"{given}: must be {error}") from None
+    store = LocalStore(policy.store_path, where.rstrip("/"))
+    level = "ok"
+    for finding in probe.check(store, Client(where, connect, insecure=insecure), plain=connect_http):
+        typer.echo("\n".join([f"{finding.level:<8} {finding.text}", *(f"         {line}" for line in finding.mend)]))
+        level = "error" if "error" in (level, finding.level) else level
+    if level == "error":
+        raise typer.Exit(EX_FAILURE)
+
+
+def _refuse_bucket(policy: Policy) -> None:
+    if policy.store_url:
+        raise ConfigError(
+            f"[store] url = {policy.store_url!r}: downloads are in a bucket, not in a folder to be served"
+        )

@@ -1,0 +1,535 @@
+"""`pfilter serve`: what it gives out, what it logs, and what hostile or slow clients get."""
+
+import asyncio
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from pfilter.web import headers, ranges, shelf
+from tests.support import PROJECT
+
+ID = "abcdefghijklmnopqrstuvwxyz234567"
+NAME = "résumé “1”.odt"
+DATA = os.urandom(300_000)
+BIG = 256 << 20
+
+
+class Served:
+    """A store with one download, and the server for it."""
+
+    def __init__(self, folder: Path, limits: str = "pass", **serve: object) -> None:
+        self.folder = folder
+        self.log = folder / "events.log"
+        self.files = folder / "store" / "downloads" / ID / "files"
+        if not self.files.exists():
+            self.files.mkdir(parents=True)
+            (self.files.parent / "index.html").write_text("<!doctype html><p>page\n")
+            (self.files / NAME).write_bytes(DATA)
+            (self.files / "page.html").write_bytes(b"<script>1</script>")
+            with open(self.files / "big.bin", "wb") as stream:
+                stream.truncate(BIG)
+        self.port = 0 if str(serve.get("listen", "")).startswith("/") else free_port()
+        values = {"listen": f"127.0.0.1:{self.port}", **serve}
+        config = folder / "pfilter.toml"
+        config.write_text(
+            f'[policy]\nown_domains = ["*"]\n[store]\npath = "{folder}/store"\n'
+            f'base_url = "https://files.example/d"\n[log]\nto = "file:{self.log}"\n[serve]\n'
+            + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+        )
+        code = f"from pfilter.web import serve; {limits}; from pfilter.cli import main; main()"
+        argv = [sys.executable, "-P", "-c", code, "serve", "--config", str(config)]
+        environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT)}
+        self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, env=environment)
+        assert self.process.stderr
+        self.said = self.process.stderr.readline().decode()  # it listens by then
+        assert "is served by" in self.said, self.said + self.process.stderr.read().decode()
+
+    def ask(self, path: str = f"/d/{ID}/", method: str = "GET", **fields: str) -> "Answer":
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, headers={name.replace("_", "-"): v for name, v in fields.items()})
+            found = connection.getresponse()
+            return Answer(found.status, {name.lower(): v for name, v in found.getheaders()}, found.read())
+        finally:
+            connection.close()
+
+    def raw(self, sent: bytes) -> bytes:
+        """Send octets and return what comes back until the server closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+            connection.sendall(sent)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def events(self) -> list[dict[str, object]]:
+        """Return what was logged."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def resident(self) -> int:
+        """Return the most memory that the process had, in MiB."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) >> 10
+
+    def stop(self) -> int:
+        self.process.terminate()
+        try:
+            return self.process.wait(20)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            assert self.process.stderr
+            self.process.stderr.close()
+
+
+class Answer:
+    def __init__(self, status: int, fields: dict[str, str], body: bytes) -> None:
+        self.status, self.headers, self.body = status, fields, body
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def file_path(name: str) -> str:
+    return f"/d/{ID}/files/{quote(name, safe='')}"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Return a server for all tests of this module."""
+    made = Served(tmp_path_factory.mktemp("served"))
+    yield made
+    assert made.stop() == 0
+
+
+def common(answer: Answer) -> bool:
+    """Whether an answer has all headers that every answer must have."""
+    return all(answer.headers.get(name.lower()) == value for name, value in headers.COMMON) and bool(
+        answer.headers.get(headers.POLICY.lower())
+    )
+
+
+def test_the_page(served: Served) -> None:
+    answer = served.ask()
+    assert (answer.status, answer.body) == (200, b"<!doctype html><p>page\n")
+    assert answer.headers["content-type"] == headers.HTML
+    assert answer.headers["content-disposition"] == "inline"
+    assert common(answer)
+    assert "server" not in answer.headers
+
+
+def test_a_file_with_its_name(served: Served) -> None:
+    answer = served.ask(file_path(NAME))
+    assert (answer.status, answer.body == DATA) == (200, True)
+    told = "attachment; filename=\"resume 1.odt\"; filename*=UTF-8''r%C3%A9sum%C3%A9%20%E2%80%9C1%E2%80%9D.odt"
+    assert answer.headers["content-disposition"] == told
+    assert answer.headers["content-type"] == "application/vnd.oasis.opendocument.text"
+    assert answer.headers["content-length"] == str(len(DATA))
+    assert answer.headers[headers.POLICY.lower()] == headers.FILE_POLICY
+    assert common(answer)
+
+
+def test_head_is_get_without_a_body(served: Served) -> None:
+    get, head = served.ask(file_path(NAME)), served.ask(file_path(NAME), "HEAD")
+    assert head.body == b""
+    assert {**get.headers, "date": ""} == {**head.headers, "date": ""}
+    gone, head = served.ask("/d/x/"), served.ask("/d/x/", "HEAD")
+    assert {**gone.headers, "date": ""} == {**head.headers, "date": ""}
+    assert head.body == b""
+
+
+def test_parts_of_a_file(served: Served) -> None:
+    answer = served.ask(file_path(NAME), range="bytes=100-199")
+    assert (answer.status, answer.body) == (206, DATA[100:200])
+    assert answer.headers["content-range"] == f"bytes 100-199/{len(DATA)}"
+    assert common(answer)
+    answer = served.ask(file_path(NAME), range=f"bytes={len(DATA)}-")
+    assert (answer.status, answer.headers["content-range"]) == (416, f"bytes */{len(DATA)}")
+    answer = served.ask(file_path(NAME), range="bytes=0-9,200000-200009")
+    assert answer.status == 206
+    kind, _, boundary = answer.headers["content-type"].partition("; boundary=")
+    assert kind == "multipart/byteranges"
+    _, first, second, end = answer.body.split(f"\r\n--{boundary}".encode())
+    assert (first.partition(b"\r\n\r\n")[2], second.partition(b"\r\n\r\n")[2]) == (DATA[:10], DATA[200000:200010])
+    assert end == b"--\r\n"
+    assert f"Content-Range: bytes 200000-200009/{len(DATA)}".encode() in second
+
+
+def test_going_on_only_with_the_same_file(served: Served) -> None:
+    etag = served.ask(file_path(NAME)).headers["etag"]
+    assert served.ask(file_path(NAME), range="bytes=5-", if_range=etag).body == DATA[5:]
+    assert served.ask(file_path(NAME), range="bytes=5-", if_range='"other"').body == DATA
+    answer = served.ask(file_path(NAME), if_none_match=f'"other", W/{etag}')
+    assert (answer.status, answer.body, answer.headers["etag"]) == (304, b"", etag)
+    assert common(answer)
+    assert served.ask(file_path(NAME), if_match='"other"').status == 412
+
+
+def test_whatever_is_not_there_looks_the_same(served: Served) -> None:
+    (served.files / "link").symlink_to(NAME)
+    (served.files / "folder").mkdir()
+    os.mkfifo(served.files / "fifo")
+    paths = ("/", "/d/", "/d/x/", f"/d/{'a' * 32}/", f"/d/{ID}/files/", f"/d/{ID}/index.html", f"/d/{ID.upper()}/")
+    below = ("no", "link", "folder", "fifo", "folder/", "%2e%2e", "..%2findex.html", "%00", "%ff", "%zz", "a" * 300)
+    answers = [served.ask(path) for path in (*paths, *(f"/d/{ID}/files/{name}" for name in below))]
+    assert {answer.status for answer in answers} == {404}
+    assert {answer.body for answer in answers} == {headers.GONE.encode()}
+    assert len({str({**answer.headers, "date": ""}) for answer in answers}) == 1
+    assert common(answers[0])
+    expired = served.files.parent.parent / "expired.html"
+    expired.write_text("<p>expired")
+    try:
+        assert served.ask("/d/x/").body == b"<p>expired"
+    finally:
+        expired.unlink()
+
+
+def test_a_lost_slash_is_found_again(served: Served) -> None:
+    for some_id in (ID, "a" * 32):
+        answer = served.ask(f"/d/{some_id}")
+        assert (answer.status, answer.headers["location"]) == (301, f"/d/{some_id}/")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"])
+def test_nothing_can_be_written(served: Served, method: str) -> None:
+    answer = served.ask(file_path(NAME), method)
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+    assert common(answer)
+
+
+@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000])
+def test_what_is_no_request_gets_the_same_headers(served: Served, sent: bytes) -> None:
+    answer = served.raw(sent).decode()
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert all(
+        f"{name.lower()}: {value}" in answer.lower().replace(value.lower(), value) for name, value in headers.COMMON
+    )
+
+
+def test_who_came_by_http_is_sent_to_https(served: Served) -> None:
+    answer = served.ask(x_forwarded_proto="http")
+    assert (answer.status, answer.headers["location"]) == (308, f"https://files.example/d/{ID}/")
+    answer = served.ask(x_forwarded_proto="https")
+    assert (answer.status, answer.headers["strict-transport-security"]) == (200, "max-age=31536000")
+    assert "strict-transport-security" not in served.ask().headers
+
+
+def test_whole_downloads_are_logged_and_nothing_else(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    try:
+        path = file_path(NAME)
+        served.ask()
+        served.ask(path, "HEAD")
+        served.ask(path, range="bytes=0-99")
+        served.ask(path, purpose="prefetch")
+        served.ask(path, sec_purpose="prefetch;prerender")
+        served.ask(path, x_moz="prefetch")
+        served.ask(path, if_none_match="*")
+        served.ask(file_path("none"))
+        with socket.create_connection(("127.0.0.1", served.port)) as leaving:
+            leaving.sendall(f"GET {file_path('big.bin')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            leaving.recv(100_000)
+        time.sleep(0.5)
+        assert served.events() == []
+        for _ in range(20):  # clients that leave as soon as they have the last octet
+            served.ask(path)
+        served.ask(path, range=f"bytes=0-{len(DATA) - 1}")
+    finally:
+        assert served.stop() == 0
+    events = [{key: event[key] for key in event if key != "timestamp"} for event in served.events()]
+    one = {"event": "downloaded", "level": "info", "download": ID[:8], "file": NAME, "size": len(DATA)}
+    assert events == [one] * 21
+
+
+def test_memory_does_not_grow_with_the_file_nor_with_slow_clients(tmp_path: Path) -> None:
+    """256 MiB whole, beside 30 clients that take nothing."""
+    served = Served(tmp_path)
+    slow = []
+    try:
+        served.ask(file_path(NAME))
+        before = served.resident()
+        for _ in range(30):
+            slow.append(socket.create_connection(("127.0.0.1", served.port)))
+            slow[-1].sendall(f"GET {file_path('big.bin')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+        connection.request("GET", file_path("big.bin"))
+        answer = connection.getresponse()
+        size = 0
+        while chunk := answer.read(1 << 20):
+            size += len(chunk)
+        connection.close()
+        assert size == BIG
+        assert served.resident() - before < 40
+    finally:
+        for one in slow:
+            one.close()
+        assert served.stop() == 0
+
+
+def test_slow_on_purpose(tmp_path: Path) -> None:
+    """Half a request, and an answer that nobody takes, are given up; a slow but steady client is not."""
+    served = Served(tmp_path, "serve.REQUEST_SECONDS = serve.STALL_SECONDS = 1")
+    try:
+        began = time.monotonic()
+        assert ended(lambda: served.raw(b"GET / HTTP/1.1\r\nHost:"))
+        assert time.monotonic() - began < 10
+        request = f"GET {file_path('big.bin')} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        stalled = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+        steady = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+        stalled.sendall(request)
+        steady.sendall(request)
+        for _ in range(30):
+            assert len(steady.recv(4 << 20)) > 0
+            time.sleep(0.1)
+        assert ended(lambda: [chunk for chunk in iter(lambda: stalled.recv(1 << 20), b"") if not chunk])
+        assert len(steady.recv(65536)) > 0
+        stalled.close()
+        steady.close()
+        assert served.events() == []
+    finally:
+        assert served.stop() == 0
+
+
+def ended(receive: Callable[[], object]) -> bool:
+    """Whether the server has ended a connection, in whichever way."""
+    try:
+        return not receive()
+    except ConnectionResetError:
+        return True
+
+
+def test_too_many_at_once(tmp_path: Path) -> None:
+    """More answers than allowed are 503 with all headers; more connections are closed."""
+    served = Served(tmp_path, "serve.ANSWERS = 2; serve.CONNECTIONS = 4")
+    held = []
+    try:
+        for _ in range(2):
+            held.append(socket.create_connection(("127.0.0.1", served.port), timeout=20))
+            held[-1].sendall(f"GET {file_path('big.bin')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert held[-1].recv(100)
+        answer = served.ask()
+        assert (answer.status, answer.headers["retry-after"]) == (503, "30")
+        assert common(answer)
+        held += [socket.create_connection(("127.0.0.1", served.port), timeout=20) for _ in range(2)]
+        with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
+            served.ask()
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+def test_a_socket_behind_a_proxy(tmp_path: Path) -> None:
+    """By a Unix socket; whoever connects there is believed; one left from a crash is no hindrance."""
+    path = f"/tmp/pfilter-test-{os.getpid()}.sock"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(path)
+    left.close()
+    served = Served(tmp_path, listen=path)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(path)
+            connection.sendall(f"GET /d/{ID}/ HTTP/1.0\r\nX-Forwarded-Proto: http\r\n\r\n".encode())
+            assert b" 308 " in connection.recv(65536)
+    finally:
+        assert served.stop() == 0
+        os.unlink(path)
+
+
+def test_what_is_not_believed(tmp_path: Path) -> None:
+    """From anybody but a proxy, X-Forwarded-Proto says nothing."""
+    served = Served(tmp_path, proxies=["192.0.2.1"])
+    try:
+        assert served.ask(x_forwarded_proto="http").status == 200
+        assert "strict-transport-security" not in served.ask(x_forwarded_proto="https").headers
+    finally:
+        assert served.stop() == 0
+
+
+def test_a_new_certificate_by_sighup(tmp_path: Path) -> None:
+    if not any(os.access(f"{folder}/openssl", os.X_OK) for folder in ("/usr/bin", "/bin")):
+        pytest.skip("openssl is not installed")
+    certificate(tmp_path, "old.example")
+    served = Served(tmp_path, certificate=f"{tmp_path}/one.pem")
+    try:
+        assert common_name(served.port) == "old.example"
+        certificate(tmp_path, "new.example")
+        served.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 10
+        while common_name(served.port) != "new.example":
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        (tmp_path / "one.pem").write_text("broken")
+        served.process.send_signal(signal.SIGHUP)
+        while not served.events():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert common_name(served.port) == "new.example"
+        assert served.events()[0]["event"] == "certificate not read"
+    finally:
+        assert served.stop() == 0
+
+
+def certificate(folder: Path, name: str) -> None:
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run([*command, "-subj", f"/CN={name}", *files], check=True, capture_output=True, timeout=60)
+    (folder / "one.pem").write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
+
+
+def common_name(port: int) -> str:
+    told = ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
+    done = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject"], input=told, text=True, capture_output=True, check=True
+    )
+    return done.stdout.strip().rpartition("= ")[2].rpartition("=")[2].strip()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"listen": "127.0.0.1:1"}, "listen"),
+        ({"certificate": "/nonexistent.pem"}, "certificate"),
+    ],
+)
+def test_what_can_not_be_used_is_said(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+    if "listen" in changes:
+        taken = socket.create_server(("127.0.0.1", 0))
+        changes = {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}
+    with pytest.raises(AssertionError, match=rf"\[serve\] {said} = "):
+        Served(tmp_path, **changes)
+    if "listen" in changes:
+        taken.close()
+
+
+def test_a_file_that_can_not_be_read_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client gets 500 with all headers; the log has the reason, and no whole id."""
+    from pfilter import config
+    from pfilter.log import Log
+    from pfilter.web import serve
+
+    values = {"policy": {"own_domains": ["*"]}, "store": {"path": str(tmp_path), "base_url": "https://x/d"}}
+    log = Log(f"file:{tmp_path}/log")
+    app = serve.application(config.from_values(values), log)
+    monkeypatch.setattr(shelf, "find", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error", f"/x/{ID}/y")))
+    sent: list[dict[str, object]] = []
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    path = f"/d/{ID}/".encode()
+    scope = {"type": "http", "method": "GET", "path": path.decode(), "raw_path": path, "headers": [], "scheme": "http"}
+    scope |= {"query_string": b"", "root_path": "", "client": None, "server": None, "http_version": "1.1"}
+    with pytest.raises(OSError, match="I/O error"):
+        asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    assert sent[0]["status"] == 500
+    assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]  # type: ignore[operator]
+    (event,) = (json.loads(line) for line in (tmp_path / "log").read_text().splitlines())
+    assert (event["event"], event["reason"]) == ("not served", f"/x/{ID[:8]}/y: I/O error")
+
+
+# --- Pure parts
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("bytes=0-0", ((0, 1),)),
+        ("bytes=5-", ((5, 10),)),
+        ("bytes=-3", ((7, 10),)),
+        ("bytes=-30", ((0, 10),)),
+        ("bytes=8-30", ((8, 10),)),
+        ("Bytes = 1-2 , 4-5", ((1, 3), (4, 6))),
+        ("bytes=10-", ()),
+        ("bytes=-0", ()),
+        ("bytes=20-30,0-1", ((0, 2),)),
+        ("bytes=3-2", None),
+        ("bytes=-", None),
+        ("bytes=a-b", None),
+        ("bytes=1", None),
+        ("bytes 1-2", None),
+        ("lines=1-2", None),
+        ("bytes=0-,0-", None),
+        ("bytes=" + ",".join(["0-0"] * 17), None),
+        ("bytes=" + "9" * 50 + "-", None),
+        ("bytes=²-", None),
+    ],
+)
+def test_ranges(given: str, found: "tuple[tuple[int, int], ...] | None") -> None:
+    assert ranges.parse(given, 10) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a b.txt", 'attachment; filename="a b.txt"'),
+        ("Größe.txt", "attachment; filename=\"Grosse.txt\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe.txt"),
+        ("文書.pdf", "attachment; filename=\"__.pdf\"; filename*=UTF-8''%E6%96%87%E6%9B%B8.pdf"),
+        ("50%.txt", "attachment; filename=\"50_.txt\"; filename*=UTF-8''50%25.txt"),
+        ('a"b\\c\r\nX: y', "attachment; filename=\"a_b_c__X: y\"; filename*=UTF-8''a%22b%5Cc%0D%0AX%3A%20y"),
+    ],
+)
+def test_names_in_headers(name: str, told: str) -> None:
+    assert headers.disposition(name) == told.replace("Grosse", "Gro_e")
+
+
+def test_types_are_harmless() -> None:
+    assert headers.content_type("a.PDF") == "application/pdf"
+    for name in ("a.html", "a.svg", "a.xml", "a.js", "a.txt", "a.pdf.html", "a", ".pdf", "a.xhtml", "a.swf"):
+        assert headers.content_type(name) == headers.BYTES
+    assert not [kind for kind in headers.TYPES.values() if kind.startswith("text/") or "svg" in kind or "html" in kind]
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (f"/d/{ID}/", (True, "")),
+        (f"/d/{ID}", (False, "")),
+        (f"/d/{ID}/files/a%20b", (True, "a b")),
+        (f"/d/{ID}/files/%C3%A9", (True, "é")),
+        (f"/d/{ID}/files/a+b", (True, "a+b")),
+        (f"/d/{ID}/files/a%25b", (True, "a%b")),
+        (f"/d/{ID}/files/", None),
+        (f"/d/{ID}/files", None),
+        (f"/d/{ID}/files/a/", None),
+        (f"/d/{ID}/files/a%2fb", None),
+        (f"/d/{ID}/files/..", None),
+        (f"/d/{ID}/files/%2e%2e", None),
+        (f"/d/{ID}/files/.x", None),
+        (f"/d/{ID}/files/a%00", None),
+        (f"/d/{ID}/files/a%0d%0ab", None),
+        (f"/d/{ID}/files/%ff", None),
+        (f"/d/{ID}/files/a%", None),
+        (f"/d/{ID}/files/\u00e9", None),
+        (f"/d//{ID}/", None),
+        (f"//d/{ID}/", None),
+        (f"/d/{ID}//", None),
+        (f"/{ID}/", None),
+        (f"/d{ID}/", None),
+        (f"/d/{ID}a/", None),
+        (f"/d/{ID.upper()}/", None),
+        (f"/d/{ID[:-1]}1/", None),
+        (f"/d/../d/{ID}/", None),
+        (f"/d/%61{ID[1:]}/", None),
+        (f"/d/{ID}/\n", None),
+    ],
+)
+def test_paths(path: str, found: "tuple[bool, str] | None") -> None:
+    asked = shelf.parse(path.encode(), b"/d")
+    assert (asked and (asked.slash, asked.name)) == found
