@@ -59,7 +59,7 @@ def _close(fd: int) -> None:
     """Close, and let no failure of that look like one of the child."""
     try:
         os.close(fd)
-    except OSError:
+    except (OSError, MemoryError):
         return
 
 
@@ -68,7 +68,7 @@ def _wait(pid: int, seconds: float) -> bool:
     end = monotonic() + seconds
     try:
         return _wait_by_poll(pid, end)
-    except OSError:  # kernels before 5.3, some containers, no descriptors or memory left
+    except (OSError, MemoryError):  # kernels before 5.3, some containers, nothing left of descriptors or memory
         while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             if monotonic() > end:
                 return False

@@ -175,8 +175,10 @@ def test_the_administrator_is_told_once_in_a_while(gateway: Gateway, scanner: st
     mail = message_from_bytes(data, policy=policy.default)
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["To"].addresses[0].addr_spec == "it@example.org"
-    for told in (SIGNATURE, "sender@example.org", kept(gateway)[0].name):
-        assert told in mail.get_content()
+    text = mail.get_content()
+    assert SIGNATURE in text
+    assert "sender@example.org" in text
+    assert sum(one.name in text for one in kept(gateway)) == 1
     told = gateway.store / "quarantine" / ".told"
     os.utime(told, (1, 1))
     gateway.pipe(infected("zip"))

@@ -146,15 +146,18 @@ def test_descriptors_do_not_leak(empty: int) -> None:
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()], ids=["EIO", "memory"])
 @pytest.mark.parametrize("call", ["pread", "close", "pidfd_open"])
-def test_how_it_ended_counts_whatever_fails_around_it(call: str, empty: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_it_ended_counts_whatever_fails_around_it(
+    call: str, error: Exception, empty: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A sendmail that succeeded has succeeded, even where its output can't be read: else the message goes out twice."""
     real = os.close
 
     def fails(*arguments: int) -> None:
         if call == "close":
             real(*arguments)
-        raise OSError(errno.EIO, "Input/output error")
+        raise error
 
     monkeypatch.setattr(os, call, fails)
     ended = shell("exit 0", empty)

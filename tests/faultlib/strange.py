@@ -46,7 +46,7 @@ def python(place: Place, code: str, *arguments: object) -> list[str]:
     path = place.root / "below.py"
     path.write_text(code, encoding="ascii")
     interpreter = Path(place.command[0]).with_name("python")
-    return [str(interpreter), "-IS", str(path), *map(str, arguments), *place.command]
+    return [str(interpreter), "-I", str(path), *map(str, arguments), *place.command]
 
 
 # --- Limits
