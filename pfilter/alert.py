@@ -2,11 +2,12 @@
 
 import os
 import time
+from fcntl import LOCK_EX, LOCK_NB, flock
 
 from pfilter import notify, rewrite
 from pfilter.model import Envelope
 from pfilter.policy import Policy
-from pfilter.store.files import locked
+from pfilter.store.files import PRIVATE_FILE
 from pfilter.store.held import QUARANTINE
 
 TOLD = ".told"  # when the last one was sent
@@ -29,13 +30,18 @@ log only.
 def tell(name: str, reason: str, envelope: Envelope, policy: Policy) -> bool:
     """Tell [notify] admin about a message; return whether it was time to. Raises ReinjectError, OSError."""
     told = os.path.join(policy.store_path, QUARANTINE, TOLD)
-    with locked(told):  # of two filters at once one sends
-        last = os.stat(told)
+    fd = os.open(told, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        flock(fd, LOCK_EX | LOCK_NB)
+        last = os.fstat(fd)
         if last.st_size and time.time() - last.st_mtime < policy.notify_admin_interval:
             return False
         notify.send(compose(name, reason, envelope, policy), policy.notify_admin.encode("ascii"), policy)
-        with open(told, "wb") as stream:
-            stream.write(b"told\n")
+        os.pwrite(fd, b"told\n", 0)
+    except BlockingIOError:
+        return False  # another filter is at it
+    finally:
+        os.close(fd)
     return True
 
 

@@ -13,7 +13,7 @@ from pfilter.frozen import Frozen
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket as _socket
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
 REPLY_LIMIT = 4096  # octets
 # With AlertExceedsMax clamd reports what it did not look into as if it were a virus of this name.
@@ -53,25 +53,28 @@ def _send(connection: "_socket.socket", chunks: "Iterable[bytes]", end: float) -
     """Send it all, unless clamd answers or hangs up before; whether it took it all. Raises TimeoutError."""
     answers = poll()
     answers.register(connection.fileno(), POLLIN)
-    waiting = [b"zINSTREAM\0"]
+    if not _written(connection, b"zINSTREAM\0", end):
+        return False
+    for chunk in chunks:
+        if not chunk:
+            continue  # no octets would be the end of the stream
+        if answers.poll(0) or not _written(connection, len(chunk).to_bytes(4, "big"), end):
+            return False
+        if not _written(connection, chunk, end):
+            return False
+    return _written(connection, bytes(4), end)
+
+
+def _written(connection: "_socket.socket", octets: bytes, end: float) -> bool:
+    """Write, or return False where clamd has hung up: what it had to say stands in its answer. Raises TimeoutError."""
+    connection.settimeout(_left(end))
     try:
-        for chunk in chunks:
-            if answers.poll(0):
-                return False
-            _write(connection, [*waiting, len(chunk).to_bytes(4, "big"), chunk], end)
-            waiting = []
-        _write(connection, [*waiting, bytes(4)], end)
+        connection.sendall(octets)
     except TimeoutError:
         raise
     except OSError:
-        return False  # what it had to say stands in its answer
+        return False
     return True
-
-
-def _write(connection: "_socket.socket", pieces: "Sequence[bytes]", end: float) -> None:
-    for piece in pieces:
-        connection.settimeout(_left(end))
-        connection.sendall(piece)
 
 
 def _left(end: float) -> float:

@@ -54,7 +54,10 @@ def process(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> Out
     held, untouched = _guarded(spool, envelope, policy, door)
     if held:
         return _hold(spool, held, envelope, policy, door)
-    found = _left_alone(untouched) if untouched else examine(spool, envelope, policy, door.workspace)
+    if untouched:
+        found = _unscanned(spool, untouched, envelope, policy)
+    else:
+        found = examine(spool, envelope, policy, door.workspace)
     try:
         held = _ambiguous(found, policy)
         if held:
@@ -80,6 +83,14 @@ def _guarded(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> tu
 
     ruling = guard.inspect(spool, envelope, _limits(policy), policy, door.log)
     return ruling.hold, ruling.untouched
+
+
+def _unscanned(spool: Spool, reason: str, envelope: Envelope, policy: Policy) -> Examined:
+    """Return a message that passes since clamd could not take it, looked into only for being ambiguous."""
+    found = _left_alone(reason)
+    if policy.ambiguous == "pass" or decide.why_untouched(envelope, policy):
+        return found
+    return found.replace(message=scan(spool, _limits(policy)))
 
 
 def _ambiguous(found: Examined, policy: Policy) -> str:

@@ -1,6 +1,7 @@
 """Connections to servers, on the C module alone: the module socket brings enum and selectors along (5 ms)."""
 
 import os
+from time import monotonic, sleep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,14 +30,28 @@ def _connected(family: int, address: "str | tuple[object, ...]", seconds: float)
     made = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     try:
         made.settimeout(seconds)
-        made.connect(address)
-        if family != _socket.AF_UNIX:
+        if family == _socket.AF_UNIX:
+            _connect_unix(made, address, seconds)
+        else:
+            made.connect(address)
             # Each command waits for its reply; delaying small packets would add 40 ms to some.
             made.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
     except BaseException:
         made.close()
         raise
     return made
+
+
+def _connect_unix(made: "_socket.socket", address: object, seconds: float) -> None:
+    """Connect, and wait while the server's queue of connections is full: connect(2) does so for TCP alone."""
+    end = monotonic() + seconds
+    while True:
+        try:
+            return made.connect(address)  # type: ignore[arg-type]
+        except BlockingIOError:
+            if monotonic() > end:
+                raise
+            sleep(0.02)
 
 
 def send_datagram(path: str, octets: bytes, seconds: float) -> None:

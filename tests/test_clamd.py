@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -118,6 +119,55 @@ def test_an_early_ok_is_not_believed(server: "Callable[..., str]") -> None:
         connection.sendall(b"stream: OK\0")
 
     assert ask(noise(8 * MB), server(behave)).status == "error"
+
+
+def test_an_empty_chunk_is_not_the_end(scanner: str) -> None:
+    """What decodes to nothing at first is asked about to its end."""
+    verdict = clamd.scan([b"", b"x", b"", EICAR, b""], scanner, 20)
+    assert verdict.status == "infected"
+
+
+def test_what_can_not_be_read_is_no_trouble_of_clamds(scanner: str) -> None:
+    """A message that can't be read is an error of its own, at once."""
+
+    def chunks() -> Iterator[bytes]:
+        yield b"x"
+        raise FileNotFoundError("gone")
+
+    with pytest.raises(FileNotFoundError):
+        clamd.scan(chunks(), scanner, 20)
+
+
+def test_a_full_queue_of_connections_is_waited_for(tmp_path: Path) -> None:
+    """A clamd that is busy is no clamd that is away."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "busy"))
+    listener.listen(0)
+    waiting = []
+    with pytest.raises(BlockingIOError):  # noqa: PT012  # how many fit is the kernel's business
+        for _ in range(100):
+            waiting.append(socket.socket(socket.AF_UNIX))
+            waiting[-1].setblocking(False)
+            waiting[-1].connect(str(tmp_path / "busy"))
+
+    def serve() -> None:
+        time.sleep(0.3)
+        for _ in waiting:
+            connection, _ = listener.accept()
+            connection.settimeout(10)
+            if connection.recv(10):
+                drain(connection)
+                connection.sendall(b"stream: OK\0")
+            connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    for one in waiting:
+        one.close()
+    verdict = ask(b"x", str(tmp_path / "busy"))
+    thread.join(15)
+    listener.close()
+    assert verdict == clamd.CLEAN
 
 
 def test_hanging_up_is_an_error(server: "Callable[..., str]") -> None:

@@ -140,6 +140,20 @@ def test_over_the_limits(gateway: Gateway, tmp_path: Path, choice: str, line: st
     assert len(gateway.calls) == (choice != "quarantine")
 
 
+def test_ambiguous_mail_over_the_limits_is_ambiguous(gateway: Gateway, tmp_path: Path) -> None:
+    """What clamd could not take is not let through where ambiguous mail is kept."""
+    if not found():
+        pytest.skip("no clamd here: apt-get install clamav-daemon")
+    small = Clamd(tmp_path / "clamd", stream="1M")
+    try:
+        configure(gateway, small.socket, policy='ambiguous = "quarantine"')
+        ended = gateway.pipe(AMBIGUOUS + noise(2 << 20))
+    finally:
+        small.stop()
+    assert ended.line.startswith("quarantined (ambiguous: ")
+    assert gateway.calls == []
+
+
 def test_a_message_over_the_limit_is_scanned_in_parts(gateway: Gateway, scanner: str) -> None:
     """A message larger than the stream may be, whose parts all could be scanned, is clean and becomes links."""
     files = [attachment(noise(5 << 20), f"{n}.bin") for n in range(3)]

@@ -38,6 +38,14 @@ def test_a_message_tried_again_is_kept_once(store: Path) -> None:
     assert len(held.entries(str(store))) == 2
 
 
+def test_each_run_of_a_message_keeps_its_recipients(store: Path) -> None:
+    """Postfix hands a message with many recipients over in several runs: nobody's is forgotten."""
+    other = ENVELOPE.replace(recipients=(b"d@example.net",))
+    assert keep(store) != keep(store, envelope=other)
+    found = {address for one in held.entries(str(store)) for address in one.envelope.recipients}
+    assert found == {b"b@example.net", b"c@example.net", b"d@example.net"}
+
+
 def test_nobody_else_can_read_it(store: Path) -> None:
     """Directory and files are private."""
     keep(store)

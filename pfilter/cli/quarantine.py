@@ -15,12 +15,16 @@ from pfilter.policy import Policy
 from pfilter.spool import write_all
 from pfilter.store import files, held
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
 app = typer.Typer(no_args_is_help=True)
 
 NameArgument = Annotated[
     str, typer.Argument(metavar="NAME", help="A name as `list` shows it, or a part of it such as the queue id.")
 ]
-HEAD = 16 << 10  # octets in which `list` looks for the subject
+HEAD = 16 << 10  # octets of the header that `show` shows
 
 
 @app.command("list", epilog="Example: pfilter quarantine list --json")
@@ -79,8 +83,7 @@ def release_command(
 
     policy = configured(config_file)
     root = policy.store_path
-    files.make_directory(os.path.join(root, held.QUARANTINE), files.PRIVATE_DIR)
-    with files.locked(held.lock(root)):  # of two at once one releases
+    with _releases_stand_still(root):  # of two at once one releases
         one = held.find(root, name)
         envelope = _envelope(one, sender, recipient)
         reinject.send(held.content(root, one), envelope, policy)
@@ -94,10 +97,16 @@ def release_command(
 def delete_command(name: NameArgument, config_file: ConfigOption = "") -> None:
     """Remove a message for good."""
     policy = configured(config_file)
-    one = held.find(policy.store_path, name)
-    held.remove(policy.store_path, one)
+    with _releases_stand_still(policy.store_path):
+        one = held.find(policy.store_path, name)
+        held.remove(policy.store_path, one)
     _log(policy, one, event="deleted")
     typer.echo(f"deleted {one.name}")
+
+
+def _releases_stand_still(root: str) -> "AbstractContextManager[None]":
+    files.make_directory(os.path.join(root, held.QUARANTINE), files.PRIVATE_DIR)
+    return files.locked(held.lock(root))
 
 
 def _envelope(one: held.Held, sender: str | None, recipients: list[str] | None) -> Envelope:

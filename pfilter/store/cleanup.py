@@ -90,7 +90,10 @@ def expire(store: LocalStore, now: float, grace: int, *, dry_run: bool = False) 
     if not dry_run:
         quota.count_anew(store.root)
     for directory in _directories_with_temporaries(store):
-        _leftovers(directory, now, tally)
+        try:
+            _leftovers(directory, now, tally)
+        except OSError as error:
+            tally.problems.append(f"not looked into: {sentence(error)}")
     return tally.report()
 
 
@@ -196,8 +199,10 @@ def _unlinked_blobs(store: LocalStore, now: float, tally: _Tally) -> None:
 def _directories_with_temporaries(store: LocalStore) -> list[str]:
     below = [store.root, *(store.path(name) for name in ("tmp", "records", "trouble", "quarantine", "downloads"))]
     blobs = [store.path("blobs", folder) for folder in _listing(store.path("blobs"))]
-    pages = [store.path("downloads", name) for name in _listing(store.path("downloads"))]
-    return [*below, *blobs, *pages, *(os.path.join(page, "files") for page in pages)]
+    places = [store.path("downloads", name) for name in _listing(store.path("downloads"))]
+    pages = [place for place in places if not os.path.islink(place)]
+    inside = [path for page in pages if not os.path.islink(path := os.path.join(page, "files"))]
+    return [*below, *blobs, *pages, *inside]
 
 
 def _leftovers(directory: str, now: float, tally: _Tally) -> None:

@@ -3,8 +3,8 @@
     quarantine/<name>.eml, trouble/<name>.eml     the message as it was received
     quarantine/<name>.json, trouble/<name>.json   envelope and reason, written first
 
-A name is TIME-QUEUE-DIGEST: the same message tried again is the same file. Nothing of it is ever in a place that a web
-server reads.
+A name is TIME-QUEUE-DIGEST, of content and envelope: the same message tried again is the same file.
+Nothing of it is ever in a place that a web server reads.
 """
 
 import json
@@ -51,6 +51,9 @@ def keep(root: str, folder: str, spool: Spool, envelope: Envelope, reason: str, 
     state = sha256()
     for chunk in spool.windows(0, spool.size):
         state.update(chunk)
+    # Postfix hands a message over in several runs where it has many recipients: each keeps its own.
+    for address in (envelope.sender, *envelope.recipients):
+        state.update(len(address).to_bytes(4, "big") + address)
     queue = "".join(c for c in envelope.queue_id if c.isalnum() and c.isascii()) or "shell"
     ending = f"-{queue}-{state.hexdigest()[:16]}"
     for name in os.listdir(place):

@@ -113,11 +113,11 @@ class LocalStore:
         """
         self._prepare()
         with files.locked(self.lock(record.id)):
-            if self._quota:
-                self._take_room(contents)
             known = self._known(record.id)
             if known and known.until > record.until:
                 record = record.replace(until=known.until)
+            if self._quota:
+                self._take_room(contents)
             try:
                 return self._write(record, contents, page)
             except BaseException:

@@ -129,8 +129,8 @@ class ObjectKeeper:
 
     def _remove(self, download_id: str, known: Known, *, dry_run: bool) -> int:
         """Remove a download, if its record is still this one; return the octets of it, or -1."""
-        marked = known.removing or dry_run or known.record is None
-        if not marked and not self._store.mark_removing(known, download_id, int(time.time())):
+        # Marked anew even where a mark stands there: the message may have been stored again since that was read.
+        if not dry_run and known.record and not self._store.mark_removing(known, download_id, int(time.time())):
             return -1
         # After the mark: what was uploaded until it stood there goes too.
         objects = list(self._bucket.below(f"{DOWNLOADS}/{download_id}"))

@@ -5,6 +5,8 @@ be looked for in the environment, or asked of the cloud's metadata address. Erro
 to be used before fork(2): the child would hang.
 """
 
+import os
+
 from pfilter.errors import StoreError
 from pfilter.policy import PRESIGNED_LIMIT, Policy
 from pfilter.spool import Spool
@@ -166,11 +168,15 @@ class Bucket:
     def _open(self) -> "Any":
         from datetime import timedelta
 
+        # Else one thread for each processor, whose stacks and arenas are past our own limit of address space.
+        os.environ.setdefault("TOKIO_WORKER_THREADS", "2")
         try:
             from obstore.store import S3Store
         except ImportError as error:
             raise StoreError(f"[store] url needs the package obstore: pip install 'pfilter[s3]' ({error})") from None
         keys = credentials.read(self._policy.store_credentials)
+        if keys.session_token and self._policy.store_links == "presigned":
+            raise StoreError("[store] links = presigned with a session_token: links would end with it")
         half = self._policy.store_timeout / 2  # one half to try again in, one for the last try
         token: Any = {"session_token": keys.session_token} if keys.session_token else {}
         allow_http = self.endpoint.startswith("http://")

@@ -89,11 +89,11 @@ RULES = {
     "slash": Rule(
         "a link that lost its last slash works",
         "return 301 $uri/;",
-        "RewriteRule ... https://%{HTTP_HOST}%{REQUEST_URI}/ [R=301,L]",
+        "RewriteRule ... https://HOST%{REQUEST_URI}/ [R=301,L]",
     ),
     "gone": Rule(
         "expired, taken down and never existed look the same",
-        "error_page 400 401 403 404 405 406 408 410 411 412 413 414 415 429 431 =404 /pfilter-gone;",
+        "error_page 400 401 403 404 405 406 408 410 411 412 413 414 415 429 431 494 495 496 497 =404 /pfilter-gone;",
         "ErrorDocument 404 /pfilter-gone",
     ),
     "listing": Rule("nothing is listed", "autoindex off;", "Options None"),
