@@ -339,7 +339,9 @@ class _Load:
         past = time.time() - 10 * 86400
         for path in (self.place.store / "records").glob("*.json"):
             path.write_text(json.dumps({**json.loads(path.read_text()), "until": int(past)}))  # its owner stays
-        for path in (self.place.store / "blobs").rglob("*"):
+        for path in [*(self.place.store / "blobs").rglob("*"), *self.place.store.rglob(".tmp-*")]:
+            os.utime(path, (past, past))
+        for path in (self.place.store / "tmp").glob("*"):
             os.utime(path, (past, past))
 
     def _files(self) -> Iterator[Path]:
@@ -348,8 +350,11 @@ class _Load:
 
     @staticmethod
     def _may_stay(path: Path) -> bool:
-        """Whether a file is no download: the key, the configuration's compiled form, locks, originals."""
-        return str(path) in ("secret", "config.cache") or path.parts[0] in ("locks", "trouble")
+        """Whether a file is no download: the key, what else pfilter keeps of its own, locks, originals."""
+        return str(path) in ("secret", "config.cache", "usage", "downloads/expired.html") or path.parts[0] in (
+            "locks",
+            "trouble",
+        )
 
     def _originals(self) -> None:
         """Look that each message which lost its attachments is kept, once, whole."""

@@ -247,7 +247,10 @@ APACHE_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     "answers": (
         [
             (f'"{headers.PAGE_POLICY}"', "\"default-src 'self'\""),
-            ('/$1" !-l', '/$1" -f'),
+            (
+                f'/$1" !-l\n    RewriteRule "^{servers.PREFIX}/({ID}/files',
+                f'/$1" -f\n    RewriteRule "^{servers.PREFIX}/({ID}/files',
+            ),
             ("Options None", "Options FollowSymLinks"),
             ("!^(?:GET|HEAD)$", "!^(?:GET|POST)$"),
             ("RewriteEngine On", f'RewriteEngine On\n    RewriteRule "^/d/{"a" * 31}7/$" - [R=410,L]'),
