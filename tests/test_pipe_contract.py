@@ -142,7 +142,8 @@ def test_a_notification_that_hangs(gateway: Gateway) -> None:
     """A notification that hangs has its time limit, and then the exit status is 0."""
     gateway.configure(notify="sender = true", reinject='timeout = "1s"')
     gateway.stub("", before='case "$4" in "") exec sleep 60;; esac')
-    delivered(gateway.pipe(BIG, seconds=20))
+    assert delivered(gateway.pipe(BIG, seconds=20)).startswith("1 linked")
+    assert len(gateway.calls) == 1
 
 
 @pytest.mark.parametrize("target", ["/proc/none/log", "/dev/full", "/"])
@@ -156,7 +157,9 @@ def test_a_log_that_cannot_be_written(gateway: Gateway, target: str) -> None:
 def test_the_log_to_stderr_never_reaches_postfix(gateway: Gateway) -> None:
     """Stderr is a pipe to Postfix: with log to stderr events are dropped."""
     gateway.configure(log='to = "stderr"\nlevel = "debug"')
-    delivered(gateway.pipe(BIG))
+    ended = gateway.pipe(BIG)
+    assert delivered(ended).startswith("1 linked")
+    assert ended.stderr == b""
 
 
 @pytest.mark.parametrize("signals", [(signal.SIGTERM,), (signal.SIGALRM,), (signal.SIGTERM, signal.SIGALRM)])
@@ -246,7 +249,8 @@ def test_a_configuration_that_cannot_be_read(gateway: Gateway) -> None:
     """A directory in the place of the configuration defers."""
     gateway.config.unlink()
     gateway.config.mkdir()
-    deferred(gateway.pipe(PLAIN))
+    assert str(gateway.config) in deferred(gateway.pipe(PLAIN))
+    assert gateway.calls == []
 
 
 def test_a_broken_template(gateway: Gateway, tmp_path: Path) -> None:
@@ -518,7 +522,8 @@ def test_what_only_looks_like_a_loop(gateway: Gateway) -> None:
     other = b"Received: by mx (Postfix, from userid 99999)\n\tid 4F2A; now\n"
     ours = b"Received: by mx (Postfix, from userid %d)\n\tid 4F2A; now\n" % os.getuid()
     for data in (other + PLAIN, other + ours + PLAIN, PLAIN + ours):
-        delivered(gateway.pipe(data))
+        assert delivered(gateway.pipe(data)) == "passed"
+    assert len(gateway.calls) == 3
 
 
 def test_a_result_over_the_size_limit(gateway: Gateway) -> None:

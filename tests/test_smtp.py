@@ -196,7 +196,7 @@ def test_an_odd_reply_to_data_is_an_error() -> None:
 @pytest.mark.parametrize("verb", [b"EHLO", b"XFORWARD", b"MAIL", b"RCPT", b"DATA", b"."])
 def test_a_server_that_hangs_up(verb: bytes) -> None:
     """A connection lost at any step before the last reply is an error."""
-    refused(Server({verb: None}))
+    assert "SMTP server" in refused(Server({verb: None}))
 
 
 def test_a_server_that_hangs_up_at_once() -> None:
@@ -249,8 +249,10 @@ def test_a_server_that_drips_has_a_time_limit() -> None:
 
 @pytest.mark.parametrize("reply", [b"nonsense", b"25", b"", b"x" * 100_000])
 def test_a_server_that_does_not_speak_smtp(reply: bytes) -> None:
-    """What is no reply is an error."""
-    refused(Server({b"MAIL": reply}))
+    """What is no reply is an error, and nothing was sent."""
+    server = Server({b"MAIL": reply})
+    assert "SMTP server" in refused(server)
+    assert server.data == b""
 
 
 def test_a_server_that_answers_before_the_end_of_data() -> None:

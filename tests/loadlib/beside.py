@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from random import Random
 from typing import NamedTuple
 
@@ -19,7 +20,7 @@ TRIES = 10  # at a process that does not end by itself before it is killed
 EXPIRE_SHARE = 0.05  # of kills that hit the clean-up
 
 
-class Beside:
+class Beside(ABC):
     """A thread that does something again and again until it is stopped; what goes wrong in it is a problem."""
 
     nice = -10  # what looks and strikes must not wait in line with the load
@@ -40,9 +41,9 @@ class Beside:
         if self._thread.ident:
             self._thread.join()
 
+    @abstractmethod
     def step(self) -> None:
         """Do it once."""
-        raise NotImplementedError
 
     def _run(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.nice)
