@@ -11,7 +11,7 @@ from pfilter.policy import Policy
 from pfilter.scan import Limits
 from pfilter.spool import Spool
 from pfilter.store import held
-from pfilter.store.local import LocalStore
+from pfilter.store.opening import open_local
 
 
 class Ruling(Frozen):
@@ -54,7 +54,7 @@ def hold(spool: Spool, envelope: Envelope, reason: str, policy: Policy, log: Log
 
     The administrator is told, best effort: to try again would keep the same file under the same name.
     """
-    if not LocalStore(policy.store_path, policy.store_base_url).has_room(spool.size, policy.store_min_free):
+    if not open_local(policy).has_room(spool.size, policy.store_min_free):
         raise StoreError("no room in the store for the quarantine: less than [store] min_free would be left")
     name = held.keep(policy.store_path, held.QUARANTINE, spool, envelope, reason, time.time())
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
