@@ -12,6 +12,28 @@ from pfilter.policy import Policy
 NOTICE_OCTETS = 2048  # what the notice adds to the planned size: the bodies' text, encoded
 NOTICE_LINK_OCTETS = 512  # and each link, beside its name
 NOTICE_NAME_FACTOR = 10  # in the text, in the HTML, in the URL: encoded, each octet takes up to three
+# Where a plan's reason begins like this, the line that Postfix logs says that: fixed words, nothing from the message.
+WORDS = {
+    "foreign sender": "not our sender",
+    "exempt sender": "exempt sender",
+    "exempt SASL user": "exempt SASL user",
+    "exempt network": "exempt network",
+    "exempt recipients": "exempt recipients",
+    "not scanned for viruses": "not scanned",
+    "ambiguous": "ambiguous",
+    "protected: signed or encrypted (multipart/signed)": "signed",
+    "protected: signed (": "signed",
+    "protected: signed or encrypted (multipart/encrypted)": "encrypted",
+    "protected: encrypted": "encrypted",
+    "protected": "signed or encrypted",
+    "null sender passes": "null sender",
+    "report": "report",
+    "no attachments": "no attachments",
+    "nothing to gain": "nothing to gain",
+}
+# Where every file is kept for the same of these reasons, that says more than "no attachments".
+KEPT_WORDS = {"inline": "inline", "calendar": "calendar", "report": "report", "broken": "does not decode"}
+SIGNATURE_BROKEN = "breaks a signature of our own (DKIM or ARC), recipients will see it fail: sign after this filter"
 
 
 def why_untouched(envelope: Envelope, policy: Policy) -> str:
@@ -49,6 +71,20 @@ def decide(message: Message, measured: Measured, envelope: Envelope, policy: Pol
         reason = "attachments" if any(action.what != "keep" for action in actions) else "nothing to gain"
     plan = Plan(reason=reason, actions=tuple(sorted((*kept, *actions), key=lambda action: action.part)))
     return plan.replace(remarks=_remarks(message, envelope, policy, changes=plan.changes))
+
+
+def in_a_word(plan: Plan) -> str:
+    """Return why a message passes, in the few words of WORDS and KEPT_WORDS, for the line that Postfix logs."""
+    if plan.reason == "no attachments" and plan.actions:
+        kept = {KEPT_WORDS.get(action.reason.partition(":")[0], "") for action in plan.actions}
+        if len(kept) == 1 and "" not in kept:
+            return kept.pop()
+    return next((word for start, word in WORDS.items() if plan.reason.startswith(start)), "")
+
+
+def breaks_signature(plan: Plan) -> bool:
+    """Whether what is planned breaks a signature of our own domain."""
+    return SIGNATURE_BROKEN in plan.remarks
 
 
 def _for_null_sender(message: Message, measured: Measured, policy: Policy) -> tuple[list[Action], str]:
@@ -137,6 +173,7 @@ def _remarks(message: Message, envelope: Envelope, policy: Policy, *, changes: b
     exempt = sum(matches(address, policy.exempt_recipients) for address in envelope.recipients)
     if exempt:
         remarks.append(f"{exempt} of {len(envelope.recipients)} recipients are exempt, filtered for all")
-    if changes and message.values(b"dkim-signature"):
-        remarks.append("breaks a DKIM signature of our own: sign after this filter")
+    # What other domains have signed is protected, so these are ours.
+    if changes and (message.values(b"dkim-signature") or message.values(b"arc-seal")):
+        remarks.append(SIGNATURE_BROKEN)
     return tuple(remarks)

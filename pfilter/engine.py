@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pfilter.materials import Materials
     from pfilter.spool import Workspace
 
+# Why a message passes that was to be changed; the line that Postfix logs says so.
+NO_ROOM = "no room in the store"
+TOO_LARGE = "result over the size limit"
+
 
 class Door(Frozen):
     """What the process around a message provides.
@@ -67,7 +71,8 @@ def process(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> Out
     finally:
         if found.materials:
             found.materials.close()
-    outcome = result.outcome if result else Outcome(size_in=spool.size, size_out=spool.size)
+    passed = Outcome(size_in=spool.size, size_out=spool.size, note=decide.in_a_word(found.plan))
+    outcome = result.outcome if result else passed
     if result and result.download and door.may_notify:
         _notify(spool, found, envelope, policy, door, result)
     if door.log.wants(_level(found)):
@@ -123,7 +128,9 @@ def _limits(policy: Policy) -> Limits:
 
 
 def _level(found: Examined) -> str:
-    return "info" if found.plan.changes else "debug"
+    if not found.plan.changes:
+        return "debug"
+    return "warning" if decide.breaks_signature(found.plan) else "info"
 
 
 def _prepare(found: Examined, log: Log) -> None:
@@ -163,22 +170,21 @@ def _change(spool: Spool, found: Examined, envelope: Envelope, policy: Policy, d
     assert found.materials
     untouched = Outcome(size_in=spool.size, size_out=spool.size)
     if policy.mode == "observe":
-        return Result(spool=spool, outcome=untouched.replace(note=f"observed: {_intended(found.plan)}"))
+        return Result(spool=spool, outcome=untouched.replace(note=f"observe: would {_intended(found.plan)}"))
     result = carry_out(spool, found.message, found.plan, envelope, policy, found.materials)
     if result.no_room:
-        return result.replace(outcome=untouched.replace(note="no room in the store"))
+        return result.replace(outcome=untouched.replace(note=NO_ROOM))
     limit = door.size_limit() if result.spool.size > spool.size else 0
     if limit and result.spool.size > limit:
         if result.original:
             raise PfilterError(f"result of {result.spool.size} octets is over the size limit of {limit}")
-        return Result(spool=spool, outcome=untouched.replace(note="result over the size limit"))
+        return Result(spool=spool, outcome=untouched.replace(note=TOO_LARGE))
     return result
 
 
 def _intended(plan: Plan) -> str:
-    words = (("link", "linked"), ("zip", "zipped"), ("strip", "stripped"))
-    counts = ((len(plan.chosen(what)), word) for what, word in words)
-    return ", ".join(f"{count} {word}" for count, word in counts if count)
+    counts = ((len(plan.chosen(what)), what) for what in ("link", "zip", "strip"))
+    return ", ".join(f"{what} {count}" for count, what in counts if count)
 
 
 def _notify(spool: Spool, found: Examined, envelope: Envelope, policy: Policy, door: Door, result: "Result") -> None:
@@ -210,7 +216,7 @@ def _tell(
     for action in found.plan.actions:
         if action.what != "keep":
             log.event("info", action.event, **about, **_describe(action), applied=done)
-    level = ("error" if result and result.no_room else "info") if found.plan.changes else "debug"
+    level = "error" if result and result.no_room else _level(found)
     log.event(
         level,
         "message",

@@ -1,6 +1,6 @@
 """What would happen to a message, and why, for people: as a tree, or as JSON. Changes and creates nothing."""
 
-from pfilter import classify, names
+from pfilter import classify, decide, names
 from pfilter.engine import Examined
 from pfilter.model import Action, Message, Part, human_size
 from pfilter.policy import Policy
@@ -74,7 +74,8 @@ def tree(spool: Spool, found: Examined, policy: Policy) -> str:
         lines.append(f"The message would be changed{observed}: {found.plan.reason}.")
     else:
         lines.append(f"The message would pass untouched: {found.plan.reason}.")
-    lines += [f"Note: {remark}." for remark in found.plan.remarks]
+    for remark in found.plan.remarks:
+        lines.append(f"{'Warning' if remark == decide.SIGNATURE_BROKEN else 'Note'}: {remark}.")
     return "\n".join(lines)
 
 

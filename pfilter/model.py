@@ -210,11 +210,11 @@ class Outcome(Frozen):
     stripped: int = 0
     size_in: int = 0
     size_out: int = 0
-    note: str = ""  # "observed", "original sent: ..."
+    note: str = ""  # why it passed: decide.in_a_word, or what kept a change from being made
     held: str = ""  # why it was not sent but is in quarantine
 
     def line(self) -> str:
-        """Return one line such as `1 linked, 2 zipped, 18.4 MB -> 41 kB`, or `passed`."""
+        """Return one line such as `1 linked, 2 zipped, 18.4 MB -> 41 kB`, or `passed (signed)`."""
         if self.held:
             return f"quarantined ({self.held})"
         counts = ((self.linked, "linked"), (self.zipped, "zipped"), (self.stripped, "stripped"))

@@ -152,6 +152,14 @@ def test_explain_says_why_nothing_would_happen(gateway: Gateway, data: bytes, se
     assert f"would pass untouched: {reason}" in text
 
 
+def test_explain_warns_of_a_signature_that_would_break(gateway: Gateway) -> None:
+    """Explain says that a signature of our own would break, and what to do, as a warning."""
+    data = b"DKIM-Signature: v=1; d=example.org; b=x\n" + MIXED
+    text = pfilter("explain", "--config", str(gateway.config), "--sender", "a@example.org", data=data).stdout.decode()
+    (line,) = [line for line in text.splitlines() if line.startswith("Warning: ")]
+    assert "sign after this filter" in line
+
+
 def test_explain_says_that_it_observes(gateway: Gateway) -> None:
     """In observe mode explain says what would be done, and that it is not done."""
     gateway.configure(policy='mode = "observe"')

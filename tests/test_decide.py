@@ -143,6 +143,22 @@ def test_without_attachments_nothing_is_done() -> None:
     assert plan().reason == "no attachments"
 
 
+@pytest.mark.parametrize(
+    ("kept", "word"),
+    [
+        (((2, "inline"), (3, "inline")), "inline"),
+        (((2, "inline"), (3, "calendar")), "no attachments"),
+        (((2, "broken: base64"), (3, "broken: uuencode")), "does not decode"),
+        (((2, "displayed body"),), "no attachments"),
+        ((), "no attachments"),
+    ],
+)
+def test_what_every_file_is_kept_for_is_the_word(kept: tuple[tuple[int, str], ...], word: str) -> None:
+    """Where all files stay for one reason, that is why the message passes."""
+    found = decide.decide(MIXED, Measured(kept=kept), envelope(), policy(**SETTINGS))
+    assert decide.in_a_word(found) == word
+
+
 # --- The null sender
 
 

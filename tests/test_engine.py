@@ -9,6 +9,7 @@ import pytest
 
 from pfilter import engine
 from pfilter.errors import PfilterError, StoreError
+from pfilter.log import Log
 from pfilter.model import Envelope, Outcome, human_size
 from tests import support
 from tests.support import (
@@ -239,7 +240,7 @@ def test_observe_changes_nothing_and_says_what_it_would_do(store: Path) -> None:
     """In observe mode all is decided and logged, nothing is changed and nothing stored."""
     result = process(MIXED, link_everything(store, policy={"mode": "observe"}))
     assert result.output == MIXED
-    assert result.outcome.line() == "passed (observed: 1 linked)"
+    assert result.outcome.line() == "passed (observe: would link 1)"
     assert list(store.iterdir()) == []
     assert [fields["applied"] for _, name, fields in result.log.events if name == "part size"] == [False]
 
@@ -478,6 +479,116 @@ def test_no_event_opens_a_download(store: Path) -> None:
 
 
 # --- The line for Postfix
+
+
+INLINE = multipart(
+    "mixed",
+    part(b'<img src="cid:i">', "text/html"),
+    attachment(b"x", "i.png", "image/png").replace(b"\n", b"\nContent-ID: <i>\n", 1),
+)
+CALENDAR = multipart("mixed", TEXT, attachment(b"BEGIN:VCALENDAR\n", "i.ics", "text/calendar"))
+SIGNED = multipart("signed", multipart("mixed", TEXT, FILE, boundary="i"), part(b"x", "application/pgp-signature"))
+ENCRYPTED = multipart("encrypted", part(b"Version: 1\n", "application/pgp-encrypted"), FILE)
+STRANGE = "DKIM-Signature: v=1; d=elsewhere.example; b=x\n"
+
+
+@pytest.mark.parametrize(
+    ("entity", "fields", "envelope", "sections", "line"),
+    [
+        (TEXT, "", ENVELOPE, {}, "passed (no attachments)"),
+        (multipart("mixed", TEXT, FILE), "", ENVELOPE, {"link": {"part_limit": "1 GB"}}, "passed (nothing to gain)"),
+        (INLINE, "", ENVELOPE, {}, "passed (inline)"),
+        (CALENDAR, "", ENVELOPE, {}, "passed (calendar)"),
+        (SIGNED, "", ENVELOPE, {}, "passed (signed)"),
+        (multipart("mixed", TEXT, FILE), STRANGE, ENVELOPE, {}, "passed (signed)"),
+        (ENCRYPTED, "", ENVELOPE, {}, "passed (encrypted)"),
+        (attachment(noise(2000), "s.p7m", "application/pkcs7-mime"), "", ENVELOPE, {}, "passed (signed or encrypted)"),
+        (TEXT, "Content-Type: text/plain\n", ENVELOPE, {}, "passed (ambiguous)"),
+        (TEXT, "", ENVELOPE, {"policy": {"own_domains": ["a.example"]}}, "passed (not our sender)"),
+        (TEXT, "", ENVELOPE, {"policy": {"exempt_senders": ["@example.org"]}}, "passed (exempt sender)"),
+        (
+            TEXT,
+            "",
+            ENVELOPE.replace(sasl_user="ann"),
+            {"policy": {"exempt_sasl_users": ["ann"]}},
+            "passed (exempt SASL user)",
+        ),
+        (
+            TEXT,
+            "",
+            ENVELOPE.replace(client="192.0.2.1"),
+            {"policy": {"exempt_networks": ["192.0.2.1"]}},
+            "passed (exempt network)",
+        ),
+        (
+            TEXT,
+            "",
+            ENVELOPE.replace(recipients=(b"a@b.example",)),
+            {"policy": {"exempt_recipients": ["a@b.example"]}},
+            "passed (exempt recipients)",
+        ),
+        (
+            multipart("mixed", TEXT, FILE),
+            "",
+            ENVELOPE.replace(sender=b""),
+            {"policy": {"null_sender": "pass"}},
+            "passed (null sender)",
+        ),
+        (
+            multipart("report", TEXT, part(b"x", "message/delivery-status"), FILE),
+            "",
+            ENVELOPE,
+            {},
+            "passed (report)",
+        ),
+    ],
+)
+def test_the_line_says_why_a_message_passed(
+    entity: bytes,
+    fields: str,
+    envelope: Envelope,
+    sections: "dict[str, dict[str, object]]",
+    line: str,
+    store: Path,
+) -> None:
+    """What passes tells why, in a few fixed words, to who reads Postfix's log alone."""
+    assert process(message(entity, fields), link_everything(store, **sections), envelope).outcome.line() == line
+
+
+def test_the_line_has_nothing_from_the_message(store: Path) -> None:
+    """Whatever a message says of itself, its line is one of the fixed ones."""
+    fields = "DKIM-Signature: v=1; d=evil (status=bounced); b=x\n"
+    done = process(message(multipart("mixed", TEXT, FILE), fields), link_everything(store))
+    assert done.outcome.line() == "passed (signed)"
+
+
+@pytest.mark.parametrize("field", ["DKIM-Signature: v=1; d=example.org; b=x\n", "ARC-Seal: i=1; d=example.org; b=x\n"])
+@pytest.mark.parametrize(("limit", "level"), [(0, "warning"), ("1 GB", "debug")])
+def test_breaking_a_signature_of_our_own_is_a_warning(field: str, limit: object, level: str, store: Path) -> None:
+    """Mail whose own signature an edit breaks is told as a warning that says what to do; mail that passes is not."""
+    policy = support.policy(store, policy={"own_domains": ["example.org"]}, link={"part_limit": limit})
+    events = process(message(multipart("mixed", TEXT, FILE), field), policy).log.events
+    ((found, remarks),) = [(found, fields["remarks"]) for found, name, fields in events if name == "message"]
+    assert found == level
+    assert ("sign after this filter" in str(remarks)) is (level == "warning")
+
+
+def test_a_broken_signature_is_told_where_only_warnings_are(store: Path, tmp_path: Path) -> None:
+    """With [log] level = warning the event of a message with a broken signature is written, that of others is not."""
+    log = tmp_path / "log"
+    for field in ("", "DKIM-Signature: v=1; d=example.org; b=x\n"):
+        data = message(multipart("mixed", TEXT, FILE), field)
+        door = engine.Door(
+            deliver=lambda result, prepare: prepare(),
+            size_limit=lambda: 0,
+            workspace=lambda: str(store),
+            log=Log(f"file:{log}", "warning"),
+            may_notify=False,
+        )
+        settings = link_everything(store, policy={"own_domains": ["example.org"]})
+        engine.process(support.BytesSpool(data), ENVELOPE, settings, door)
+    (line,) = log.read_text().splitlines()
+    assert "sign after this filter" in line
 
 
 @pytest.mark.parametrize(

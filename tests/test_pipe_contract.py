@@ -41,8 +41,8 @@ def delivered(ended: Ended) -> str:
 
 
 def test_a_message_that_needs_nothing(gateway: Gateway) -> None:
-    """It goes to sendmail byte for byte, with its envelope, and the line is `passed`."""
-    assert delivered(gateway.pipe(PLAIN)) == "passed"
+    """It goes to sendmail byte for byte, with its envelope, and the line says why it passed."""
+    assert delivered(gateway.pipe(PLAIN)) == "passed (no attachments)"
     ((argv, stdin),) = gateway.calls
     assert argv == ["-G", "-i", "-f", "sender@example.org", "--", "reader@example.net"]
     assert stdin == PLAIN
@@ -174,7 +174,7 @@ def test_signals_during_reinjection_do_not_count(gateway: Gateway, signals: tupl
 def test_a_sendmail_that_talks(gateway: Gateway) -> None:
     """What sendmail prints does not reach Postfix when all went well."""
     gateway.stub("head -c 100000 /dev/zero; echo 5.7.1 nonsense; echo 5.7.1 >&2")
-    assert delivered(gateway.pipe(PLAIN)) == "passed"
+    assert delivered(gateway.pipe(PLAIN)) == "passed (no attachments)"
 
 
 def test_a_bug_after_delivery(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
@@ -270,7 +270,7 @@ def test_a_missing_store_defers_what_needs_it(gateway: Gateway) -> None:
     assert "install -d" in deferred(gateway.pipe(ATTACHED, sender=""))
     deferred(gateway.pipe(BIG))
     assert gateway.calls == []
-    assert delivered(gateway.pipe(PLAIN)) == "passed"
+    assert delivered(gateway.pipe(PLAIN)) == "passed (no attachments)"
 
 
 def test_an_unwritable_store_defers(gateway: Gateway, tmp_path: Path) -> None:
@@ -406,7 +406,7 @@ def test_smtp_takes_it(gateway: Gateway) -> None:
 
     server = Server()
     gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
-    assert delivered(gateway.pipe(PLAIN)) == "passed"
+    assert delivered(gateway.pipe(PLAIN)) == "passed (no attachments)"
     server.stop()
     assert server.data == support.crlf(PLAIN)
     assert gateway.calls == []
@@ -522,7 +522,7 @@ def test_what_only_looks_like_a_loop(gateway: Gateway) -> None:
     other = b"Received: by mx (Postfix, from userid 99999)\n\tid 4F2A; now\n"
     ours = b"Received: by mx (Postfix, from userid %d)\n\tid 4F2A; now\n" % os.getuid()
     for data in (other + PLAIN, other + ours + PLAIN, PLAIN + ours):
-        assert delivered(gateway.pipe(data)) == "passed"
+        assert delivered(gateway.pipe(data)) == "passed (no attachments)"
     assert len(gateway.calls) == 3
 
 
@@ -582,7 +582,7 @@ def test_the_installed_script_without_site(installed: Path, tmp_path: Path) -> N
     gateway, packages = installed_gateway(installed, tmp_path, copied=False)
     python, script = str(installed / "bin" / "python"), gateway.launcher[0]
     gateway.launcher = [python, "-I", "-S", script]
-    assert delivered(gateway.pipe(PLAIN)) == "passed"
+    assert delivered(gateway.pipe(PLAIN)) == "passed (no attachments)"
     assert packages.is_dir()
 
 
@@ -609,7 +609,7 @@ def test_a_package_that_talks(installed: Path, tmp_path: Path) -> None:
     gateway, packages = installed_gateway(installed, tmp_path, copied=True)
     with (packages / "pfilter" / "pipe.py").open("a") as stream:
         stream.write("\nimport sys\nprint('noise', flush=True)\nprint('5.7.1 noise', file=sys.stderr, flush=True)\n")
-    assert delivered(gateway.pipe(PLAIN)) == "passed"
+    assert delivered(gateway.pipe(PLAIN)) == "passed (no attachments)"
 
 
 UNSPEAKABLE = """

@@ -107,7 +107,7 @@ class Place:
 
     def said(self) -> str:
         """Return what pfilter told Postfix, without sizes."""
-        return Path(self.path("said")).read_text(encoding="utf-8").strip().partition(", ")[0]
+        return Path(self.path("said")).read_text(encoding="utf-8").strip().partition(", ")[0].partition(" (")[0]
 
     def stored(self) -> str:
         """Return the SHA-256 of the one file in the store, "" where there is none."""

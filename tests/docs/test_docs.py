@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import typer
 
-from pfilter import config, pipe
+from pfilter import config, decide, engine, pipe
 from pfilter.cli import app
 from tests.support import PROJECT
 
@@ -222,6 +222,14 @@ def test_every_event_is_in_the_manual() -> None:
     """LOG EVENTS of pfilter-pipe(8) has an entry for each event that the code writes, and for no other."""
     entries = set(re.findall(r"^\.It Li (.+)$", section(manual("pfilter-pipe.8"), "LOG EVENTS"), re.MULTILINE))
     assert events() == entries
+
+
+def test_every_reason_of_what_passed_is_in_the_manual() -> None:
+    """pfilter-pipe(8) has an entry for each word that the line for Postfix may give as a reason, and for no other."""
+    text = section(manual("pfilter-pipe.8"), "EXIT STATUS").partition(".Ss Why a message passed")[2]
+    entries = set(re.findall(r"^\.It Li (.+)$", text, re.MULTILINE))
+    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), engine.NO_ROOM, engine.TOO_LARGE}
+    assert {entry for entry in entries if not entry.startswith("observe: ")} == words
 
 
 @pytest.mark.parametrize(("place", "text"), EXAMPLES, ids=[place for place, _ in EXAMPLES])
