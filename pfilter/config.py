@@ -4,7 +4,7 @@ A key `[link] part_limit` is the attribute `link_part_limit`; keys of `[policy]`
 raises ConfigError with key, value and what is allowed.
 """
 
-from pfilter import language
+from pfilter import idn, language
 from pfilter.errors import ConfigError
 from pfilter.frozen import Frozen
 from pfilter.policy import PRESIGNED_LIMIT, Policy
@@ -122,19 +122,27 @@ def one_of(*words: str) -> "Callable[[object], str]":
 
 
 def domains(value: object) -> tuple[str, ...]:
-    """Read `example.org`, `.example.org` for subdomains, or `*`."""
-    found = strings(value)
-    if not found or not all(item == "*" or _is_domain(item.removeprefix("@")) for item in found):
+    """Read `example.org`, `.example.org` for subdomains, or `*`, into the form that is compared (see `idn`)."""
+    found = tuple(_domain(item.removeprefix("@")) for item in strings(value))
+    if not found or not all(item == "*" or _is_domain(item) for item in found):
         raise ValueError('a list of domains such as ["example.org", ".example.org"], or ["*"]')
     return found
 
 
 def address_patterns(value: object) -> tuple[str, ...]:
-    """Read addresses, `@domain`, `@.domain`."""
-    found = strings(value)
+    """Read addresses, `@domain`, `@.domain`, into the form that is compared (see `idn`)."""
+    found = tuple(_address(item) for item in strings(value))
     if not all("@" in item and _is_address_pattern(item) for item in found):
         raise ValueError('addresses, "@domain", or "@.domain" for its subdomains')
     return found
+
+
+def _domain(item: str) -> str:
+    return idn.domain(item.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+
+def _address(item: str) -> str:
+    return idn.address(item.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
 def _is_address_pattern(item: str) -> bool:
@@ -161,7 +169,7 @@ def languages(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict):
         raise ValueError('a table such as {"example.de" = "de", ".example.fr" = "fr"}')  # noqa: TRY004
     domains([*value] or ["*"])
-    found = [(pattern, language_name(name)) for pattern, name in value.items()]
+    found = [(domains([pattern])[0], language_name(name)) for pattern, name in value.items()]
     return tuple(sorted(found, key=lambda pair: (pair[0] == "*", pair[0].startswith("."), -len(pair[0]), pair[0])))
 
 

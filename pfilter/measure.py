@@ -7,7 +7,7 @@ size, its zip, its blob in the store. Whatever nothing can depend on is not meas
 from fnmatch import fnmatchcase
 from re import compile as pattern
 
-from pfilter import archive, classify, codec, names
+from pfilter import archive, classify, codec, idn, names
 from pfilter.materials import Materials
 from pfilter.model import Envelope, Facts, Measured, Message, Part
 from pfilter.policy import Policy
@@ -121,7 +121,7 @@ def _sealed(message: Message, envelope: Envelope, policy: Policy) -> str:
     for name in (b"dkim-signature", b"arc-seal"):
         for value in message.values(name):
             tags = dict(parameters(b"x;" + value).pairs)
-            domain = b"".join(tags.get(b"d", b"").split()).lower()
+            domain = idn.domain(b"".join(tags.get(b"d", b"").split()))
             by_sender = len(ours) < len(policy.own_domains) and domain and (b"." + sender).endswith(b"." + domain)
             if not is_own(domain, ours) and not by_sender:
                 shown = domain.decode("ascii", "replace") or "an unknown domain"

@@ -7,6 +7,7 @@ time with an empty body, never a body. Names come back as the sender wrote them,
 
 import os.path
 
+from pfilter import idn
 from pfilter.model import Part
 
 NAME_LIMIT = 150  # octets of UTF-8, extension included: fits any file system, with a suffix to spare
@@ -173,5 +174,5 @@ def distinct(names: list[str]) -> list[str]:
 
 
 def domain_of(address: bytes) -> bytes:
-    """Return the domain of an address, lower case, b"" where there is none."""
-    return address.rpartition(b"@")[2].lower() if b"@" in address else b""
+    """Return the domain of an address in the form that is compared (see `idn`), b"" where there is none."""
+    return idn.domain(address.rpartition(b"@")[2]) if b"@" in address else b""

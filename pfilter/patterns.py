@@ -1,33 +1,36 @@
 """Patterns for addresses, domains and networks, as the configuration has them.
 
 An address pattern is an address, `@domain`, or `@.domain` for its subdomains. Case does not count, in local parts
-neither: exemptions are written by people.
+neither: exemptions are written by people. `config` brings patterns into the form that is compared (see `idn`) once, so
+that no message pays for it.
 """
+
+from pfilter import idn
 
 
 def matches(address: bytes, patterns: tuple[str, ...]) -> bool:
-    """Whether an address (RFC 5321, without angle brackets) matches one of the patterns."""
+    """Whether an address (RFC 5321, without angle brackets) matches one of the patterns, as `config` reads them."""
     if not patterns:
         return False
-    lower = address.lower()
-    domain = lower.rpartition(b"@")[2]
+    found = idn.address(address)
+    domain = found.rpartition(b"@")[2]
     for pattern in patterns:
-        wanted = pattern.lower().encode("utf-8", "surrogateescape")
+        wanted = pattern.encode("utf-8", "surrogateescape")
         if wanted.startswith(b"@."):
             if domain.endswith(wanted[1:]):
                 return True
         elif wanted.startswith(b"@"):
-            if b"@" in lower and domain == wanted[1:]:
+            if b"@" in found and domain == wanted[1:]:
                 return True
-        elif lower == wanted:
+        elif found == wanted:
             return True
     return False
 
 
 def is_own(domain: bytes, own_domains: tuple[str, ...]) -> bool:
-    """Whether a domain (lower case) is one of ours: `*`, `example.org`, or `.example.org` for subdomains."""
+    """Whether a domain (see `idn.domain`) is one of ours: `*`, `example.org`, or `.example.org` for subdomains."""
     for pattern in own_domains:
-        wanted = pattern.lower().lstrip("@").encode("utf-8", "surrogateescape")
+        wanted = pattern.encode("utf-8", "surrogateescape")
         if wanted == b"*" or domain == wanted or (wanted.startswith(b".") and domain.endswith(wanted)):
             return True
     return False

@@ -36,7 +36,7 @@ LAYERS = (
     ("store.objects", "store.listing"),
     ("store.local", "store.s3", "store.held", "clamd", "codec", "names", "scan", "patterns"),
     ("store.records", "store.quota", "store.credentials"),
-    ("store.files", "header", "slim", "sockets"),
+    ("store.files", "header", "slim", "sockets", "idn"),
     ("spool", "policy", "model"),
     ("errors", "frozen", "confine", "web.headers"),
 )
@@ -53,6 +53,7 @@ ONLY_IMPORTERS = {
     "http": {"web.client", "web.probe"},
     "tomllib": {"config"},
     "pybase64": {"codec"},
+    "idna": {"idn"},
     "socket": {"web.serve"},
     "_socket": {"sockets"},
     "email": set(),
@@ -186,6 +187,9 @@ EXPENSIVE = (
     "contextlib",
     "collections",
     "asyncio",
+    "idna",
+    "unicodedata",
+    "stringprep",
 )
 
 
@@ -216,6 +220,18 @@ def test_a_message_that_passes_loads_little(warm: Gateway) -> None:
     line, modules = loaded(warm, data)
     assert line == "passed (no attachments)"
     assert {name.split(".")[0] for name in modules} & set(EXPENSIVE) == set()
+
+
+@pytest.mark.parametrize("domain", ["example.org", "xn--strae-oqa.example"])
+def test_domains_of_other_scripts_cost_ascii_nothing(gateway: Gateway, domain: str) -> None:
+    """A message from an ASCII domain does not pay for patterns that are not ASCII: they were converted when read."""
+    policy = f'own_domains = ["straße.example", "{domain}"]\nexempt_senders = ["jürgen@bücher.example"]'
+    gateway.configure(policy=policy, log='to = "syslog"\nlevel = "info"')
+    data = support.message(support.part(b"Hello\n"))
+    loaded(gateway, data, "keep")
+    line, modules = loaded(gateway, data)
+    assert line.startswith("passed")
+    assert modules & {"idna", "unicodedata", "encodings.idna", "encodings.punycode", "tomllib"} == set()
 
 
 def test_the_way_back_by_smtp_loads_little(gateway: Gateway) -> None:
