@@ -96,6 +96,13 @@ def count(value: object) -> int:
     return value
 
 
+def number(value: object) -> int:
+    """Read a whole number."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= QUANTITY_LIMIT:
+        raise ValueError("a whole number from 0 up")
+    return value
+
+
 def text(value: object) -> str:
     """Read a string."""
     if not isinstance(value, str) or not value.isprintable():
@@ -135,6 +142,17 @@ def address_patterns(value: object) -> tuple[str, ...]:
     if not all("@" in item and _is_address_pattern(item) for item in found):
         raise ValueError('addresses, "@domain", or "@.domain" for its subdomains')
     return found
+
+
+def names_anywhere(value: object) -> tuple[str, ...]:
+    """Read the same, and `name@*` for a name at any domain."""
+    given = strings(value)
+    anywhere = [item for item in given if item.endswith("@*") and len(item) > 2 and not set(item[:-2]) & set('*@" ')]
+    try:
+        others = address_patterns([item for item in given if item not in anywhere])
+    except ValueError as error:
+        raise ValueError(f'{error}, or "name@*" for any domain') from None
+    return (*(_address(item) for item in anywhere), *others)
 
 
 def _domain(item: str) -> str:
@@ -348,6 +366,8 @@ KEYS = (
     Key("notice", "contact", text, "", "Whom readers may ask: an address, a page, a telephone number."),
     Key("notice", "show_subject", flag, False, "Whether the page of a message shows its subject."),
     Key("notify", "sender", flag, True, "Whether senders are told about links."),
+    Key("notify", "per_hour", number, 5, "Mails to one sender in an hour; what follows is told in one. 0: no limit."),
+    Key("notify", "never", names_anywhere, [], "Senders who are not told, as robots are not."),
     Key("notify", "admin", optional_address, "", "Who is told about quarantined mail."),
     Key("notify", "admin_interval", duration, "1h", "At most one mail to the administrator in this time."),
     Key("notify", "from", text, "", "From address of that mail; by default postmaster@ the sender's domain."),

@@ -4,7 +4,8 @@ Keeps no state between calls, never exits the process, sets no signal handler: a
 does not need is not imported.
 """
 
-from time import monotonic
+import os
+from time import monotonic, time
 
 from pfilter import classify, decide
 from pfilter.errors import AmbiguousError, PfilterError, sentence, without_tokens
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # Why a message passes that was to be changed; the line that Postfix logs says so.
 NO_ROOM = "no room in the store"
 TOO_LARGE = "result over the size limit"
+HELD_BACK = "notices"  # in the store: what senders are told later, see `heldback`
 
 
 class Door(Frozen):
@@ -74,9 +76,11 @@ def process(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> Out
     passed = Outcome(size_in=spool.size, size_out=spool.size, note=decide.in_a_word(found.plan))
     outcome = result.outcome if result else passed
     if result and result.download and door.may_notify:
-        _notify(spool, found, envelope, policy, door, result)
+        _notify(found, envelope, policy, door, result)
     if door.log.wants(_level(found)):
         _tell(found, outcome, envelope, door.log, result, monotonic() - began)
+    if door.may_notify and policy.notify_sender and _overdue(policy):
+        _catch_up(policy, door.log)
     return outcome
 
 
@@ -187,7 +191,7 @@ def _intended(plan: Plan) -> str:
     return ", ".join(f"{what} {count}" for count, what in counts if count)
 
 
-def _notify(spool: Spool, found: Examined, envelope: Envelope, policy: Policy, door: Door, result: "Result") -> None:
+def _notify(found: Examined, envelope: Envelope, policy: Policy, door: Door, result: "Result") -> None:
     """Tell the sender. The message is sent: whatever goes wrong here is an event, and no more."""
     from pfilter import notify
 
@@ -195,11 +199,33 @@ def _notify(spool: Spool, found: Examined, envelope: Envelope, policy: Policy, d
     assert result.download
     try:
         if not notify.why_not(found.message, envelope, policy):
-            notify.notify(spool, found.message, envelope, result.download, policy)
+            notify.notify(found.message, envelope, result.download, policy, _held_back(policy))
     except (PfilterError, OSError, ValueError) as error:
         door.log.event(
             "warning", "sender not notified", queue_id=envelope.queue_id, reason=without_tokens(sentence(error))
         )
+
+
+def _held_back(policy: Policy) -> str:
+    return os.path.join(policy.store_path, HELD_BACK)
+
+
+def _overdue(policy: Policy) -> bool:
+    """Whether there is a sender to be told what was held back from him. One system call."""
+    try:
+        return os.stat(_held_back(policy)).st_mtime <= time()
+    except OSError:
+        return False
+
+
+def _catch_up(policy: Policy, log: Log) -> None:
+    """Tell one sender, whoever he is; best effort as above."""
+    from pfilter import notify
+
+    try:
+        notify.catch_up(policy, _held_back(policy))
+    except (PfilterError, OSError, ValueError) as error:
+        log.event("warning", "sender not notified", reason=without_tokens(sentence(error)))
 
 
 def _tell(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 BUILT_IN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 NAMES = (
-    "notice.txt", "notice.html", "stripped.txt", "stripped.html", "notification.txt", "page.html", "expired.html",
+    "notice.txt", "notice.html", "stripped.txt", "stripped.html", "notification.txt", "summary.txt", "page.html",
+    "expired.html",
 )  # fmt: skip
 WIDTH = 76  # columns of a sentence in text
 SUBJECT_LIMIT = 200  # characters of a message's subject that are shown
@@ -73,6 +74,16 @@ def notification(download: Download, sender: str, subject: str, policy: Policy) 
     )
 
 
+def summary(downloads: "Sequence[tuple[str, Download]]", sender: str, policy: Policy) -> Letter:
+    """Return one mail to the sender about several messages, given as subjects and downloads. Raises ConfigError."""
+    words = language.of(sender, policy)
+    messages = [{**_download(download, False, words), "subject": _plain(subject)} for subject, download in downloads]
+    return Letter(
+        subject=words.gettext("Your attachments have been replaced with links"),
+        text=_render("summary.txt", {"messages": messages}, words, policy),
+    )
+
+
 def page(download: Download, sender: str, policy: Policy, subject: str = "") -> bytes:
     """Return the page that a recipient lands on, in UTF-8; `subject` is shown if there is one. Raises ConfigError."""
     words = language.of(sender, policy)
@@ -106,6 +117,7 @@ def check(policy: Policy) -> None:
             for_links(sample, "", spoken)
             for_stripped(names, "1", spoken)
             notification(sample, "", "subject", spoken)
+            summary([("subject", sample), ("", sample)], "", spoken)
             page(sample, "sender@example.org", spoken, "subject")
         expired_page(spoken)
 

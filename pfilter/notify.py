@@ -1,14 +1,20 @@
-"""The mail to the sender: attachments became links, nothing need be done (RFC 3834). Best effort, once a message."""
+"""The mail to the sender: attachments became links, nothing need be done (RFC 3834). Best effort.
 
-from pfilter import header, language, notice, reinject, rewrite
+Once a message, up to `[notify] per_hour` of them; what follows within the hour is told in one.
+"""
+
+from pfilter import header, idn, language, notice, reinject, rewrite
 from pfilter.model import Download, Envelope, Message
 from pfilter.names import domain_of
-from pfilter.patterns import is_own
+from pfilter.patterns import is_own, matches
 from pfilter.policy import Policy
-from pfilter.spool import Spool, finished
+from pfilter.spool import finished
 
 TIME_LIMIT = 8  # seconds
 BULK = (b"bulk", b"list", b"junk")
+# Local parts that nobody reads, without the -, _ and . within them, and how those of returned mail begin.
+ROBOTS = (b"noreply", b"donotreply", b"mailerdaemon", b"bounce", b"bounces")
+VERP = (b"bounce-", b"bounces-")
 
 
 def why_not(message: Message, envelope: Envelope, policy: Policy) -> str:
@@ -21,6 +27,10 @@ def why_not(message: Message, envelope: Envelope, policy: Policy) -> str:
         return "sender with control characters"
     if not is_own(domain_of(envelope.sender), policy.own_domains):
         return "sender is not ours"
+    if is_robot(envelope.sender):
+        return "robot"
+    if matches(envelope.sender, policy.notify_never):
+        return "notify.never"
     if any(field.name.startswith(b"list-") for field in message.fields):
         return "list mail"
     if any(header.token(value) in BULK for value in message.values(b"precedence")):
@@ -30,10 +40,44 @@ def why_not(message: Message, envelope: Envelope, policy: Policy) -> str:
     return ""
 
 
-def notify(spool: Spool, message: Message, envelope: Envelope, download: Download, policy: Policy) -> None:
-    """Send it, the way results are sent. Raises ReinjectError, OSError, ConfigError."""
-    content = compose(message, envelope, download, notice.subject_of(message), policy)
-    send(content, envelope.sender, policy)
+def is_robot(address: bytes) -> bool:
+    """Whether nobody reads mail to this address, going by its local part: no-reply, mailer-daemon, bounces."""
+    local = address.rpartition(b"@")[0].lower().partition(b"+")[0]
+    return local.replace(b"-", b"").replace(b"_", b"").replace(b".", b"") in ROBOTS or local.startswith(VERP)
+
+
+def notify(message: Message, envelope: Envelope, download: Download, policy: Policy, held_back: str) -> None:
+    """Send it, the way results are sent, or hold it back in that file. Raises ReinjectError, OSError, ConfigError."""
+    subject = notice.subject_of(message)
+    if policy.notify_per_hour:
+        from time import time
+
+        from pfilter import heldback
+
+        key = idn.address(envelope.sender).decode("utf-8", "surrogateescape")
+        to = envelope.sender.decode("utf-8", "surrogateescape")
+        try:
+            if not heldback.admit(held_back, key, to, subject, download, policy.notify_per_hour, time()):
+                return
+        except (OSError, ValueError):
+            pass  # what can't be kept is told at once
+    send(compose(message, envelope, download, subject, policy), envelope.sender, policy)
+
+
+def catch_up(policy: Policy, held_back: str) -> None:
+    """Send one sender the mail about what was held back from him. Raises ReinjectError, OSError, ConfigError."""
+    from time import time
+
+    from pfilter import heldback
+
+    found = heldback.take(held_back, time())
+    if not found:
+        return
+    key, to, downloads = found
+    sender = to.encode("utf-8", "surrogateescape")
+    letter = notice.summary(downloads, sender.decode("utf-8", "replace"), policy)
+    send(_mail(letter, sender, b"auto-generated", [], policy), sender, policy)
+    heldback.sent(held_back, key, len(downloads), time())
 
 
 def send(content: bytes, recipient: bytes, policy: Policy) -> None:
@@ -49,17 +93,21 @@ def send(content: bytes, recipient: bytes, policy: Policy) -> None:
 
 def compose(message: Message, envelope: Envelope, download: Download, subject: str, policy: Policy) -> bytes:
     """Return the notification as a message with LF line ends."""
-    domain = domain_of(envelope.sender).decode("utf-8", "replace")
-    author = policy.notify_from or f"postmaster@{domain}"
     known = message.message_id.encode("ascii", "ignore")
     letter = notice.notification(download, envelope.sender.decode("utf-8", "replace"), subject, policy)
+    references = [b"In-Reply-To: " + known, b"References: " + known] if known else []
+    return _mail(letter, envelope.sender, b"auto-replied", references, policy)
+
+
+def _mail(letter: notice.Letter, to: bytes, how: bytes, references: "list[bytes]", policy: Policy) -> bytes:
+    author = policy.notify_from or f"postmaster@{domain_of(to).decode('utf-8', 'replace')}"
     fields, body = rewrite.text_entity(letter.text, b"\n")
     lines = [
         b"From: " + author.encode("utf-8"),
-        b"To: <" + envelope.sender + b">",
+        b"To: <" + to + b">",
         b"Subject: " + header.encoded_words(letter.subject, b"\n"),
-        *generated(author, b"auto-replied"),
-        *([b"In-Reply-To: " + known, b"References: " + known] if known else []),
+        *generated(author, how),
+        *references,
         b"MIME-Version: 1.0",
     ]
     return b"\n".join(lines) + b"\n" + b"".join(fields.values()) + b"\n" + body

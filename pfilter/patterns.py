@@ -1,8 +1,8 @@
 """Patterns for addresses, domains and networks, as the configuration has them.
 
-An address pattern is an address, `@domain`, or `@.domain` for its subdomains. Case does not count, in local parts
-neither: exemptions are written by people. `config` brings patterns into the form that is compared (see `idn`) once, so
-that no message pays for it.
+An address pattern is an address, `@domain`, `@.domain` for its subdomains, or `name@*` for any domain. Case does not
+count, in local parts neither: exemptions are written by people. `config` brings patterns into the form that is compared
+(see `idn`) once, so that no message pays for it.
 """
 
 from pfilter import idn
@@ -21,6 +21,9 @@ def matches(address: bytes, patterns: tuple[str, ...]) -> bool:
                 return True
         elif wanted.startswith(b"@"):
             if b"@" in found and domain == wanted[1:]:
+                return True
+        elif wanted.endswith(b"@*"):
+            if found.rpartition(b"@")[:2] == (wanted[:-2], b"@"):
                 return True
         elif found == wanted:
             return True

@@ -54,6 +54,8 @@ class Policy(Frozen):
     notice_contact: str
     notice_show_subject: bool
     notify_sender: bool
+    notify_per_hour: int  # 0: no limit
+    notify_never: tuple[str, ...]
     notify_admin: str
     notify_admin_interval: int
     notify_from: str

@@ -137,6 +137,7 @@ def test_any_template_can_be_replaced(tmp_path: Path, name: str) -> None:
         "stripped.txt": stripped.text,
         "stripped.html": stripped.html,
         "notification.txt": notice.notification(made, SENDER, "s", changed).text,
+        "summary.txt": notice.summary([("s", made)], SENDER, changed).text,
         "page.html": notice.page(made, "s", changed).decode("utf-8"),
         "expired.html": notice.expired_page(changed).decode("utf-8"),
     }

@@ -1,6 +1,8 @@
 """The rules at work: what becomes a link, what becomes a zip, what is taken off, and who is told."""
 
 import io
+import json
+import os
 import time
 import zipfile
 
@@ -301,3 +303,26 @@ def test_log_that_cannot_be_written(gate: Gate) -> None:
         assert gate.linked(gate.delivered()) == {"film.mp4": mails.FILM}
         assert gate.line(queue_id).startswith("1 linked, ")
         gate.forget()
+
+
+def test_who_sends_much_is_told_in_few_mails(gate: Gate) -> None:
+    """Five are told at once; the others in one mail, sent by the next message's run when the hour is over."""
+    for number in range(8):
+        gate.send(mails.letter(attachment(mails.FILM, f"film-{number}.mp4")))
+    told = [one for one in gate.settle() if one.sender == ""]
+    assert len(told) == 5
+    kept = gate.store / "notices"
+    entries = json.loads(kept.read_text())
+    for entry in entries.values():
+        entry["since"] -= 3600
+        entry["due"] -= 3600
+    kept.write_text(json.dumps(entries))
+    os.utime(kept, (0, 0))
+    gate.forget()
+    queue_id = gate.send(mails.letter())
+    summary = gate.notification()
+    assert summary
+    assert gate.line(queue_id) == "passed (no attachments)"
+    text = summary.text
+    here = [number for number in range(8) if f"film-{number}.mp4" in text]
+    assert len(here) == 3

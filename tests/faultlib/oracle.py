@@ -21,7 +21,7 @@ from tests.support import BASE_URL
 
 FAR = 3 * 86400  # past every date: what is still there then is a leftover
 KEPT = 100 * 365 * 86400  # originals wait for people
-STAYS = ("secret", "config.cache", "downloads/expired.html")
+STAYS = ("secret", "config.cache", "downloads/expired.html", "notices", "notices.lock", "notices.new")
 
 
 class Verdict(NamedTuple):

@@ -83,6 +83,7 @@ class Place:
             "policy": {"own_domains": ["example.org"]},
             "store": {"path": str(self.store), "base_url": self.base_url, "min_free": 0, "keep": keep, "grace": "0s"},
             "log": {"to": f"file:{self.events}"},
+            "notify": {"per_hour": 0},  # each notification is looked for
         }
         lines = []
         for name, values in sections.items():
