@@ -4,7 +4,7 @@ A key `[link] part_limit` is the attribute `link_part_limit`; keys of `[policy]`
 raises ConfigError with key, value and what is allowed.
 """
 
-from pfilter import idn, language
+from pfilter import language, patterns
 from pfilter.errors import ConfigError
 from pfilter.frozen import Frozen
 from pfilter.policy import PRESIGNED_LIMIT, Policy
@@ -130,7 +130,7 @@ def one_of(*words: str) -> "Callable[[object], str]":
 
 def domains(value: object) -> tuple[str, ...]:
     """Read `example.org`, `.example.org` for subdomains, or `*`, into the form that is compared (see `idn`)."""
-    found = tuple(_domain(item.removeprefix("@")) for item in strings(value))
+    found = tuple(patterns.of_domains(item.removeprefix("@")) for item in strings(value))
     if not found or not all(item == "*" or _is_domain(item) for item in found):
         raise ValueError('a list of domains such as ["example.org", ".example.org"], or ["*"]')
     return found
@@ -138,7 +138,7 @@ def domains(value: object) -> tuple[str, ...]:
 
 def address_patterns(value: object) -> tuple[str, ...]:
     """Read addresses, `@domain`, `@.domain`, into the form that is compared (see `idn`)."""
-    found = tuple(_address(item) for item in strings(value))
+    found = tuple(patterns.of_addresses(item) for item in strings(value))
     if not all("@" in item and _is_address_pattern(item) for item in found):
         raise ValueError('addresses, "@domain", or "@.domain" for its subdomains')
     return found
@@ -152,15 +152,7 @@ def names_anywhere(value: object) -> tuple[str, ...]:
         others = address_patterns([item for item in given if item not in anywhere])
     except ValueError as error:
         raise ValueError(f'{error}, or "name@*" for any domain') from None
-    return (*(_address(item) for item in anywhere), *others)
-
-
-def _domain(item: str) -> str:
-    return idn.domain(item.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
-
-
-def _address(item: str) -> str:
-    return idn.address(item.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+    return (*(patterns.of_addresses(item) for item in anywhere), *others)
 
 
 def _is_address_pattern(item: str) -> bool:

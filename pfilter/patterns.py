@@ -8,8 +8,18 @@ count, in local parts neither: exemptions are written by people. `config` brings
 from pfilter import idn
 
 
+def of_addresses(written: str) -> str:
+    """Return an address pattern, as somebody wrote it, in the form that `matches` takes."""
+    return idn.address(written.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+
+def of_domains(written: str) -> str:
+    """Return a domain, or a pattern for domains, in the form that `is_own` takes."""
+    return idn.domain(written.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+
 def matches(address: bytes, patterns: tuple[str, ...]) -> bool:
-    """Whether an address (RFC 5321, without angle brackets) matches one of the patterns, as `config` reads them."""
+    """Whether an address (RFC 5321, without angle brackets) matches one of the patterns, which `of_addresses` made."""
     if not patterns:
         return False
     found = idn.address(address)
@@ -31,7 +41,7 @@ def matches(address: bytes, patterns: tuple[str, ...]) -> bool:
 
 
 def is_own(domain: bytes, own_domains: tuple[str, ...]) -> bool:
-    """Whether a domain (see `idn.domain`) is one of ours: `*`, `example.org`, or `.example.org` for subdomains."""
+    """Whether a domain (see `names.domain_of`) is ours: `*`, `example.org`, or `.example.org` for subdomains."""
     for pattern in own_domains:
         wanted = pattern.encode("utf-8", "surrogateescape")
         if wanted == b"*" or domain == wanted or (wanted.startswith(b".") and domain.endswith(wanted)):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from pfilter.cli import app
+from pfilter.cli import app, downloads
 from pfilter.errors import ConfigError, StoreError, UsageError
 from pfilter.store import listing
 from pfilter.store.listing import Wanted
@@ -147,6 +147,16 @@ def test_list_names_what_it_cannot_read(place: Place, run: Any) -> None:
     done = run("list", status=1)
     assert "not a readable record" in done.output
     assert OTHER[:8] in done.output
+
+
+@pytest.mark.parametrize("asked", ["@straße.example", "@xn--strae-oqa.example", "ANN@Straße.example"])
+@pytest.mark.parametrize("domain", ["straße.example", "xn--strae-oqa.example"])
+def test_a_sender_is_found_whichever_way_the_domain_is_written(asked: str, domain: str) -> None:
+    """--sender finds a domain in another script by either of its forms."""
+    found = list(
+        listing.select([record(sender=f"ann@{domain}", one=b"x")], downloads._wanted([asked], 0, 0, False), 9e9)
+    )
+    assert len(found) == 1
 
 
 def test_the_table_fits_whatever_senders_write() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pfilter import config
+from pfilter import config, patterns
 from pfilter.cli.common import ConfigOption, configured, log_removals, say_problems, say_removals
 from pfilter.errors import ConfigError, PfilterError, StoreError, UsageError, sentence
 from pfilter.log import Log
@@ -252,7 +252,7 @@ def _is_person() -> bool:
 
 def _wanted(sender: list[str] | None, older_than: int | None, larger_than: int | None, expired: bool) -> listing.Wanted:
     return listing.Wanted(
-        senders=tuple(sender or ()),
+        senders=tuple(patterns.of_addresses(one) for one in sender or ()),
         older_than=-1 if older_than is None else older_than,
         larger_than=-1 if larger_than is None else larger_than,
         expired=expired,
