@@ -1,12 +1,14 @@
 """Imports go downward, and a message pays only for what it needs."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pfilter.engine import HELD_BACK
 from tests import support
 from tests.support import PROJECT, Gateway
 from tests.test_smtp import Server
@@ -232,6 +234,21 @@ def test_domains_of_other_scripts_cost_ascii_nothing(gateway: Gateway, domain: s
     line, modules = loaded(gateway, data)
     assert line.startswith("passed")
     assert modules & {"idna", "unicodedata", "encodings.idna", "encodings.punycode", "tomllib"} == set()
+
+
+def test_notifications_that_wait_cost_a_message_nothing(gateway: Gateway) -> None:
+    """While something is held back and not yet due, a message that passes loads nothing for it, nor opens it."""
+    gateway.configure(notify="sender = true", log='to = "syslog"\nlevel = "info"')
+    data = support.message(support.part(b"Hello\n"))
+    loaded(gateway, data, "keep")
+    notices = gateway.store / HELD_BACK
+    notices.write_text("{}")
+    os.utime(notices, (0, 2**31 - 1))
+    _, modules = loaded(gateway, data)
+    assert modules & {"pfilter.heldback", "pfilter.notify", "json", "re"} == set()
+    os.utime(notices, (0, 0))
+    _, modules = loaded(gateway, data)
+    assert "pfilter.heldback" in modules
 
 
 def test_the_way_back_by_smtp_loads_little(gateway: Gateway) -> None:

@@ -684,3 +684,13 @@ def test_a_failure_is_logged_with_its_queue_id(gateway: Gateway) -> None:
     text = gateway.log.read_text()
     assert '"level": "error"' in text
     assert "4F2A" in text
+
+
+@pytest.mark.parametrize("own", ["straße.example", "xn--strae-oqa.example"])
+@pytest.mark.parametrize("sender", ["a@straße.example", "a@xn--strae-oqa.example", "a@STRAßE.example"])
+def test_a_domain_in_another_script(gateway: Gateway, own: str, sender: str) -> None:
+    """As Postfix hands them over, with or without SMTPUTF8, both forms of our domain are ours, kept or read anew."""
+    gateway.configure(policy=f'own_domains = ["{own}"]')
+    for _ in range(2):
+        assert delivered(gateway.pipe(BIG, gateway.argv(sender))).startswith("1 linked")
+    assert delivered(gateway.pipe(BIG, gateway.argv("a@strasse.example"))) == "passed (not our sender)"

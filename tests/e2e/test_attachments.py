@@ -326,3 +326,13 @@ def test_who_sends_much_is_told_in_few_mails(gate: Gate) -> None:
     text = summary.text
     here = [number for number in range(8) if f"film-{number}.mp4" in text]
     assert len(here) == 3
+
+
+@pytest.mark.parametrize("own", ["straße.example", "xn--strae-oqa.example"])
+def test_domain_in_another_script(gate: Gate, own: str) -> None:
+    """Both forms of a domain are ours, whichever one the configuration has."""
+    gate.configure(policy={"own_domains": [own]}, notify={"sender": False})
+    for sender in ("ann@straße.example", "ann@xn--strae-oqa.example"):
+        queue_id = gate.send(mails.letter(mails.film()), sender)
+        gate.settle()
+        assert gate.line(queue_id).startswith("1 linked")
