@@ -243,6 +243,8 @@ def _tell(
         if action.what != "keep":
             log.event("info", action.event, **about, **_describe(action), applied=done)
     level = "error" if result and result.no_room else _level(found)
+    if level == "warning" and outcome.note == TOO_LARGE:
+        level = "info"  # it went as it came: its signature holds
     log.event(
         level,
         "message",

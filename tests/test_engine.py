@@ -573,6 +573,14 @@ def test_breaking_a_signature_of_our_own_is_a_warning(field: str, limit: object,
     assert ("sign after this filter" in str(remarks)) is (level == "warning")
 
 
+def test_a_signature_that_holds_after_all_is_no_warning(store: Path) -> None:
+    """Where the result would be over the size limit the original goes, with its signature whole."""
+    data = message(multipart("mixed", TEXT, attachment(b"x")), "DKIM-Signature: v=1; d=example.org; b=x\n")
+    done = process(data, link_everything(store, policy={"own_domains": ["example.org"]}), size_limit=1)
+    assert done.outcome.line() == "passed (result over the size limit)"
+    assert [level for level, name, _ in done.log.events if name == "message"] == ["info"]
+
+
 def test_a_broken_signature_is_told_where_only_warnings_are(store: Path, tmp_path: Path) -> None:
     """With [log] level = warning the event of a message with a broken signature is written, that of others is not."""
     log = tmp_path / "log"
