@@ -81,6 +81,11 @@ def test_another_domain_is_another(written: str) -> None:
     assert outcome(f"a@{written}", own_domains=["*"], exempt_senders=[f"@{U_LABEL}"]) == ""
 
 
+def test_a_full_width_at_sign_is_none() -> None:
+    """No character becomes an @ in front of an exempt domain."""
+    assert outcome("a@x＠example.org", own_domains=["*"], exempt_senders=["@example.org"]) == ""
+
+
 @pytest.mark.parametrize("configured", [U_LABEL, A_LABEL])
 @pytest.mark.parametrize("written", WAYS)
 def test_notices(configured: str, written: str) -> None:
