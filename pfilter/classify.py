@@ -81,21 +81,38 @@ def why_kept(message: Message, part: Part, shown: frozenset[int]) -> str:
 def displayed(message: Message) -> list[Part]:
     """Return the bodies that a mail client shows, in document order.
 
-    A named text is a file, unless it is one form of the body, or the very first thing in the message, named in
-    Content-Type alone.
+    A named text is a file, unless it is one form of the body, or all that the message has, or a letter: see
+    `_is_named_letter`.
     """
-    found = []
-    first = True
-    for part in message.parts:
-        if part.embedded or part.is_multipart:
-            continue
-        if part.type in BODY_TYPES and part.disposition != b"attachment":
-            by_disposition = any(name.split(b"*")[0] == b"filename" for name, _ in part.disposition_params)
-            is_first = first and not by_disposition and part.parent >= 0
-            if not has_name(part) or is_first or _is_form_of_body(message, part):
-                found.append(part)
-        first = False
-    return found
+    leaves = [part for part in message.parts if not part.embedded and not part.is_multipart]
+    return [
+        part
+        for part in leaves
+        if _may_be_shown(part)
+        and (not has_name(part) or _is_form_of_body(message, part) or _is_named_letter(message, leaves, part))
+    ]
+
+
+def _may_be_shown(part: Part) -> bool:
+    return part.type in BODY_TYPES and part.disposition != b"attachment"
+
+
+def _is_named_letter(message: Message, leaves: list[Part], part: Part) -> bool:
+    """Whether a text is the letter in spite of its name.
+
+    It is where there is nothing else to read. It is where it comes first and is named in Content-Type alone, unless the
+    next thing is another body: a form of one, or a text without a name; but not another form of the same one, and not
+    a text marked inline, as the footers of lists are.
+    """
+    if len(leaves) == 1:
+        return True
+    if part is not leaves[0] or any(name.split(b"*")[0] == b"filename" for name, _ in part.disposition_params):
+        return False
+    if any(parent.type in (b"multipart/alternative", b"multipart/related") for parent in message.ancestors(part)):
+        return True
+    following = leaves[1]
+    is_body = _is_form_of_body(message, following) or not (has_name(following) or following.disposition == b"inline")
+    return not (_may_be_shown(following) and is_body)
 
 
 def _is_form_of_body(message: Message, part: Part) -> bool:

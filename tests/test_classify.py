@@ -187,6 +187,61 @@ def test_reports(entity: bytes, report: bool) -> None:
     assert classify.is_report(scanned(message(entity))) is report
 
 
+NAMED = part(b"Hello\n", 'text/plain; name="report.txt"')
+NAMED_INLINE = part(b"Hello\n", "text/plain", disposition='inline; filename="letter.txt"')
+
+
+@pytest.mark.parametrize(
+    ("entity", "section"),
+    [
+        (NAMED, ""),
+        (part(b"Hello\n", "text/plain; name*=utf-8''letter.txt"), ""),
+        (NAMED_INLINE, ""),
+        (part(b"<p>Hello</p>\n", 'text/html; name="letter.html"'), ""),
+        (part(b"<p>Hello</p>\n", "text/html", disposition="inline; filename*=utf-8''letter.html"), ""),
+        (multipart("mixed", NAMED), "1"),
+        (multipart("mixed", NAMED_INLINE), "1"),
+        (multipart("mixed", multipart("mixed", NAMED_INLINE, boundary="i")), "1.1"),
+        (multipart("mixed", NAMED, FILE), "1"),
+        (multipart("mixed", NAMED, NAMED), "1"),
+        (multipart("mixed", NAMED, part(b"-- \nlist\n", disposition="inline")), "1"),
+        (multipart("mixed", NAMED, FILE, TEXT), "1"),
+        (multipart("alternative", multipart("mixed", NAMED, FILE, boundary="i"), HTML), "1.1"),
+        (multipart("alternative", multipart("mixed", NAMED, boundary="i"), HTML), "1.1"),
+        (multipart("related", multipart("mixed", NAMED, boundary="i"), HTML), "1.1"),
+    ],
+    ids=["name", "name 2231", "inline", "html", "inline html", "alone in a multipart",
+         "inline alone in a multipart", "alone, deeper", "first", "first of two", "before the footer of a list",
+         "before a file and a footer",
+         "in one of two forms", "alone in one of two forms", "in what a related shows"],
+)  # fmt: skip
+def test_a_letter_that_has_a_name_is_a_body(entity: bytes, section: str) -> None:
+    """A named text that is all there is, or first and named in Content-Type alone, is what the reader reads."""
+    assert kept(entity, section) == "displayed body"
+
+
+@pytest.mark.parametrize(
+    ("entity", "section"),
+    [
+        (part(b"Hello\n", "text/plain; name=a.txt", disposition="attachment"), ""),
+        (part(b"Hello\n", "text/html", disposition='attachment; filename="a.html"'), ""),
+        (part(b"a;b\n", 'text/csv; name="a.csv"'), ""),
+        (multipart("mixed", NAMED, TEXT), "1"),
+        (multipart("mixed", NAMED, HTML), "1"),
+        (multipart("mixed", NAMED, multipart("alternative", TEXT, HTML, boundary="i")), "1"),
+        (multipart("mixed", NAMED, multipart("related", HTML, FILE, boundary="i")), "1"),
+        (multipart("mixed", multipart("mixed", NAMED, boundary="i"), TEXT), "1.1"),
+        (multipart("mixed", NAMED_INLINE, FILE), "1"),
+        (multipart("mixed", NAMED_INLINE, TEXT), "1"),
+    ],
+    ids=["attachment", "attached html", "no text of a letter", "before a text", "before html",
+         "before both forms", "before html with images", "deeper", "inline before a file", "inline before a text"],
+)  # fmt: skip
+def test_a_named_text_beside_the_letter_is_a_file(entity: bytes, section: str) -> None:
+    """A named text is a file where it is an attachment, or where the text next to it is the letter."""
+    assert kept(entity, section) == ""
+
+
 @pytest.mark.parametrize(
     ("entity", "expected"),
     [
@@ -210,6 +265,11 @@ def test_reports(entity: bytes, report: bool) -> None:
         (multipart("mixed", multipart("related", HTML, part(b"x", "image/png"), boundary="i"), FILE), ["1.1"]),
         (multipart("mixed", part(b"x", "text/plain", disposition="attachment"), FILE), []),
         (multipart("mixed", part(b"x", "text/plain", disposition='inline; filename="a.txt"'), TEXT), ["2"]),
+        (multipart("mixed", NAMED, TEXT), ["2"]),
+        (multipart("mixed", NAMED, FILE), ["1"]),
+        (multipart("mixed", NAMED, multipart("alternative", TEXT, HTML, boundary="i")), ["2.1", "2.2"]),
+        (NAMED, [""]),
+        (NAMED_INLINE, [""]),
         (multipart("mixed", part(b"Subject: x\n\nhello\n", "message/rfc822"), FILE), []),
         (FILE, []),
         (multipart("mixed", multipart("alternative", TEXT, HTML, boundary="i"), TEXT, HTML), ["1.1", "1.2"]),
@@ -229,6 +289,11 @@ def test_reports(entity: bytes, report: bool) -> None:
         "related in mixed",
         "attached text",
         "named text",
+        "file before the text",
+        "named first text",
+        "file before both forms",
+        "named letter",
+        "named inline letter",
         "forwarded",
         "file alone",
         "footer behind",

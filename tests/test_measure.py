@@ -74,6 +74,29 @@ def test_what_is_not_zipped(entity: bytes, why: str, materials: Materials) -> No
     assert (facts.zip_size, facts.why_no_zip) == (-1, why)
 
 
+@pytest.mark.parametrize(
+    "entity",
+    [
+        part(table(), 'text/plain; name="letter.txt"'),
+        part(table(), "text/plain", disposition='inline; filename="letter.txt"'),
+        part(table(), 'text/html; name="letter.html"'),
+        multipart("mixed", part(table(), "text/plain", disposition='inline; filename="letter.txt"')),
+    ],
+    ids=["name", "inline", "html", "alone in a multipart"],
+)
+def test_a_letter_with_a_name_is_neither_zipped_nor_linked(entity: bytes, materials: Materials) -> None:
+    """The only text of a message stays whatever its size: else the recipient would get no letter."""
+    few = support.policy(link={"part_limit": "1 KiB", "bandwidth_limit": "2 KiB", "min_size": 1})
+    found = measured(message(entity), materials, few)
+    assert (found.attachments, [reason for _, reason in found.kept]) == ((), ["displayed body"])
+
+
+def test_a_named_root_that_is_an_attachment_is_one(materials: Materials) -> None:
+    """A message that is an attachment and nothing else has no letter to lose."""
+    data = message(part(table(), "text/plain", disposition='attachment; filename="list.txt"'))
+    assert [facts.name for facts in measured(data, materials).attachments] == ["list.txt"]
+
+
 def test_compress_may_be_disabled(materials: Materials) -> None:
     """With compress disabled nothing is zipped."""
     (facts,) = measured(
