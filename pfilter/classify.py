@@ -14,15 +14,41 @@ SIGNED_TYPES = (
     b"application/pkcs7-mime",
     b"application/x-pkcs7-mime",
 )
-REPORT_TYPES = (b"multipart/report", b"message/delivery-status", b"message/global-delivery-status")
+REPORT_TYPES = (
+    b"multipart/report",
+    b"message/delivery-status",
+    b"message/global-delivery-status",
+    b"message/feedback-report",  # RFC 5965: of abuse
+    b"message/tracking-status",  # RFC 3886
+)
 NOTIFICATION_TYPES = (b"message/disposition-notification", b"message/global-disposition-notification")
 UNTOUCHED_TYPES = {
     **dict.fromkeys((*REPORT_TYPES, *NOTIFICATION_TYPES), "report"),
+    b"application/tlsrpt+gzip": "report",  # RFC 8460
+    b"application/tlsrpt+json": "report",
+    b"application/autocrypt-setup": "key",
     b"message/partial": "message/partial",
     b"message/external-body": "message/external-body",
     b"text/calendar": "calendar",
+    b"text/x-vcalendar": "calendar",
+    b"application/ics": "calendar",  # what Exchange and Google send beside the text/calendar
+    b"application/ms-tnef": "TNEF",  # holds the body of the mail
+    b"application/vnd.ms-tnef": "TNEF",
     b"application/pkcs7-signature": "signature",
     b"application/x-pkcs7-signature": "signature",
+}
+# What mail clients decode is called by the name of what is inside; anywhere else it would be a file that nothing opens.
+ENCODED_TYPES = {
+    b"application/applefile": "Macintosh file",  # RFC 1740: AppleSingle
+    b"application/binhex": "Macintosh file",
+    b"application/mac-binhex": "Macintosh file",
+    b"application/mac-binhex40": "Macintosh file",  # RFC 1741
+    b"application/x-mac-binhex40": "Macintosh file",
+    b"application/macbinary": "Macintosh file",
+    b"application/x-macbinary": "Macintosh file",
+    b"application/x-uuencode": "uuencoded",
+    b"application/x-uuencoded": "uuencoded",
+    b"text/x-uuencode": "uuencoded",
 }
 # A child of these is shown in place of its siblings, or belongs to one of them.
 CONTAINERS = {
@@ -75,7 +101,17 @@ def why_kept(message: Message, part: Part, shown: frozenset[int]) -> str:
         return CONTAINERS[around[0].type]
     if any(parent.type == b"multipart/report" for parent in around):
         return "report"
+    if part.type in ENCODED_TYPES:
+        return ENCODED_TYPES[part.type]
     return f"broken: {part.defect}" if part.defect else ""
+
+
+def why_kept_by_name(name: str) -> str:
+    """Return why a file of this name is no attachment in our sense, whatever its type is called, or ""."""
+    lower = name.lower()
+    if lower.startswith("winmail") and lower.endswith(".dat"):
+        return "TNEF"
+    return "calendar" if lower.endswith(".ics") else ""
 
 
 def displayed(message: Message) -> list[Part]:

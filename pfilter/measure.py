@@ -44,8 +44,12 @@ def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, 
         if part.number in inline:
             kept[part.number] = "inline"
             continue
+        name = names.file_name(part, ordinal)
+        kept[part.number] = classify.why_kept_by_name(name)
+        if kept[part.number]:
+            continue
         try:
-            attachments.append(_facts(spool, part, ordinal, crowded, envelope, policy, materials))
+            attachments.append(_facts(spool, part, name, crowded, envelope, policy, materials))
         except codec.Undecodable as error:
             kept[part.number] = f"broken: {error}"
     reasons = tuple((number, reason) for number, reason in kept.items() if reason)
@@ -53,9 +57,8 @@ def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, 
 
 
 def _facts(
-    spool: Spool, part: Part, ordinal: int, crowded: bool, envelope: Envelope, policy: Policy, materials: Materials
+    spool: Spool, part: Part, name: str, crowded: bool, envelope: Envelope, policy: Policy, materials: Materials
 ) -> Facts:
-    name = names.file_name(part, ordinal)
     facts = Facts(part=part.number, name=name, size=part.body.size, wire=part.span.size)
     why_no_zip = _why_no_zip(part, name, policy)
     may_zip = not why_no_zip
@@ -92,17 +95,15 @@ def _zip_facts(facts: Facts, part: Part, decoded: Spool, policy: Policy, materia
 
 def _why_no_zip(part: Part, name: str, policy: Policy) -> str:
     """Return why a part is not zipped whatever is in it, or ""."""
-    lower = name.lower()
     if not policy.compress_enabled:
         return "compress.enabled = false"
     if part.body.size < policy.compress_min_size:
         return "small"
-    if lower == "winmail.dat" or part.type == b"application/ms-tnef":
-        return "TNEF"
     if part.type.startswith(b"text/") and part.disposition == b"inline":
         return "inline text"
+    by_name, by_type = name.lower(), part.type.decode("ascii", "replace")
     for skipped in policy.compress_skip:
-        if fnmatchcase(lower, skipped.lower()):
+        if fnmatchcase(by_type if "/" in skipped else by_name, skipped.lower()):  # no name has a slash
             return f"compress.skip {skipped}"
     if part.type in COMPRESSED_TYPES or part.type.startswith(COMPRESSED_MAJOR):
         return "compressed already"

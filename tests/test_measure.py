@@ -60,8 +60,19 @@ def test_decoded_sizes_are_exact_where_they_matter(materials: Materials) -> None
         (attachment(table(), "a.xml"), "compress.skip *.xml"),
         (attachment(table(), "A.XML"), "compress.skip *.xml"),
         (attachment(table(), "a.p7b"), "compress.skip *.p7?"),
-        (attachment(table(), "winmail.dat"), "TNEF"),
-        (attachment(table(), "other.dat", "application/ms-tnef"), "TNEF"),
+        (attachment(table(), "A", "text/xml"), "compress.skip *.xml"),
+        (attachment(table(), "data.txt", "text/xml"), "compress.skip */xml"),
+        (attachment(table(), "data.txt", "application/xml"), "compress.skip */xml"),
+        (attachment(table(), "invoice.bin", "application/x-ubl+xml"), "compress.skip application/*+xml"),
+        (attachment(table(), "Jane", "text/vcard"), "compress.skip *.vcf"),
+        (attachment(table(), "Jane.txt", "text/x-vcard"), "compress.skip text/*vcard"),
+        (attachment(table(), "orders.txt", "application/EDIFACT"), "compress.skip application/edi*"),
+        (attachment(table(), "orders.txt", "application/edi-x12"), "compress.skip application/edi*"),
+        (part(table(), 'message/rfc822; name="Fwd: the bridge.msg"'), "compress.skip message/*"),
+        (part(table(), "message/rfc822", disposition='attachment; filename="Fwd: the bridge"'), "compress.skip *.eml"),
+        (part(table(), "message/global", disposition="attachment"), "compress.skip message/*"),
+        (attachment(table(), "Jane.txt", "text/directory; profile=vCard"), "compress.skip text/directory"),
+        (attachment(table(), "chain.bin", "application/x-pkcs7-certificates"), "compress.skip application/*pkcs7*"),
         (attachment(table(), "a.jpg", "image/jpeg"), "compressed already"),
         (attachment(table(), "a.zip", "application/zip"), "compressed already"),
         (attachment(table(), "a.mp4", "video/mp4"), "compressed already"),
@@ -95,6 +106,57 @@ def test_a_named_root_that_is_an_attachment_is_one(materials: Materials) -> None
     """A message that is an attachment and nothing else has no letter to lose."""
     data = message(part(table(), "text/plain", disposition='attachment; filename="list.txt"'))
     assert [facts.name for facts in measured(data, materials).attachments] == ["list.txt"]
+
+
+@pytest.mark.parametrize(
+    ("skip", "zipped"),
+    [
+        ([], True),
+        (["*.csv"], False),
+        (["text/csv"], False),
+        (["TEXT/*"], False),
+        (["csv"], True),
+        (["text*csv"], True),
+        (["*"], False),
+        (["*/*"], False),
+    ],
+)
+def test_rules_of_skip_have_a_slash_where_they_are_of_types(
+    skip: list[str], zipped: bool, materials: Materials
+) -> None:
+    """A rule with a slash is one of media types, any other one of file names; case does not matter."""
+    settings = support.policy(compress={"skip": skip})
+    (facts,) = measured(mixed(attachment(table(), "list.csv", "text/csv")), materials, settings).attachments
+    assert (facts.zip_size > 0) is zipped
+
+
+@pytest.mark.parametrize(
+    ("entity", "why"),
+    [
+        (attachment(table(), "winmail.dat"), "TNEF"),
+        (attachment(table(), "WINMAIL.DAT", "application/x-odd"), "TNEF"),
+        (attachment(table(), "winmail(1).dat"), "TNEF"),
+        (attachment(table(), "other.dat", "application/ms-tnef"), "TNEF"),
+        (part(table(), "application/vnd.ms-tnef", disposition="attachment"), "TNEF"),
+        (attachment(table(), "=?utf-8?q?winmail=2Edat?="), "TNEF"),
+        (attachment(table(), "invite.ics", "application/ics"), "calendar"),
+        (attachment(table(), "invite.ics", "text/calendar; method=REQUEST"), "calendar"),
+        (attachment(table(), "invite.ics"), "calendar"),
+        (attachment(table(), "Invite.ICS", "text/plain"), "calendar"),
+        (attachment(table(), "=?utf-8?q?R=C3=A9union=2Eics?="), "calendar"),
+    ],
+)
+def test_what_is_never_linked_whatever_its_type_is_called(entity: bytes, why: str, materials: Materials) -> None:
+    """An invitation works only as a part of the mail, and TNEF holds the body itself: they stay whole, however big."""
+    found = measured(mixed(entity), materials, support.policy(link={"part_limit": "1 KiB"}))
+    assert (found.attachments, found.kept) == ((), ((2, why),))
+
+
+def test_a_name_made_of_the_type_is_that_of_zip_and_member(materials: Materials) -> None:
+    """A table called List is List.csv in the zip."""
+    (facts,) = measured(mixed(attachment(table(), "List", "text/csv")), materials).attachments
+    with zipfile.ZipFile(io.BytesIO(content(materials.zips[2]))) as found:
+        assert (facts.name, found.namelist()) == ("List.csv", ["List.csv"])
 
 
 def test_compress_may_be_disabled(materials: Materials) -> None:
