@@ -97,13 +97,36 @@ def why_kept(message: Message, part: Part, shown: frozenset[int]) -> str:
     if part.type.startswith(b"application/pgp-"):
         return "PGP"
     around = message.ancestors(part)
-    if around and around[0].type in CONTAINERS:
+    if around and around[0].type in CONTAINERS and not _is_beside_related(message, part, shown):
         return CONTAINERS[around[0].type]
     if any(parent.type == b"multipart/report" for parent in around):
         return "report"
     if part.type in ENCODED_TYPES:
         return ENCODED_TYPES[part.type]
     return f"broken: {part.defect}" if part.defect else ""
+
+
+def _is_beside_related(message: Message, part: Part, shown: frozenset[int]) -> bool:
+    """Whether a child of multipart/related (RFC 2387) is a mere attachment, unless the displayed HTML refers to it.
+
+    It must say that it is one, and nothing but that HTML may be able to refer to it: not a root of another type, not a
+    form of the body that is not understood, not a style sheet.
+    """
+    related = message.parts[part.parent]
+    if related.type != b"multipart/related" or part.disposition != b"attachment" or part.field(b"content-location"):
+        return False
+    root, *others = (message.parts[number] for number in related.children)
+    start, content_id = related.param(b"start"), root.field(b"content-id")
+    if root is part or (start and not (content_id and content_id.value.strip() == start.strip())):
+        return False
+    below = (p for p in message.parts if root.span.start <= p.span.start < root.span.end and not p.is_multipart)
+    if not all(leaf.number in shown for leaf in below):
+        return False
+    return not any(_may_refer(other) for other in others if other.disposition != b"attachment")
+
+
+def _may_refer(part: Part) -> bool:
+    return part.type.startswith((b"text/", b"multipart/")) or part.type.endswith((b"xml", b"html", b"javascript"))
 
 
 def why_kept_by_name(name: str) -> str:

@@ -5,7 +5,6 @@ size, its zip, its blob in the store. Whatever nothing can depend on is not meas
 """
 
 from fnmatch import fnmatchcase
-from re import compile as pattern
 
 from pfilter import archive, classify, codec, names
 from pfilter.materials import Materials
@@ -17,9 +16,6 @@ from pfilter.spool import Spool
 COMPRESSED_TYPES = (b"image/jpeg", b"image/png", b"image/gif", b"image/webp", b"application/zip", b"application/gzip")
 COMPRESSED_MAJOR = (b"video/", b"audio/mp", b"audio/aac", b"audio/ogg")
 ARMOR = (b"-----BEGIN PGP MESSAGE-----", b"-----BEGIN PGP SIGNED MESSAGE-----")
-_REFERENCE = pattern(rb"""(?i)\bcid:([^"'\s>)]{1,998})""")
-_LOCATION = pattern(rb"""(?i)\b(?:src|background|href)\s*=\s*["']?([^"'\s>]{1,998})""")
-REFERENCE_LIMIT = 10_000  # references of one message; beyond, every part that could be referred to counts as inline
 
 
 def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, materials: Materials) -> Measured:
@@ -37,7 +33,7 @@ def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, 
     )
     if protection:
         return Measured(protection=protection)
-    inline = _referenced(spool, message, candidates)
+    inline = _shown_by_html(spool, message, candidates)
     crowded = message.size * len(envelope.recipients) > policy.link_bandwidth_limit
     attachments = []
     for ordinal, part in enumerate(candidates, 1):
@@ -147,29 +143,9 @@ def _armored(spool: Spool, message: Message) -> str:
     return ""
 
 
-def _referenced(spool: Spool, message: Message, candidates: list[Part]) -> set[int]:
-    """Return the numbers of candidates that the HTML shows: by cid: (RFC 2392) or Content-Location (RFC 2557)."""
-    ids = {part.number: part.field(b"content-id") for part in candidates}
-    locations = {part.number: part.field(b"content-location") for part in candidates}
-    if not any(ids.values()) and not any(locations.values()):
+def _shown_by_html(spool: Spool, message: Message, candidates: list[Part]) -> set[int]:
+    if not any(part.field(b"content-id") or part.field(b"content-location") for part in candidates):
         return set()
-    from urllib.parse import unquote_to_bytes
+    from pfilter.references import shown_by_html
 
-    references: set[bytes] = set()
-    for part in classify.displayed(message):
-        if part.type != b"text/html":
-            continue
-        tail = b""
-        try:
-            for chunk in codec.decode(spool, part.body, part.encoding):
-                text = tail + chunk
-                references.update(unquote_to_bytes(found) for found in _REFERENCE.findall(text))
-                if any(locations.values()):
-                    references.update(_LOCATION.findall(text))
-                tail = text[-1100:]
-                if len(references) > REFERENCE_LIMIT:
-                    return {number for number, field in (*ids.items(), *locations.items()) if field}
-        except codec.Undecodable:
-            return {number for number, field in (*ids.items(), *locations.items()) if field}
-    shown = {number for number, field in ids.items() if field and field.value.strip().strip(b"<>") in references}
-    return shown | {n for n, field in locations.items() if field and b"".join(field.value.split()) in references}
+    return shown_by_html(spool, message, candidates)

@@ -214,6 +214,103 @@ def test_images_that_the_html_shows_are_inline(materials: Materials) -> None:
     assert found.kept == ((2, "inline"), (4, "inline"), (5, "inline"))
 
 
+@pytest.mark.parametrize(
+    ("html", "content_id"),
+    [
+        (b'<img src="cid:a&amp;b">', "<a&b>"),
+        (b"<img src='cid:a&#38;b'>", "<a&b>"),
+        (b"<img src=cid:a&#x26;b>", "<a&b>"),
+        (b'<img src="cid:a%26b">', "<a&b>"),
+        (b'<img src="cid:a&b">', "<a&b>"),
+        (b'<img src="cid:a&amp;amp;b">', "<a&amp;b>"),
+        (b'<img src="&#99;id&colon;one">', "<one>"),
+        (b'<img src="CID:one">', "<one>"),
+        (b'<img src="cid:one two">', "<one two>"),
+        (b'<td background="cid:one">', "<one>"),
+        (b"<td style=\"background: url('cid:one')\">", "<one>"),
+        (b'<td style="background: url(&quot;cid:one&quot;)">', "<one>"),
+        (b'<td style="background: url(cid:one)">', "<one>"),
+        (b'<video poster="cid:one">', "<one>"),
+        (b'<img srcset="cid:one 2x">', "<one>"),
+        (b'<img src="cid:caf&eacute;">', "<café>"),
+    ],
+)
+def test_references_are_read_as_html_has_them(html: bytes, content_id: str, materials: Materials) -> None:
+    """Character references, percent-encoding and blanks in an attribute are what a browser takes them for."""
+    image = part(b"x", 'image/png; name="a.png"', fields=f"Content-ID: {content_id}\n")
+    other = part(b"x", 'image/png; name="b.png"', fields="Content-ID: <other>\n")
+    found = measured(message(multipart("mixed", part(html, "text/html"), image, other)), materials)
+    assert (found.kept, [facts.part for facts in found.attachments]) == (((2, "inline"),), [3])
+
+
+@pytest.mark.parametrize(
+    ("html", "location"),
+    [
+        (b'<img src="http://x.example/b.png?a=1&amp;c=2">', "http://x.example/b.png?a=1&c=2"),
+        (b'<img src="my image.png">', "my image.png"),
+    ],
+)
+def test_locations_are_read_as_html_has_them(html: bytes, location: str, materials: Materials) -> None:
+    """A reference by Content-Location is compared without its character references, blanks aside."""
+    image = part(b"x", 'image/png; name="a.png"', fields=f"Content-Location: {location}\n")
+    assert measured(message(multipart("mixed", part(html, "text/html"), image)), materials).attachments == ()
+
+
+def test_html_in_wide_characters_refers_too(materials: Materials) -> None:
+    """References are found in HTML of two octets a character."""
+    html = part(support.encoded('<img src="cid:one">'.encode("utf-16")), "text/html; charset=utf-16", encoding="base64")
+    image = part(b"x", 'image/png; name="a.png"', fields="Content-ID: <one>\n")
+    assert measured(message(multipart("mixed", html, image)), materials).attachments == ()
+
+
+PICTURE = b'<img src="cid:one"><img src="http://x.example/b.png">'
+RELATED_HTML = part(PICTURE, "text/html")
+RELATED_FORMS = multipart("alternative", TEXT, RELATED_HTML, boundary="f")
+
+
+@pytest.mark.parametrize("shown", [RELATED_HTML, RELATED_FORMS, TEXT], ids=["html", "both forms", "text"])
+@pytest.mark.parametrize("fields", ["", "Content-ID: <two>\n"], ids=["no id", "id"])
+def test_an_attachment_of_a_related_that_nothing_refers_to_is_one(
+    shown: bytes, fields: str, materials: Materials
+) -> None:
+    """What is marked attachment in a multipart/related, and not part of what is shown, is an attachment."""
+    file = part(b"x", "application/pdf", disposition="attachment; filename=a.pdf", fields=fields)
+    found = measured(message(multipart("related", shown, file)), materials)
+    assert [facts.name for facts in found.attachments] == ["a.pdf"]
+
+
+SOAP = part(b'<a href="cid:two"/>', "application/soap+xml")
+STYLE = part(b"td { background: url(cid:two) }", "text/css", fields="Content-ID: <style>\n")
+BROKEN_HTML = part(b"!!!!", "text/html", encoding="base64")
+
+
+@pytest.mark.parametrize(
+    ("shown", "disposition", "fields"),
+    [
+        ([RELATED_HTML], "attachment; filename=a.png", "Content-ID: <one>\n"),
+        ([RELATED_FORMS], "attachment; filename=a.png", "Content-ID: <one>\n"),
+        ([RELATED_HTML], "attachment; filename=a.png", "Content-Location: http://x.example/b.png\n"),
+        ([RELATED_HTML], "attachment; filename=a.png", "Content-Location: b.png\n"),
+        ([RELATED_HTML], "inline; filename=a.png", ""),
+        ([RELATED_HTML], "inline; filename=a.png", "Content-ID: <two>\n"),
+        ([SOAP], "attachment; filename=a.png", "Content-ID: <two>\n"),
+        ([multipart("alternative", TEXT, SOAP, boundary="f")], "attachment; filename=a.png", ""),
+        ([RELATED_HTML, STYLE], "attachment; filename=a.png", "Content-ID: <two>\n"),
+        ([BROKEN_HTML], "attachment; filename=a.png", "Content-ID: <two>\n"),
+    ],
+    ids=["by cid", "by cid of a form", "by location", "perhaps by location", "inline", "inline with id", "not HTML",
+         "form that is not HTML", "perhaps by a style", "perhaps by HTML that is broken"],
+)  # fmt: skip
+def test_what_a_related_shows_is_inline(
+    shown: list[bytes], disposition: str, fields: str, materials: Materials
+) -> None:
+    """What is referred to, or could be by something that is not understood, stays, marked attachment or not."""
+    picture = part(b"x", "image/png", disposition=disposition, fields=fields)
+    data = message(multipart("related", *shown, picture))
+    found = measured(data, materials)
+    assert (found.attachments, found.kept[-1][1]) == ((), "inline")
+
+
 def test_html_in_base64_refers_too(materials: Materials) -> None:
     """References are found in decoded HTML."""
     html = part(support.encoded(b'<img src="cid:one@x">'), "text/html", encoding="base64")
