@@ -110,10 +110,12 @@ def _is_beside_related(message: Message, part: Part, shown: frozenset[int]) -> b
     """Whether a child of multipart/related (RFC 2387) is a mere attachment, unless the displayed HTML refers to it.
 
     It must say that it is one, and nothing but that HTML may be able to refer to it: not a root of another type, not a
-    form of the body that is not understood, not a style sheet.
+    form of the body that is not understood, not a style sheet. Inside of one form of the body it is left alone.
     """
     related = message.parts[part.parent]
     if related.type != b"multipart/related" or part.disposition != b"attachment" or part.field(b"content-location"):
+        return False
+    if any(parent.type == b"multipart/alternative" for parent in message.ancestors(related)):
         return False
     root, *others = (message.parts[number] for number in related.children)
     start, content_id = related.param(b"start"), root.field(b"content-id")

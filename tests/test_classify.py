@@ -77,6 +77,8 @@ def test_attachments(entity: bytes) -> None:
         (multipart("related", HTML, part(b"x", "image/png; name=a.png")), "2", "inline"),
         (multipart("related", FILE, HTML), "1", "inline"),
         (multipart("related", HTML, FILE), "2", ""),
+        (multipart("alternative", TEXT, multipart("related", HTML, FILE, boundary="i")), "2.2", "inline"),
+        (multipart("mixed", multipart("related", HTML, FILE, boundary="i"), FILE), "1.2", ""),
         (multipart('related; start="<a@x>"', FILE, HTML, FILE), "3", "inline"),
         (
             multipart("appledouble", attachment(b"x", "a", "application/applefile"), FILE),
@@ -122,6 +124,8 @@ def test_attachments(entity: bytes) -> None:
         "related",
         "root of a related",
         "beside a related",
+        "related in a form",
+        "beside a related in a mixed",
         "related with another root",
         "appledouble",
         "report",
