@@ -11,6 +11,7 @@ from pfilter.materials import Materials
 from pfilter.measure import measure
 from pfilter.model import Envelope, Measured
 from pfilter.policy import Policy
+from pfilter.references import REFERENCE_LIMIT
 from tests import support
 from tests.support import ENVELOPE, BytesSpool, attachment, content, message, multipart, noise, part, scanned, table
 
@@ -254,6 +255,14 @@ def test_locations_are_read_as_html_has_them(html: bytes, location: str, materia
     """A reference by Content-Location is compared without its character references, blanks aside."""
     image = part(b"x", 'image/png; name="a.png"', fields=f"Content-Location: {location}\n")
     assert measured(message(multipart("mixed", part(html, "text/html"), image)), materials).attachments == ()
+
+
+def test_html_with_references_without_end_refers_to_everything(materials: Materials) -> None:
+    """Beyond a limit references are not collected further, and what could be referred to counts as inline."""
+    html = part(b"".join(b"<img src=cid:%d>\n" % number for number in range(REFERENCE_LIMIT + 1)), "text/html")
+    image = part(b"x", 'image/png; name="a.png"', fields="Content-ID: <one>\n")
+    found = measured(message(multipart("mixed", html, image, attachment(b"x"))), materials)
+    assert [facts.part for facts in found.attachments] == [3]
 
 
 def test_html_in_wide_characters_refers_too(materials: Materials) -> None:
