@@ -137,8 +137,12 @@ def _removals(spool: Spool, message: Message, gone: set[int], said: notice.Notic
     if not bodies or None in told:
         told = []  # what stands in front is read beside either form: once is enough
         container = _container(message, tops)
+        shown = _shown_by_related(message, tops[0])
+        around = rewrite.put_text_before(spool, message, shown, said.text) if shown and not container else []
         if container:
             edits[container.number] = rewrite.add_text_part(message, container, said.text)
+        elif shown and around and shown.number not in emptied:
+            told = [around]
         else:
             edits[tops[0].number] = rewrite.replace_by_text(message, tops[0], said.text)
     return [*edits.values(), *(found for body_edits in told for found in body_edits or [])]
@@ -165,6 +169,12 @@ def _container(message: Message, removed: "Sequence[Part]") -> Part | None:
     """Return the outermost multipart around a removed part whose parts are shown one after the other."""
     around = [parent for part in removed for parent in message.ancestors(part) if parent.type not in NOT_MIXED]
     return min(around, key=lambda part: part.number, default=None)
+
+
+def _shown_by_related(message: Message, removed: Part) -> Part | None:
+    """Return what the outermost multipart/related around a removed part shows: its first part (RFC 2387, 3.2)."""
+    around = [parent for parent in message.ancestors(removed) if parent.type == b"multipart/related"]
+    return message.parts[around[-1].children[0]] if around else None
 
 
 def _trace(message: Message, policy: Policy) -> "list[Edit]":

@@ -14,15 +14,41 @@ SIGNED_TYPES = (
     b"application/pkcs7-mime",
     b"application/x-pkcs7-mime",
 )
-REPORT_TYPES = (b"multipart/report", b"message/delivery-status", b"message/global-delivery-status")
+REPORT_TYPES = (
+    b"multipart/report",
+    b"message/delivery-status",
+    b"message/global-delivery-status",
+    b"message/feedback-report",  # RFC 5965: of abuse
+    b"message/tracking-status",  # RFC 3886
+)
 NOTIFICATION_TYPES = (b"message/disposition-notification", b"message/global-disposition-notification")
 UNTOUCHED_TYPES = {
     **dict.fromkeys((*REPORT_TYPES, *NOTIFICATION_TYPES), "report"),
+    b"application/tlsrpt+gzip": "report",  # RFC 8460
+    b"application/tlsrpt+json": "report",
+    b"application/autocrypt-setup": "key",
     b"message/partial": "message/partial",
     b"message/external-body": "message/external-body",
     b"text/calendar": "calendar",
+    b"text/x-vcalendar": "calendar",
+    b"application/ics": "calendar",  # what Exchange and Google send beside the text/calendar
+    b"application/ms-tnef": "TNEF",  # holds the body of the mail
+    b"application/vnd.ms-tnef": "TNEF",
     b"application/pkcs7-signature": "signature",
     b"application/x-pkcs7-signature": "signature",
+}
+# What mail clients decode is called by the name of what is inside; anywhere else it would be a file that nothing opens.
+ENCODED_TYPES = {
+    b"application/applefile": "Macintosh file",  # RFC 1740: AppleSingle
+    b"application/binhex": "Macintosh file",
+    b"application/mac-binhex": "Macintosh file",
+    b"application/mac-binhex40": "Macintosh file",  # RFC 1741
+    b"application/x-mac-binhex40": "Macintosh file",
+    b"application/macbinary": "Macintosh file",
+    b"application/x-macbinary": "Macintosh file",
+    b"application/x-uuencode": "uuencoded",
+    b"application/x-uuencoded": "uuencoded",
+    b"text/x-uuencode": "uuencoded",
 }
 # A child of these is shown in place of its siblings, or belongs to one of them.
 CONTAINERS = {
@@ -71,31 +97,83 @@ def why_kept(message: Message, part: Part, shown: frozenset[int]) -> str:
     if part.type.startswith(b"application/pgp-"):
         return "PGP"
     around = message.ancestors(part)
-    if around and around[0].type in CONTAINERS:
+    if around and around[0].type in CONTAINERS and not _is_beside_related(message, part, shown):
         return CONTAINERS[around[0].type]
     if any(parent.type == b"multipart/report" for parent in around):
         return "report"
+    if part.type in ENCODED_TYPES:
+        return ENCODED_TYPES[part.type]
     return f"broken: {part.defect}" if part.defect else ""
+
+
+def _is_beside_related(message: Message, part: Part, shown: frozenset[int]) -> bool:
+    """Whether a child of multipart/related (RFC 2387) is a mere attachment, unless the displayed HTML refers to it.
+
+    It must say that it is one, and nothing but that HTML may be able to refer to it: not a root of another type, not a
+    form of the body that is not understood, not a style sheet. Inside of one form of the body it is left alone.
+    """
+    related = message.parts[part.parent]
+    if related.type != b"multipart/related" or part.disposition != b"attachment" or part.field(b"content-location"):
+        return False
+    if any(parent.type == b"multipart/alternative" for parent in message.ancestors(related)):
+        return False
+    root, *others = (message.parts[number] for number in related.children)
+    start, content_id = related.param(b"start"), root.field(b"content-id")
+    if root is part or (start and not (content_id and content_id.value.strip() == start.strip())):
+        return False
+    below = (p for p in message.parts if root.span.start <= p.span.start < root.span.end and not p.is_multipart)
+    if not all(leaf.number in shown for leaf in below):
+        return False
+    return not any(_may_refer(other) for other in others if other.disposition != b"attachment")
+
+
+def _may_refer(part: Part) -> bool:
+    return part.type.startswith((b"text/", b"multipart/")) or part.type.endswith((b"xml", b"html", b"javascript"))
+
+
+def why_kept_by_name(name: str) -> str:
+    """Return why a file of this name is no attachment in our sense, whatever its type is called, or ""."""
+    lower = name.lower()
+    if lower.startswith("winmail") and lower.endswith(".dat"):
+        return "TNEF"
+    return "calendar" if lower.endswith(".ics") else ""
 
 
 def displayed(message: Message) -> list[Part]:
     """Return the bodies that a mail client shows, in document order.
 
-    A named text is a file, unless it is one form of the body, or the very first thing in the message, named in
-    Content-Type alone.
+    A named text is a file, unless it is one form of the body, or all that the message has, or a letter: see
+    `_is_named_letter`.
     """
-    found = []
-    first = True
-    for part in message.parts:
-        if part.embedded or part.is_multipart:
-            continue
-        if part.type in BODY_TYPES and part.disposition != b"attachment":
-            by_disposition = any(name.split(b"*")[0] == b"filename" for name, _ in part.disposition_params)
-            is_first = first and not by_disposition and part.parent >= 0
-            if not has_name(part) or is_first or _is_form_of_body(message, part):
-                found.append(part)
-        first = False
-    return found
+    leaves = [part for part in message.parts if not part.embedded and not part.is_multipart]
+    return [
+        part
+        for part in leaves
+        if _may_be_shown(part)
+        and (not has_name(part) or _is_form_of_body(message, part) or _is_named_letter(message, leaves, part))
+    ]
+
+
+def _may_be_shown(part: Part) -> bool:
+    return part.type in BODY_TYPES and part.disposition != b"attachment"
+
+
+def _is_named_letter(message: Message, leaves: list[Part], part: Part) -> bool:
+    """Whether a text is the letter in spite of its name.
+
+    It is where there is nothing else to read. It is where it comes first and is named in Content-Type alone, unless the
+    next thing is another body: a form of one, or a text without a name; but not another form of the same one, and not
+    a text marked inline, as the footers of lists are.
+    """
+    if len(leaves) == 1:
+        return True
+    if part is not leaves[0] or any(name.split(b"*")[0] == b"filename" for name, _ in part.disposition_params):
+        return False
+    if any(parent.type in (b"multipart/alternative", b"multipart/related") for parent in message.ancestors(part)):
+        return True
+    following = leaves[1]
+    is_body = _is_form_of_body(message, following) or not (has_name(following) or following.disposition == b"inline")
+    return not (_may_be_shown(following) and is_body)
 
 
 def _is_form_of_body(message: Message, part: Part) -> bool:

@@ -329,8 +329,10 @@ KEYS = (
     Key("compress", "min_size", size, "16 KiB", "Smaller attachments are not zipped."),
     Key("compress", "min_gain", share, "10%", "What a zip must save."),
     Key(
-        "compress", "skip", strings, ["*.xml", "*.edi", "*.ics", "*.vcf", "*.eml", "*.asc", "*.p7?"],
-        "Names never zipped: robots read them, or they stop working.",
+        "compress", "skip", strings,
+        ["*.xml", "*.edi", "*.ics", "*.vcf", "*.eml", "*.asc", "*.p7?", "*/xml", "application/*+xml",
+         "application/edi*", "text/*vcard", "text/directory", "message/*", "application/*pkcs7*"],
+        "Names and media types never zipped: robots read them, or they stop working.",
     ),
     Key("link", "enabled", flag, True, "Whether attachments that are too big become links."),
     Key("link", "part_limit", size, "800 KiB", "A larger attachment, after zipping, becomes a link."),

@@ -260,27 +260,29 @@ def token(value: bytes) -> bytes:
 
 
 def parameter_text(name: str, value: str, eol: bytes) -> bytes:
-    """Return `;` and one parameter on lines of its own, at most 76 octets each.
+    """Return `;` and one parameter on lines of its own.
 
-    ASCII stands as a quoted string; anything else in RFC 2231 form, with continuations where it is long.
+    ASCII stands as a quoted string, which every reader knows, on one line: RFC 5322, 3.2.4 lets it be folded at a
+    blank, but readers that do not unfold, Python's among them, keep the line end in the name. Anything else, and what
+    no line of LINE_LIMIT octets can hold, is in RFC 2231 form, with continuations where it is long, at most 76 octets a
+    line.
     """
     fold = b";" + eol + b"\t"
-    if value.isascii() and value.isprintable() and len(value) <= 60:
+    if value.isascii() and value.isprintable():
         quoted = value.replace("\\", "\\\\").replace('"', '\\"')
-        return fold + f'{name}="{quoted}"'.encode("ascii")
+        line = f'{name}="{quoted}"'
+        if len(line) < LINE_LIMIT - 2:  # beside the tab, and a semicolon behind it
+            return fold + line.encode("ascii")
     coded = _percent(value)
     if len(coded) <= 60:
         return fold + f"{name}*=utf-8''{coded}".encode("ascii")
-    lines = []
-    first = "utf-8''"
-    while coded:
-        cut = 60 - len(first)
-        while cut < len(coded) and cut > 2 and "%" in coded[cut - 2 : cut]:
-            cut -= 1  # an encoded octet stays on one line
-        lines.append(first + coded[:cut])
-        coded = coded[cut:]
-        first = ""
-    return b"".join(fold + f"{name}*{number}*={line}".encode("ascii") for number, line in enumerate(lines))
+    segments = ["utf-8''"]
+    for character in value:  # never cut in two: some readers decode each segment by itself
+        piece = _percent(character)
+        if len(segments[-1]) + len(piece) > 60:
+            segments.append("")
+        segments[-1] += piece
+    return b"".join(fold + f"{name}*{number}*={segment}".encode("ascii") for number, segment in enumerate(segments))
 
 
 def _percent(value: str) -> str:

@@ -5,7 +5,6 @@ size, its zip, its blob in the store. Whatever nothing can depend on is not meas
 """
 
 from fnmatch import fnmatchcase
-from re import compile as pattern
 
 from pfilter import archive, classify, codec, idn, names
 from pfilter.materials import Materials
@@ -17,9 +16,6 @@ from pfilter.spool import Spool
 COMPRESSED_TYPES = (b"image/jpeg", b"image/png", b"image/gif", b"image/webp", b"application/zip", b"application/gzip")
 COMPRESSED_MAJOR = (b"video/", b"audio/mp", b"audio/aac", b"audio/ogg")
 ARMOR = (b"-----BEGIN PGP MESSAGE-----", b"-----BEGIN PGP SIGNED MESSAGE-----")
-_REFERENCE = pattern(rb"""(?i)\bcid:([^"'\s>)]{1,998})""")
-_LOCATION = pattern(rb"""(?i)\b(?:src|background|href)\s*=\s*["']?([^"'\s>]{1,998})""")
-REFERENCE_LIMIT = 10_000  # references of one message; beyond, every part that could be referred to counts as inline
 
 
 def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, materials: Materials) -> Measured:
@@ -37,15 +33,19 @@ def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, 
     )
     if protection:
         return Measured(protection=protection)
-    inline = _referenced(spool, message, candidates)
+    inline = _shown_by_html(spool, message, candidates)
     crowded = message.size * len(envelope.recipients) > policy.link_bandwidth_limit
     attachments = []
     for ordinal, part in enumerate(candidates, 1):
         if part.number in inline:
             kept[part.number] = "inline"
             continue
+        name = names.file_name(part, ordinal)
+        kept[part.number] = classify.why_kept_by_name(name)
+        if kept[part.number]:
+            continue
         try:
-            attachments.append(_facts(spool, part, ordinal, crowded, envelope, policy, materials))
+            attachments.append(_facts(spool, part, name, crowded, envelope, policy, materials))
         except codec.Undecodable as error:
             kept[part.number] = f"broken: {error}"
     reasons = tuple((number, reason) for number, reason in kept.items() if reason)
@@ -53,9 +53,8 @@ def measure(spool: Spool, message: Message, envelope: Envelope, policy: Policy, 
 
 
 def _facts(
-    spool: Spool, part: Part, ordinal: int, crowded: bool, envelope: Envelope, policy: Policy, materials: Materials
+    spool: Spool, part: Part, name: str, crowded: bool, envelope: Envelope, policy: Policy, materials: Materials
 ) -> Facts:
-    name = names.file_name(part, ordinal)
     facts = Facts(part=part.number, name=name, size=part.body.size, wire=part.span.size)
     why_no_zip = _why_no_zip(part, name, policy)
     may_zip = not why_no_zip
@@ -92,17 +91,15 @@ def _zip_facts(facts: Facts, part: Part, decoded: Spool, policy: Policy, materia
 
 def _why_no_zip(part: Part, name: str, policy: Policy) -> str:
     """Return why a part is not zipped whatever is in it, or ""."""
-    lower = name.lower()
     if not policy.compress_enabled:
         return "compress.enabled = false"
     if part.body.size < policy.compress_min_size:
         return "small"
-    if lower == "winmail.dat" or part.type == b"application/ms-tnef":
-        return "TNEF"
     if part.type.startswith(b"text/") and part.disposition == b"inline":
         return "inline text"
+    by_name, by_type = name.lower(), part.type.decode("ascii", "replace")
     for skipped in policy.compress_skip:
-        if fnmatchcase(lower, skipped.lower()):
+        if fnmatchcase(by_type if "/" in skipped else by_name, skipped.lower()):  # no name has a slash
             return f"compress.skip {skipped}"
     if part.type in COMPRESSED_TYPES or part.type.startswith(COMPRESSED_MAJOR):
         return "compressed already"
@@ -146,29 +143,9 @@ def _armored(spool: Spool, message: Message) -> str:
     return ""
 
 
-def _referenced(spool: Spool, message: Message, candidates: list[Part]) -> set[int]:
-    """Return the numbers of candidates that the HTML shows: by cid: (RFC 2392) or Content-Location (RFC 2557)."""
-    ids = {part.number: part.field(b"content-id") for part in candidates}
-    locations = {part.number: part.field(b"content-location") for part in candidates}
-    if not any(ids.values()) and not any(locations.values()):
+def _shown_by_html(spool: Spool, message: Message, candidates: list[Part]) -> set[int]:
+    if not any(part.field(b"content-id") or part.field(b"content-location") for part in candidates):
         return set()
-    from urllib.parse import unquote_to_bytes
+    from pfilter.references import shown_by_html
 
-    references: set[bytes] = set()
-    for part in classify.displayed(message):
-        if part.type != b"text/html":
-            continue
-        tail = b""
-        try:
-            for chunk in codec.decode(spool, part.body, part.encoding):
-                text = tail + chunk
-                references.update(unquote_to_bytes(found) for found in _REFERENCE.findall(text))
-                if any(locations.values()):
-                    references.update(_LOCATION.findall(text))
-                tail = text[-1100:]
-                if len(references) > REFERENCE_LIMIT:
-                    return {number for number, field in (*ids.items(), *locations.items()) if field}
-        except codec.Undecodable:
-            return {number for number, field in (*ids.items(), *locations.items()) if field}
-    shown = {number for number, field in ids.items() if field and field.value.strip().strip(b"<>") in references}
-    return shown | {n for n, field in locations.items() if field and b"".join(field.value.split()) in references}
+    return shown_by_html(spool, message, candidates)

@@ -25,28 +25,63 @@ DEVICES = {
     "conin$",
     "conout$",
 }
+OPEN_DOCUMENT = b"application/vnd.oasis.opendocument."
+OPEN_XML = b"application/vnd.openxmlformats-officedocument."
+# By media type, of what is opened by its ending. Types that stand for anything are not among them.
 EXTENSIONS = {
-    b"application/pdf": ".pdf",
-    b"application/zip": ".zip",
+    b"application/edi-x12": ".edi",
+    b"application/edifact": ".edi",
+    b"application/epub+zip": ".epub",
+    b"application/gzip": ".gz",
     b"application/json": ".json",
-    b"application/xml": ".xml",
-    b"application/rtf": ".rtf",
     b"application/msword": ".doc",
+    b"application/pdf": ".pdf",
+    b"application/postscript": ".ps",
+    b"application/rtf": ".rtf",
     b"application/vnd.ms-excel": ".xls",
-    b"application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
-    b"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    b"application/vnd.ms-outlook": ".msg",
+    b"application/vnd.ms-powerpoint": ".ppt",
+    OPEN_DOCUMENT + b"presentation": ".odp",
+    OPEN_DOCUMENT + b"spreadsheet": ".ods",
+    OPEN_DOCUMENT + b"text": ".odt",
+    OPEN_XML + b"presentationml.presentation": ".pptx",
+    OPEN_XML + b"spreadsheetml.sheet": ".xlsx",
+    OPEN_XML + b"wordprocessingml.document": ".docx",
+    b"application/x-7z-compressed": ".7z",
+    b"application/x-pdf": ".pdf",
+    b"application/x-tar": ".tar",
+    b"application/x-zip-compressed": ".zip",
+    b"application/xml": ".xml",
+    b"application/zip": ".zip",
+    b"audio/mp4": ".m4a",
     b"audio/mpeg": ".mp3",
+    b"audio/ogg": ".ogg",
+    b"audio/wav": ".wav",
+    b"audio/x-wav": ".wav",
+    b"image/bmp": ".bmp",
     b"image/gif": ".gif",
+    b"image/heic": ".heic",
     b"image/jpeg": ".jpg",
+    b"image/jpg": ".jpg",
     b"image/png": ".png",
+    b"image/svg+xml": ".svg",
     b"image/tiff": ".tif",
+    b"image/webp": ".webp",
+    b"message/global": ".u8msg",  # RFC 6532, 3.7
     b"message/rfc822": ".eml",
     b"text/csv": ".csv",
     b"text/html": ".html",
     b"text/plain": ".txt",
+    b"text/rtf": ".rtf",
+    b"text/vcard": ".vcf",
+    b"text/x-vcard": ".vcf",
     b"text/xml": ".xml",
     b"video/mp4": ".mp4",
+    b"video/mpeg": ".mpg",
+    b"video/quicktime": ".mov",
+    b"video/webm": ".webm",
 }
+_ENDING_MARKS = {ord(mark): None for mark in "-_+~"}  # beside letters and digits
 
 
 def has_name(part: Part) -> bool:
@@ -57,9 +92,22 @@ def has_name(part: Part) -> bool:
 
 
 def file_name(part: Part, ordinal: int) -> str:
-    """Return a safe file name for a part; `ordinal` numbers those without a name: attachment-3.pdf."""
+    """Return a safe file name for a part, with an ending; `ordinal` numbers those without a name: attachment-3.pdf."""
     fallback = f"attachment-{ordinal}{EXTENSIONS.get(part.type, '.bin')}"
-    return safe_name(_given_name(part), fallback)
+    return with_ending(safe_name(_given_name(part), fallback), part.type)
+
+
+def with_ending(name: str, kind: bytes) -> str:
+    """Return a safe name with the ending of a media type, where it has none: Windows opens nothing without.
+
+    An ending is one of ASCII letters and digits: "v1.2", "24.11.2026" and "No. 5" have none, "volume.001" does. Where
+    it has one, that is the sender's choice, whatever the type.
+    """
+    ending = os.path.splitext(name)[1].removeprefix(".")
+    is_number = ending.isdecimal() and not (len(ending) == 3 and ending.startswith("0"))  # as of split archives
+    if ending and ending.isascii() and ending.translate(_ENDING_MARKS).isalnum() and not is_number:
+        return name
+    return safe_name(name + EXTENSIONS[kind], name) if kind in EXTENSIONS else name
 
 
 def _given_name(part: Part) -> str:
@@ -130,8 +178,9 @@ def from_address(block: bytes) -> bytes:
 def safe_name(name: str, fallback: str) -> str:
     """Return a name that is safe in a path, a URL, a header and on a screen, with its extension kept.
 
-    NFC; no controls and no characters that reorder text; nothing that Windows reserves; no leading dot or dash, no
-    trailing dot or blank; at most NAME_LIMIT octets. What nothing remains of becomes the fallback.
+    NFC; no controls and no characters that reorder text; blanks of every width (macOS writes U+202F into the names of
+    screenshots) are spaces; nothing that Windows reserves; no leading dot or dash, no trailing dot or blank; at most
+    NAME_LIMIT octets. What nothing remains of becomes the fallback.
     """
     name = name.replace("\\", "/").rsplit("/", 1)[-1] if "/" in name or "\\" in name else name
     if len(name) > LONG_NAME:
@@ -140,6 +189,7 @@ def safe_name(name: str, fallback: str) -> str:
         import unicodedata
 
         name = unicodedata.normalize("NFC", name)
+        name = "".join(" " if unicodedata.category(c) == "Zs" else c for c in name)
         name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
     kept = "".join("_" if c in FORBIDDEN else c for c in name if c.isprintable() and c not in INVISIBLE)
     kept = " ".join(kept.split()).lstrip(".- ").rstrip(". ")

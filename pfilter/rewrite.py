@@ -68,6 +68,41 @@ def add_text_part(message: Message, container: Part, text: str) -> Edit:
     return Edit(range=Range(start=start, end=start), content=head + eol + body)
 
 
+def put_text_before(spool: Spool, message: Message, part: Part, text: str) -> list[Edit]:
+    """Make a part the second of a multipart/mixed in its place, behind a text/plain. Raises OSError.
+
+    For what multipart/related shows, where another part in front would be shown in its stead. Nothing is rewritten: the
+    new multipart is put around the octets of the part. No edits where there is no boundary for it.
+    """
+    eol = message.eol
+    boundary = _new_boundary(spool, message)
+    if not boundary:
+        return []
+    fields, body = text_entity(text, eol)
+    delimiter = b"--" + boundary
+    head = b'Content-Type: multipart/mixed; boundary="' + boundary + b'"' + eol + eol
+    inside = b"".join(fields.values()) + b"Content-Disposition: inline" + eol + eol + body
+    before = head + delimiter + eol + inside + delimiter + eol
+    after = (b"" if part.body.end < part.span.end else eol) + delimiter + b"--" + eol
+    places = (part.header.start, part.span.end)
+    return [
+        Edit(range=Range(start=place, end=place), content=content)
+        for place, content in zip(places, (before, after), strict=True)
+    ]
+
+
+def _new_boundary(spool: Spool, message: Message) -> bytes:
+    """Return a boundary that the message does not have, nor a prefix of it as one; b"" where it has all we know."""
+    from zlib import crc32
+
+    taken = [_boundary(part) for part in message.parts if part.is_multipart]
+    for number in range(10):
+        found = b"%08x-pfilter" % crc32(b"%d" % number)
+        if not any(found.startswith(other) for other in taken) and spool.find(found, 0, message.size) < 0:
+            return found
+    return b""
+
+
 def replace_by_text(message: Message, part: Part, text: str) -> Edit:
     """Put a text/plain in the place of a part."""
     parent = message.parts[part.parent]

@@ -74,7 +74,12 @@ def test_attachments(entity: bytes) -> None:
             "1.2",
             "alternative form of the body",
         ),
-        (multipart("related", HTML, FILE), "2", "inline"),
+        (multipart("related", HTML, part(b"x", "image/png; name=a.png")), "2", "inline"),
+        (multipart("related", FILE, HTML), "1", "inline"),
+        (multipart("related", HTML, FILE), "2", ""),
+        (multipart("alternative", TEXT, multipart("related", HTML, FILE, boundary="i")), "2.2", "inline"),
+        (multipart("mixed", multipart("related", HTML, FILE, boundary="i"), FILE), "1.2", ""),
+        (multipart('related; start="<a@x>"', FILE, HTML, FILE), "3", "inline"),
         (
             multipart("appledouble", attachment(b"x", "a", "application/applefile"), FILE),
             "1",
@@ -94,6 +99,19 @@ def test_attachments(entity: bytes) -> None:
         (multipart("mixed", TEXT, attachment(b"x", "a.p7s", "application/pkcs7-signature")), "2", "signature"),
         (multipart("mixed", TEXT, attachment(b"x", "a.asc", "application/pgp-keys")), "2", "PGP"),
         (multipart("mixed", TEXT, attachment(b"x", "a.asc", "application/pgp-signature")), "2", "PGP"),
+        (multipart("mixed", TEXT, attachment(b"x", "a.ics", "application/ics")), "2", "calendar"),
+        (multipart("mixed", TEXT, attachment(b"x", "a.vcs", "text/x-vcalendar")), "2", "calendar"),
+        (multipart("mixed", TEXT, attachment(b"x", "winmail.dat", "application/ms-tnef")), "2", "TNEF"),
+        (multipart("mixed", TEXT, attachment(b"x", "a.dat", "application/vnd.ms-tnef")), "2", "TNEF"),
+        (multipart("mixed", TEXT, attachment(b"x", "a.txt", "message/feedback-report")), "2", "report"),
+        (multipart("mixed", TEXT, attachment(b"x", "a.txt", "message/tracking-status")), "2", "report"),
+        (multipart("mixed", TEXT, attachment(b"x", "a.json", "application/tlsrpt+json")), "2", "report"),
+        (multipart("mixed", TEXT, attachment(b"x", "a.json.gz", "application/tlsrpt+gzip")), "2", "report"),
+        (multipart("mixed", TEXT, attachment(b"x", "key.html", "application/autocrypt-setup")), "2", "key"),
+        (multipart("mixed", TEXT, attachment(b"x", "Report", "application/mac-binhex40")), "2", "Macintosh file"),
+        (multipart("mixed", TEXT, attachment(b"x", "Report", "application/x-macbinary")), "2", "Macintosh file"),
+        (multipart("mixed", TEXT, attachment(b"x", "Report", "application/applefile")), "2", "Macintosh file"),
+        (multipart("mixed", TEXT, attachment(b"x", "a.doc", "application/x-uuencode")), "2", "uuencoded"),
     ],
     ids=[
         "no name",
@@ -104,6 +122,11 @@ def test_attachments(entity: bytes) -> None:
         "alternative",
         "nested alternative",
         "related",
+        "root of a related",
+        "beside a related",
+        "related in a form",
+        "beside a related in a mixed",
+        "related with another root",
         "appledouble",
         "report",
         "below a report",
@@ -115,6 +138,19 @@ def test_attachments(entity: bytes) -> None:
         "p7s",
         "pgp keys",
         "pgp signature",
+        "application/ics",
+        "vCalendar",
+        "TNEF",
+        "TNEF of IANA",
+        "abuse report",
+        "tracking status",
+        "TLS report",
+        "TLS report, compressed",
+        "Autocrypt setup",
+        "BinHex",
+        "MacBinary",
+        "AppleSingle",
+        "uuencoded",
     ],
 )
 def test_what_is_no_attachment(entity: bytes, section: str, why: str) -> None:
@@ -177,14 +213,70 @@ def test_ordinary_mail_is_not_protected() -> None:
         (multipart("report", TEXT, part(b"x", "message/delivery-status")), True),
         (part(b"x", "message/disposition-notification"), True),
         (multipart("mixed", TEXT, part(b"x", "message/delivery-status")), True),
+        (multipart("mixed", TEXT, part(b"x", "message/feedback-report")), True),
         (multipart("mixed", TEXT, FILE), False),
         (multipart("mixed", TEXT, part(b"\n" + multipart("report", TEXT, boundary="i"), "message/rfc822")), False),
     ],
-    ids=["dsn", "mdn", "odd dsn", "mail", "forwarded report"],
+    ids=["dsn", "mdn", "odd dsn", "odd abuse report", "mail", "forwarded report"],
 )
 def test_reports(entity: bytes, report: bool) -> None:
     """Delivery reports and disposition notifications are reports; mail that forwards one is not."""
     assert classify.is_report(scanned(message(entity))) is report
+
+
+NAMED = part(b"Hello\n", 'text/plain; name="report.txt"')
+NAMED_INLINE = part(b"Hello\n", "text/plain", disposition='inline; filename="letter.txt"')
+
+
+@pytest.mark.parametrize(
+    ("entity", "section"),
+    [
+        (NAMED, ""),
+        (part(b"Hello\n", "text/plain; name*=utf-8''letter.txt"), ""),
+        (NAMED_INLINE, ""),
+        (part(b"<p>Hello</p>\n", 'text/html; name="letter.html"'), ""),
+        (part(b"<p>Hello</p>\n", "text/html", disposition="inline; filename*=utf-8''letter.html"), ""),
+        (multipart("mixed", NAMED), "1"),
+        (multipart("mixed", NAMED_INLINE), "1"),
+        (multipart("mixed", multipart("mixed", NAMED_INLINE, boundary="i")), "1.1"),
+        (multipart("mixed", NAMED, FILE), "1"),
+        (multipart("mixed", NAMED, NAMED), "1"),
+        (multipart("mixed", NAMED, part(b"-- \nlist\n", disposition="inline")), "1"),
+        (multipart("mixed", NAMED, FILE, TEXT), "1"),
+        (multipart("alternative", multipart("mixed", NAMED, FILE, boundary="i"), HTML), "1.1"),
+        (multipart("alternative", multipart("mixed", NAMED, boundary="i"), HTML), "1.1"),
+        (multipart("related", multipart("mixed", NAMED, boundary="i"), HTML), "1.1"),
+    ],
+    ids=["name", "name 2231", "inline", "html", "inline html", "alone in a multipart",
+         "inline alone in a multipart", "alone, deeper", "first", "first of two", "before the footer of a list",
+         "before a file and a footer",
+         "in one of two forms", "alone in one of two forms", "in what a related shows"],
+)  # fmt: skip
+def test_a_letter_that_has_a_name_is_a_body(entity: bytes, section: str) -> None:
+    """A named text that is all there is, or first and named in Content-Type alone, is what the reader reads."""
+    assert kept(entity, section) == "displayed body"
+
+
+@pytest.mark.parametrize(
+    ("entity", "section"),
+    [
+        (part(b"Hello\n", "text/plain; name=a.txt", disposition="attachment"), ""),
+        (part(b"Hello\n", "text/html", disposition='attachment; filename="a.html"'), ""),
+        (part(b"a;b\n", 'text/csv; name="a.csv"'), ""),
+        (multipart("mixed", NAMED, TEXT), "1"),
+        (multipart("mixed", NAMED, HTML), "1"),
+        (multipart("mixed", NAMED, multipart("alternative", TEXT, HTML, boundary="i")), "1"),
+        (multipart("mixed", NAMED, multipart("related", HTML, FILE, boundary="i")), "1"),
+        (multipart("mixed", multipart("mixed", NAMED, boundary="i"), TEXT), "1.1"),
+        (multipart("mixed", NAMED_INLINE, FILE), "1"),
+        (multipart("mixed", NAMED_INLINE, TEXT), "1"),
+    ],
+    ids=["attachment", "attached html", "no text of a letter", "before a text", "before html",
+         "before both forms", "before html with images", "deeper", "inline before a file", "inline before a text"],
+)  # fmt: skip
+def test_a_named_text_beside_the_letter_is_a_file(entity: bytes, section: str) -> None:
+    """A named text is a file where it is an attachment, or where the text next to it is the letter."""
+    assert kept(entity, section) == ""
 
 
 @pytest.mark.parametrize(
@@ -210,6 +302,11 @@ def test_reports(entity: bytes, report: bool) -> None:
         (multipart("mixed", multipart("related", HTML, part(b"x", "image/png"), boundary="i"), FILE), ["1.1"]),
         (multipart("mixed", part(b"x", "text/plain", disposition="attachment"), FILE), []),
         (multipart("mixed", part(b"x", "text/plain", disposition='inline; filename="a.txt"'), TEXT), ["2"]),
+        (multipart("mixed", NAMED, TEXT), ["2"]),
+        (multipart("mixed", NAMED, FILE), ["1"]),
+        (multipart("mixed", NAMED, multipart("alternative", TEXT, HTML, boundary="i")), ["2.1", "2.2"]),
+        (NAMED, [""]),
+        (NAMED_INLINE, [""]),
         (multipart("mixed", part(b"Subject: x\n\nhello\n", "message/rfc822"), FILE), []),
         (FILE, []),
         (multipart("mixed", multipart("alternative", TEXT, HTML, boundary="i"), TEXT, HTML), ["1.1", "1.2"]),
@@ -229,6 +326,11 @@ def test_reports(entity: bytes, report: bool) -> None:
         "related in mixed",
         "attached text",
         "named text",
+        "file before the text",
+        "named first text",
+        "file before both forms",
+        "named letter",
+        "named inline letter",
         "forwarded",
         "file alone",
         "footer behind",

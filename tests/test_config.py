@@ -31,7 +31,10 @@ trace_header = "off"
 enabled = true
 min_size = "16 KiB"
 min_gain = "10%"
-skip = ["*.xml", "*.edi", "*.ics", "*.vcf", "*.eml", "*.asc", "*.p7?"]
+skip = [
+    "*.xml", "*.edi", "*.ics", "*.vcf", "*.eml", "*.asc", "*.p7?", "*/xml", "application/*+xml", "application/edi*",
+    "text/*vcard", "text/directory", "message/*", "application/*pkcs7*",
+]
 [link]
 enabled = true
 part_limit = "800 KiB"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from tests.support import (
 
 TEXT = part(b"Hello\n")
 HTML = part(b"<p>Hello</p>\n", "text/html; charset=us-ascii")
+ODD_HTML = part(b"<p>Hello</p>\n", "text/html; charset=x-odd")
 FILE = attachment(noise(2000), "a.bin")
 MIXED = message(multipart("mixed", TEXT, FILE))
 NULL = ENVELOPE.replace(sender=b"")
@@ -45,6 +47,22 @@ def structure(data: bytes) -> object:
         return tree.get_filename() or tree.get_content_subtype()  # type: ignore[attr-defined]
 
     return of(support.parsed(data))
+
+
+def test_a_text_in_front_of_what_a_related_shows_is_an_insertion(store: Path) -> None:
+    """Where a multipart/related has no place for the notice, its first part gets one around it, octets untouched."""
+    data = multipart("related", ODD_HTML, part(b"x", "image/png"), FILE, boundary="8f-x")
+    result = linked(data, store)
+    assert [end - start for start, end, _ in result.edited if start != end] == [len(b"--8f-x\n" + FILE + b"\n")]
+    assert result.output.count(ODD_HTML) == 1
+    assert NOTICE in result.output.decode("ascii")
+
+
+def test_where_no_boundary_is_left_the_text_takes_the_place_of_the_file(store: Path) -> None:
+    """A message that holds every boundary that could be written gets its notice where the file was."""
+    taken = b"".join(b"%08x-pfilter\n" % zlib.crc32(b"%d" % number) for number in range(10))
+    result = linked(multipart("related", ODD_HTML, FILE, epilogue=taken), store)
+    assert structure(result.output) == ["related", "html", "plain"]
 
 
 def linked(entity: bytes, store: Path, **sections: dict[str, object]) -> Processed:
@@ -74,6 +92,25 @@ def linked(entity: bytes, store: Path, **sections: dict[str, object]) -> Process
             multipart("mixed", multipart("mixed", part(b"x", "image/png"), FILE, boundary="i"), FILE),
             ["mixed", "plain", ["mixed", "png"]],
         ),
+        (multipart("related", HTML, FILE), ["related", "html"]),
+        (
+            multipart("related", ODD_HTML, FILE),
+            ["related", ["mixed", "plain", "html"]],
+        ),
+        (
+            multipart(
+                "related",
+                multipart("alternative", TEXT, ODD_HTML, boundary="i"),
+                part(b"x", "image/png"),
+                FILE,
+            ),
+            ["related", ["mixed", "plain", ["alternative", "plain", "html"]], "png"],
+        ),
+        (multipart("related", part(b"", "text/html; charset=x-odd"), FILE), ["related", ["mixed", "plain", "html"]]),
+        (
+            multipart("related", multipart("related", ODD_HTML, FILE, boundary="i"), part(b"x", "image/png")),
+            ["related", ["mixed", "plain", ["related", "html"]], "png"],
+        ),
         (multipart("mixed", part(b"!!", "text/plain", encoding="base64"), FILE), ["mixed", "plain", "plain"]),
         (
             multipart("alternative", TEXT, multipart("mixed", HTML, FILE, HTML, boundary="i")),
@@ -96,6 +133,11 @@ def linked(entity: bytes, store: Path, **sections: dict[str, object]) -> Process
         "inner emptied",
         "no text",
         "no text, nested",
+        "beside a related",
+        "beside a related of an unknown charset",
+        "beside a related of forms of an unknown charset",
+        "beside a related without content",
+        "beside a related in a related",
         "undecodable text",
         "inside an alternative",
         "forwarded",

@@ -3,6 +3,7 @@
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.utils import collapse_rfc2231_value
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -167,7 +168,24 @@ def test_written_parameters_are_read_by_the_stdlib(value: str, eol: bytes) -> No
 
 @given(printable)
 def test_written_parameters_stand_in_short_lines(value: str) -> None:
-    """Lines of a written parameter stay within 78 octets (RFC 5322, 2.1.1)."""
+    """Lines of a written parameter stay within 78 octets (RFC 5322, 2.1.1), but for those of a plain long name."""
+    lines = header.parameter_text("filename", value, b"\n").split(b"\n")
+    if value.isascii() and len(value) > 60:
+        assert max(map(len, lines)) <= header.LINE_LIMIT
+    else:
+        assert max(map(len, lines)) <= 78
+
+
+@pytest.mark.parametrize("length", [60, 61, 154, 900])
+def test_an_ascii_name_is_plain_however_long(length: int) -> None:
+    """An ASCII name stands as one quoted string on one line, which every reader takes, RFC 2231 known to it or not."""
+    value = ("long name with blanks " * 50)[:length].strip() + ".pdf"
+    assert header.parameter_text("filename", value, b"\n") == f';\n\tfilename="{value}"'.encode("ascii")
+
+
+@pytest.mark.parametrize("value", ["a" * 5000, '"' * 700])
+def test_a_name_longer_than_a_line_may_be_is_split(value: str) -> None:
+    """What no line can hold is written in segments, each within 78 octets."""
     lines = header.parameter_text("filename", value, b"\n").split(b"\n")
     assert max(map(len, lines)) <= 78
 
@@ -178,12 +196,21 @@ def test_written_parameters_are_read_by_ourselves(value: str) -> None:
     assert header.parameters(b"attachment" + header.parameter_text("filename", value, b"\n")).defect == ""
 
 
-def test_an_encoded_octet_stays_on_one_line() -> None:
-    """A continuation never ends within a percent-encoded octet."""
-    for length in range(20, 40):
-        text = header.parameter_text("filename", "é" * length, b"\n")
-        for line in text.split(b"\n"):
-            assert not line.rstrip(b";").endswith((b"%", b"%C", b"%A"))
+@given(printable.filter(lambda text: not text.isascii()))
+def test_segments_are_cut_at_characters(value: str) -> None:
+    """Each segment of a name decodes by itself: there are readers that decode them one by one."""
+    field = header.parameters(b"attachment" + header.parameter_text("filename", value, b"\n"))
+    segments = [unquote_to_bytes(text.removeprefix(b"utf-8''")).decode("utf-8") for _, text in field.pairs]
+    assert "".join(segments) == value
+
+
+@pytest.mark.parametrize("character", ["é", "日", "😀"])
+@pytest.mark.parametrize("shift", range(12))
+def test_a_character_stays_in_one_segment(character: str, shift: int) -> None:
+    """A character of several octets is never cut, wherever the end of a segment falls."""
+    text = header.parameter_text("filename", "x" * shift + character * 40, b"\n")
+    for _, segment in header.parameters(b"attachment" + text).pairs:
+        assert unquote_to_bytes(segment.removeprefix(b"utf-8''")).decode("utf-8").strip("x").strip(character) == ""
 
 
 @given(printable.filter(lambda text: text == text.strip()), st.sampled_from([b"\n", b"\r\n"]))

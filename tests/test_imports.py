@@ -30,7 +30,7 @@ LAYERS = (
     ("change", "alert"),
     ("notify",),
     ("body", "measure", "notice", "config", "reinject", "decide"),
-    ("rewrite", "archive", "language", "heldback"),
+    ("rewrite", "archive", "language", "heldback", "references"),
     ("materials", "owner", "store.opening"),
     ("store.s3_rules", "store.local_upkeep", "store.objects_upkeep"),
     ("store.interface",),

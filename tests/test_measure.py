@@ -11,6 +11,7 @@ from pfilter.materials import Materials
 from pfilter.measure import measure
 from pfilter.model import Envelope, Measured
 from pfilter.policy import Policy
+from pfilter.references import REFERENCE_LIMIT
 from tests import support
 from tests.support import ENVELOPE, BytesSpool, attachment, content, message, multipart, noise, part, scanned, table
 
@@ -60,8 +61,19 @@ def test_decoded_sizes_are_exact_where_they_matter(materials: Materials) -> None
         (attachment(table(), "a.xml"), "compress.skip *.xml"),
         (attachment(table(), "A.XML"), "compress.skip *.xml"),
         (attachment(table(), "a.p7b"), "compress.skip *.p7?"),
-        (attachment(table(), "winmail.dat"), "TNEF"),
-        (attachment(table(), "other.dat", "application/ms-tnef"), "TNEF"),
+        (attachment(table(), "A", "text/xml"), "compress.skip *.xml"),
+        (attachment(table(), "data.txt", "text/xml"), "compress.skip */xml"),
+        (attachment(table(), "data.txt", "application/xml"), "compress.skip */xml"),
+        (attachment(table(), "invoice.bin", "application/x-ubl+xml"), "compress.skip application/*+xml"),
+        (attachment(table(), "Jane", "text/vcard"), "compress.skip *.vcf"),
+        (attachment(table(), "Jane.txt", "text/x-vcard"), "compress.skip text/*vcard"),
+        (attachment(table(), "orders.txt", "application/EDIFACT"), "compress.skip application/edi*"),
+        (attachment(table(), "orders.txt", "application/edi-x12"), "compress.skip application/edi*"),
+        (part(table(), 'message/rfc822; name="Fwd: the bridge.msg"'), "compress.skip message/*"),
+        (part(table(), "message/rfc822", disposition='attachment; filename="Fwd: the bridge"'), "compress.skip *.eml"),
+        (part(table(), "message/global", disposition="attachment"), "compress.skip message/*"),
+        (attachment(table(), "Jane.txt", "text/directory; profile=vCard"), "compress.skip text/directory"),
+        (attachment(table(), "chain.bin", "application/x-pkcs7-certificates"), "compress.skip application/*pkcs7*"),
         (attachment(table(), "a.jpg", "image/jpeg"), "compressed already"),
         (attachment(table(), "a.zip", "application/zip"), "compressed already"),
         (attachment(table(), "a.mp4", "video/mp4"), "compressed already"),
@@ -72,6 +84,80 @@ def test_what_is_not_zipped(entity: bytes, why: str, materials: Materials) -> No
     """What is small, skipped, compressed already or shown inline is not zipped, and it is said why."""
     (facts,) = measured(mixed(entity), materials).attachments
     assert (facts.zip_size, facts.why_no_zip) == (-1, why)
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        part(table(), 'text/plain; name="letter.txt"'),
+        part(table(), "text/plain", disposition='inline; filename="letter.txt"'),
+        part(table(), 'text/html; name="letter.html"'),
+        multipart("mixed", part(table(), "text/plain", disposition='inline; filename="letter.txt"')),
+    ],
+    ids=["name", "inline", "html", "alone in a multipart"],
+)
+def test_a_letter_with_a_name_is_neither_zipped_nor_linked(entity: bytes, materials: Materials) -> None:
+    """The only text of a message stays whatever its size: else the recipient would get no letter."""
+    few = support.policy(link={"part_limit": "1 KiB", "bandwidth_limit": "2 KiB", "min_size": 1})
+    found = measured(message(entity), materials, few)
+    assert (found.attachments, [reason for _, reason in found.kept]) == ((), ["displayed body"])
+
+
+def test_a_named_root_that_is_an_attachment_is_one(materials: Materials) -> None:
+    """A message that is an attachment and nothing else has no letter to lose."""
+    data = message(part(table(), "text/plain", disposition='attachment; filename="list.txt"'))
+    assert [facts.name for facts in measured(data, materials).attachments] == ["list.txt"]
+
+
+@pytest.mark.parametrize(
+    ("skip", "zipped"),
+    [
+        ([], True),
+        (["*.csv"], False),
+        (["text/csv"], False),
+        (["TEXT/*"], False),
+        (["csv"], True),
+        (["text*csv"], True),
+        (["*"], False),
+        (["*/*"], False),
+    ],
+)
+def test_rules_of_skip_have_a_slash_where_they_are_of_types(
+    skip: list[str], zipped: bool, materials: Materials
+) -> None:
+    """A rule with a slash is one of media types, any other one of file names; case does not matter."""
+    settings = support.policy(compress={"skip": skip})
+    (facts,) = measured(mixed(attachment(table(), "list.csv", "text/csv")), materials, settings).attachments
+    assert (facts.zip_size > 0) is zipped
+
+
+@pytest.mark.parametrize(
+    ("entity", "why"),
+    [
+        (attachment(table(), "winmail.dat"), "TNEF"),
+        (attachment(table(), "WINMAIL.DAT", "application/x-odd"), "TNEF"),
+        (attachment(table(), "winmail(1).dat"), "TNEF"),
+        (attachment(table(), "other.dat", "application/ms-tnef"), "TNEF"),
+        (part(table(), "application/vnd.ms-tnef", disposition="attachment"), "TNEF"),
+        (attachment(table(), "=?utf-8?q?winmail=2Edat?="), "TNEF"),
+        (attachment(table(), "invite.ics", "application/ics"), "calendar"),
+        (attachment(table(), "invite.ics", "text/calendar; method=REQUEST"), "calendar"),
+        (attachment(table(), "invite.ics"), "calendar"),
+        (attachment(table(), "Invite.ICS", "text/plain"), "calendar"),
+        (attachment(table(), "=?utf-8?q?R=C3=A9union=2Eics?="), "calendar"),
+    ],
+)
+def test_what_is_never_linked_whatever_its_type_is_called(entity: bytes, why: str, materials: Materials) -> None:
+    """An invitation works only as a part of the mail, and TNEF holds the body itself: they stay whole, however big."""
+    found = measured(mixed(entity), materials, support.policy(link={"part_limit": "1 KiB"}))
+    assert (found.attachments, found.kept) == ((), ((2, why),))
+
+
+def test_a_name_made_of_the_type_is_that_of_zip_and_member(materials: Materials) -> None:
+    """A table called List is List.csv in the zip."""
+    (facts,) = measured(mixed(attachment(table(), "List", "text/csv")), materials).attachments
+    with zipfile.ZipFile(io.BytesIO(content(materials.zips[2]))) as found:
+        assert (facts.name, found.namelist()) == ("List.csv", ["List.csv"])
 
 
 def test_compress_may_be_disabled(materials: Materials) -> None:
@@ -127,6 +213,111 @@ def test_images_that_the_html_shows_are_inline(materials: Materials) -> None:
     found = measured(message(multipart("mixed", html, *images)), materials)
     assert [facts.part for facts in found.attachments] == [3, 6, 7]
     assert found.kept == ((2, "inline"), (4, "inline"), (5, "inline"))
+
+
+@pytest.mark.parametrize(
+    ("html", "content_id"),
+    [
+        (b'<img src="cid:a&amp;b">', "<a&b>"),
+        (b"<img src='cid:a&#38;b'>", "<a&b>"),
+        (b"<img src=cid:a&#x26;b>", "<a&b>"),
+        (b'<img src="cid:a%26b">', "<a&b>"),
+        (b'<img src="cid:a&b">', "<a&b>"),
+        (b'<img src="cid:a&amp;amp;b">', "<a&amp;b>"),
+        (b'<img src="&#99;id&colon;one">', "<one>"),
+        (b'<img src="CID:one">', "<one>"),
+        (b'<img src="cid:one two">', "<one two>"),
+        (b'<td background="cid:one">', "<one>"),
+        (b"<td style=\"background: url('cid:one')\">", "<one>"),
+        (b'<td style="background: url(&quot;cid:one&quot;)">', "<one>"),
+        (b'<td style="background: url(cid:one)">', "<one>"),
+        (b'<video poster="cid:one">', "<one>"),
+        (b'<img srcset="cid:one 2x">', "<one>"),
+        (b'<img src="cid:caf&eacute;">', "<café>"),
+    ],
+)
+def test_references_are_read_as_html_has_them(html: bytes, content_id: str, materials: Materials) -> None:
+    """Character references, percent-encoding and blanks in an attribute are what a browser takes them for."""
+    image = part(b"x", 'image/png; name="a.png"', fields=f"Content-ID: {content_id}\n")
+    other = part(b"x", 'image/png; name="b.png"', fields="Content-ID: <other>\n")
+    found = measured(message(multipart("mixed", part(html, "text/html"), image, other)), materials)
+    assert (found.kept, [facts.part for facts in found.attachments]) == (((2, "inline"),), [3])
+
+
+@pytest.mark.parametrize(
+    ("html", "location"),
+    [
+        (b'<img src="http://x.example/b.png?a=1&amp;c=2">', "http://x.example/b.png?a=1&c=2"),
+        (b'<img src="my image.png">', "my image.png"),
+    ],
+)
+def test_locations_are_read_as_html_has_them(html: bytes, location: str, materials: Materials) -> None:
+    """A reference by Content-Location is compared without its character references, blanks aside."""
+    image = part(b"x", 'image/png; name="a.png"', fields=f"Content-Location: {location}\n")
+    assert measured(message(multipart("mixed", part(html, "text/html"), image)), materials).attachments == ()
+
+
+def test_html_with_references_without_end_refers_to_everything(materials: Materials) -> None:
+    """Beyond a limit references are not collected further, and what could be referred to counts as inline."""
+    html = part(b"".join(b"<img src=cid:%d>\n" % number for number in range(REFERENCE_LIMIT + 1)), "text/html")
+    image = part(b"x", 'image/png; name="a.png"', fields="Content-ID: <one>\n")
+    found = measured(message(multipart("mixed", html, image, attachment(b"x"))), materials)
+    assert [facts.part for facts in found.attachments] == [3]
+
+
+def test_html_in_wide_characters_refers_too(materials: Materials) -> None:
+    """References are found in HTML of two octets a character."""
+    html = part(support.encoded('<img src="cid:one">'.encode("utf-16")), "text/html; charset=utf-16", encoding="base64")
+    image = part(b"x", 'image/png; name="a.png"', fields="Content-ID: <one>\n")
+    assert measured(message(multipart("mixed", html, image)), materials).attachments == ()
+
+
+PICTURE = b'<img src="cid:one"><img src="http://x.example/b.png">'
+RELATED_HTML = part(PICTURE, "text/html")
+RELATED_FORMS = multipart("alternative", TEXT, RELATED_HTML, boundary="f")
+
+
+@pytest.mark.parametrize("shown", [RELATED_HTML, RELATED_FORMS, TEXT], ids=["html", "both forms", "text"])
+@pytest.mark.parametrize("fields", ["", "Content-ID: <two>\n"], ids=["no id", "id"])
+def test_an_attachment_of_a_related_that_nothing_refers_to_is_one(
+    shown: bytes, fields: str, materials: Materials
+) -> None:
+    """What is marked attachment in a multipart/related, and not part of what is shown, is an attachment."""
+    file = part(b"x", "application/pdf", disposition="attachment; filename=a.pdf", fields=fields)
+    found = measured(message(multipart("related", shown, file)), materials)
+    assert [facts.name for facts in found.attachments] == ["a.pdf"]
+
+
+SOAP = part(b'<a href="cid:two"/>', "application/soap+xml")
+STYLE = part(b"td { background: url(cid:two) }", "text/css", fields="Content-ID: <style>\n")
+BROKEN_HTML = part(b"!!!!", "text/html", encoding="base64")
+
+
+@pytest.mark.parametrize(
+    ("shown", "disposition", "fields"),
+    [
+        ([RELATED_HTML], "attachment; filename=a.png", "Content-ID: <one>\n"),
+        ([RELATED_FORMS], "attachment; filename=a.png", "Content-ID: <one>\n"),
+        ([RELATED_HTML], "attachment; filename=a.png", "Content-Location: http://x.example/b.png\n"),
+        ([RELATED_HTML], "attachment; filename=a.png", "Content-Location: b.png\n"),
+        ([RELATED_HTML], "inline; filename=a.png", ""),
+        ([RELATED_HTML], "inline; filename=a.png", "Content-ID: <two>\n"),
+        ([SOAP], "attachment; filename=a.png", "Content-ID: <two>\n"),
+        ([multipart("alternative", TEXT, SOAP, boundary="f")], "attachment; filename=a.png", ""),
+        ([RELATED_HTML, STYLE], "attachment; filename=a.png", "Content-ID: <two>\n"),
+        ([BROKEN_HTML], "attachment; filename=a.png", "Content-ID: <two>\n"),
+    ],
+    ids=["by cid", "by cid of a form", "by location", "perhaps by location", "inline", "inline with id", "not HTML",
+         "form that is not HTML", "perhaps by a style", "perhaps by HTML that is broken"],
+)  # fmt: skip
+def test_what_a_related_shows_is_inline(
+    shown: list[bytes], disposition: str, fields: str, materials: Materials
+) -> None:
+    """What is referred to, or could be by something that is not understood, stays, marked attachment or not."""
+    picture = part(b"x", "image/png", disposition=disposition, fields=fields)
+    data = message(multipart("related", *shown, picture))
+    found = measured(data, materials)
+    assert (found.attachments, found.kept[-1][1]) == ((), "inline")
 
 
 def test_html_in_base64_refers_too(materials: Materials) -> None:
