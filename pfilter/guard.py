@@ -7,6 +7,8 @@ from pfilter.errors import PfilterError, RefusedError, ScannerError, StoreError,
 from pfilter.frozen import Frozen
 from pfilter.log import Log
 from pfilter.model import Envelope, Outcome
+from pfilter.names import domain_of
+from pfilter.patterns import is_own
 from pfilter.policy import Policy
 from pfilter.scan import Limits
 from pfilter.spool import Spool
@@ -32,8 +34,7 @@ def inspect(spool: Spool, envelope: Envelope, limits: Limits, policy: Policy, lo
         log.event("warning", "virus", **about, applied=not observed)
         if observed:
             return Ruling()
-        # Who has logged in is told at once. Anybody else's sender address may be forged: no bounces to strangers.
-        if policy.clamav_on_infected == "reject" and envelope.sasl_user:
+        if policy.clamav_on_infected == "reject" and _may_bounce_to(envelope, policy):
             raise RefusedError(f"the message contains a virus: {verdict.reason}")
         return Ruling(hold=f"virus {verdict.reason}")
     log.event("error" if verdict.status == "error" else "warning", "not scanned", **about)
@@ -47,6 +48,16 @@ def inspect(spool: Spool, envelope: Envelope, limits: Limits, policy: Policy, lo
     if policy.clamav_on_unscanned == "quarantine":
         return Ruling(hold=told)
     return Ruling(untouched=told if policy.clamav_on_unscanned == "pass-unlinked" else "")
+
+
+def _may_bounce_to(envelope: Envelope, policy: Policy) -> bool:
+    """Whether a bounce, which carries the virus, goes to who sent it, and to nobody else.
+
+    That somebody has logged in is not enough: a stolen account sends with the addresses of its victims. That every
+    domain is ours (`*`) says nothing about one. A bounce of the null sender's mail goes nowhere.
+    """
+    ours = tuple(domain for domain in policy.own_domains if domain != "*")
+    return bool(envelope.sasl_user and envelope.sender) and is_own(domain_of(envelope.sender), ours)
 
 
 def hold(spool: Spool, envelope: Envelope, reason: str, policy: Policy, log: Log, *, may_notify: bool) -> Outcome:

@@ -38,6 +38,34 @@ def test_a_message_tried_again_is_kept_once(store: Path) -> None:
     assert len(held.entries(str(store))) == 2
 
 
+def test_a_message_kept_by_a_killed_try_is_made_durable(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A try that was killed before the name of what it kept was durable leaves that to the next, which syncs it."""
+    synced: list[str] = []
+    sync = files.sync_directory
+    monkeypatch.setattr(files, "sync_directory", lambda path: (synced.append(path), sync(path))[1])
+    keep(store)
+    calls = len(synced)
+    for killed_at in range(1, calls + 1):
+        envelope = ENVELOPE.replace(queue_id=f"Q{killed_at}")
+        synced.clear()
+
+        def killing(path: str, last: int = killed_at) -> None:
+            synced.append(path)
+            if len(synced) == last:
+                raise KeyboardInterrupt
+            sync(path)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "sync_directory", killing)
+            try:
+                keep(store, envelope=envelope)
+            except KeyboardInterrupt:
+                pass
+        synced.clear()
+        keep(store, envelope=envelope)
+        assert synced[-1] == str(store / "quarantine")
+
+
 def test_each_run_of_a_message_keeps_its_recipients(store: Path) -> None:
     """Postfix hands a message with many recipients over in several runs: nobody's is forgotten."""
     other = ENVELOPE.replace(recipients=(b"d@example.net",))

@@ -58,6 +58,7 @@ def keep(root: str, folder: str, spool: Spool, envelope: Envelope, reason: str, 
     ending = f"-{queue}-{state.hexdigest()[:16]}"
     for name in os.listdir(place):
         if name.endswith(f"{ending}.eml") and not name.startswith(files.TEMPORARY_PREFIX):
+            files.sync_directory(place)  # the try that wrote it may have been killed before it could
             return name.removesuffix(".eml")
     name = strftime("%Y%m%dT%H%M%SZ", gmtime(now)) + ending
     about = {
