@@ -112,8 +112,8 @@ def _store(
 
 
 def _reference(message: Message, envelope: Envelope, original: str) -> str:
-    """Return what a reader can tell the IT dept.: the Message-ID as the ancestor did, else the queue id."""
-    return message.message_id or envelope.queue_id or original
+    """Return what a reader can tell the IT dept., and `pfilter quarantine show` finds: Message-ID and queue id."""
+    return " ".join(known for known in (message.message_id, envelope.queue_id) if known) or original
 
 
 def _zip_edits(message: Message, zips: "Sequence[Action]", materials: Materials) -> "list[Edit]":

@@ -3,6 +3,7 @@
 import time
 
 from pfilter import virus
+from pfilter.clamd import Verdict
 from pfilter.errors import PfilterError, RefusedError, ScannerError, StoreError, sentence, without_tokens
 from pfilter.frozen import Frozen
 from pfilter.log import Log
@@ -17,33 +18,40 @@ from pfilter.store.opening import open_local
 
 
 class Ruling(Frozen):
-    """Why a message goes to quarantine, or why it passes untouched whatever the rules say; "" where nothing does."""
+    """What a verdict means for a message; "" where it means nothing. At most one is given."""
 
-    hold: str = ""
-    untouched: str = ""
+    hold: str = ""  # why it goes to quarantine
+    untouched: str = ""  # why it passes as it is, whatever the rules say
+    refuse: str = ""  # why it is bounced
+    wait: str = ""  # why it is tried again
 
 
 def inspect(spool: Spool, envelope: Envelope, limits: Limits, policy: Policy, log: Log) -> Ruling:
     """Ask clamd, and rule by policy. Raises ScannerError (try again), RefusedError (bounce), OSError."""
     verdict = virus.examine(spool, limits, policy)
-    if verdict.status == "clean":
-        return Ruling()
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender, "reason": verdict.reason}
-    observed = policy.mode == "observe"
     if verdict.status == "infected":
-        log.event("warning", "virus", **about, applied=not observed)
-        if observed:
-            return Ruling()
+        log.event("warning", "virus", **about, applied=policy.mode != "observe")
+    elif verdict.status != "clean":
+        log.event("error" if verdict.status == "error" else "warning", "not scanned", **about)
+    ruling = rule(verdict, envelope, policy)
+    if ruling.refuse:
+        raise RefusedError(ruling.refuse)
+    if ruling.wait:
+        raise ScannerError(ruling.wait)
+    return ruling
+
+
+def rule(verdict: Verdict, envelope: Envelope, policy: Policy) -> Ruling:
+    """Return what policy makes of what clamd said. Pure."""
+    if verdict.status == "clean" or policy.mode == "observe":
+        return Ruling()
+    if verdict.status == "infected":
         if policy.clamav_on_infected == "reject" and _may_bounce_to(envelope, policy):
-            raise RefusedError(f"the message contains a virus: {verdict.reason}")
+            return Ruling(refuse=f"the message contains a virus: {verdict.reason}")
         return Ruling(hold=f"virus {verdict.reason}")
-    log.event("error" if verdict.status == "error" else "warning", "not scanned", **about)
-    if observed:
-        return Ruling()
     if verdict.status == "error":
-        if policy.clamav_on_error == "defer":
-            raise ScannerError(verdict.reason)
-        return Ruling()
+        return Ruling(wait=verdict.reason if policy.clamav_on_error == "defer" else "")
     told = f"not scanned for viruses: {verdict.reason}"
     if policy.clamav_on_unscanned == "quarantine":
         return Ruling(hold=told)

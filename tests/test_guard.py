@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import zipfile
@@ -98,6 +100,40 @@ def test_signed_and_exempt_mail_is_scanned_too(gateway: Gateway, scanner: str) -
     data = support.message(multipart("signed", part(b"Hi\n"), attachment(EICAR, "a.com")))
     assert gateway.pipe(data).line.startswith("quarantined")
     assert gateway.calls == []
+
+
+@pytest.mark.parametrize(
+    ("clamav", "fate", "then"),
+    [("", "be put into quarantine", "quarantine"), ('on_infected = "reject"', "be put into quarantine", "quarantine")],
+)
+def test_explain_takes_clamd_into_account(gateway: Gateway, scanner: str, clamav: str, fate: str, then: str) -> None:
+    """What explain says would happen is what happens: clamd goes before all rules."""
+    configure(gateway, scanner, clamav)
+    command = [sys.executable, "-P", "-m", "pfilter.cli", "explain", "--config", str(gateway.config)]
+    for options in ([], ["--json"]):
+        done = subprocess.run(
+            [*command, *options],
+            input=infected("zip"),
+            capture_output=True,
+            timeout=60,
+            check=True,
+            cwd=support.PROJECT,
+        )
+        if options:
+            told = json.loads(done.stdout)["virus_scan"]
+            assert told == {"status": "infected", "reason": f"{SIGNATURE}.UNOFFICIAL", "then": then}
+        else:
+            assert f"The message would {fate}: {SIGNATURE}.UNOFFICIAL." in done.stdout.decode()
+    assert kept(gateway) == []
+
+
+def test_explain_says_that_clamd_could_not_be_asked(gateway: Gateway, tmp_path: Path) -> None:
+    """Without an answer it says that mail would wait, as it would."""
+    configure(gateway, str(tmp_path / "none"))
+    command = [sys.executable, "-P", "-m", "pfilter.cli", "explain", "--config", str(gateway.config)]
+    done = subprocess.run(command, input=PLAIN, capture_output=True, timeout=60, check=True, cwd=support.PROJECT)
+    assert "could not be asked" in done.stdout.decode()
+    assert "The message would wait in the queue: " in done.stdout.decode()
 
 
 def test_refused_by_choice(gateway: Gateway, scanner: str) -> None:

@@ -32,6 +32,22 @@ def test_a_kept_message_is_found_as_it_was(store: Path) -> None:
         assert spool.read(0, spool.size) == b"message"
 
 
+@pytest.mark.parametrize("given", ["<1@x.example>", "1@x.example", "<1@x.example> 4F2A", "4F2A <1@x.example>"])
+def test_a_message_is_found_by_what_a_reader_was_told(store: Path, given: str) -> None:
+    """The Message-ID, folded or not, the queue id, or both, as the notice names them."""
+    name = keep(store, b"Subject: x\nMessage-ID:\n <1@x.example>\n\nMessage-ID: <2@x.example>\n")
+    keep(store, b"Message-ID: <2@x.example>\n\n", ENVELOPE.replace(queue_id="5F2B"))
+    assert held.find(str(store), given).name == name
+
+
+@pytest.mark.parametrize("given", ["", " ", "<1@x.example> 5F2B", "x.example", "<@>", "4F"])
+def test_what_is_not_meant_is_not_found(store: Path, given: str) -> None:
+    """All words count, and only whole Message-IDs."""
+    keep(store, b"Message-ID: <1@x.example>\n\n")
+    with pytest.raises(StoreError, match="no message kept here"):
+        held.find(str(store), given)
+
+
 def test_a_message_tried_again_is_kept_once(store: Path) -> None:
     """The same message of the same queue id is one file; another is another."""
     assert keep(store) == keep(store, now=NOW + 5) != keep(store, b"other")
