@@ -56,8 +56,8 @@ def _carry_out(
     links, zips, strips = plan.chosen("link"), plan.chosen("zip"), plan.chosen("strip")
     here = sum(action.size for action in links) if not policy.store_url else 0  # octets on this machine
     here += spool.size if strips else 0
-    if here and not open_local(policy).has_room(here, policy.store_min_free):
-        raise NoRoomError(f"store {policy.store_path} would have less free space than [store] min_free")
+    if here and not open_local(policy).has_room(here, policy.store_min_free, len(links)):
+        raise NoRoomError(f"store {policy.store_path} would have less free space or inodes than [store] min_free")
     download, said, original = None, None, ""
     if links:
         download = _store(spool, message, links, envelope, policy, materials, open_store(policy))
@@ -112,8 +112,8 @@ def _store(
 
 
 def _reference(message: Message, envelope: Envelope, original: str) -> str:
-    """Return what a reader can tell the IT dept.: the Message-ID as the ancestor did, else the queue id."""
-    return message.message_id or envelope.queue_id or original
+    """Return what a reader can tell the IT dept., and `pfilter quarantine show` finds: Message-ID and queue id."""
+    return " ".join(known for known in (message.message_id, envelope.queue_id) if known) or original
 
 
 def _zip_edits(message: Message, zips: "Sequence[Action]", materials: Materials) -> "list[Edit]":

@@ -60,7 +60,7 @@ def _store(policy: Policy) -> "Iterator[Finding]":
     if store.has_room(0, policy.store_min_free):
         yield Finding("ok", f"store {root} can be written, and has room")
     else:
-        yield Finding("error", f"store {root} has less free space than [store] min_free: nothing will be stored")
+        yield Finding("error", f"store {root} has less free space than [store] min_free, or inodes: nothing is stored")
 
 
 def _secret(policy: Policy) -> "Iterator[Finding]":

@@ -342,7 +342,7 @@ KEYS = (
     Key("store", "base_url", base_url, "", "Public address of the folder downloads; needed for links."),
     Key("store", "keep", duration, "7d", "How long a link works, as readers are told."),
     Key("store", "grace", duration, "7d", "How much longer it works in fact: mail waits in queues."),
-    Key("store", "min_free", size, "1 GiB", "Free space that storing must leave."),
+    Key("store", "min_free", size, "1 GiB", "Free space that storing must leave, and some inodes."),
     Key("store", "quota", size, 0, "Octets that all stored files may take together; 0: no limit."),
     Key("store", "on_full", one_of("pass", "defer"), "pass", "Mail that finds no room in the store."),
     Key("store", "secret_file", optional_path, "", "The key that links are made with; by default secret in the store."),
@@ -366,7 +366,7 @@ KEYS = (
     Key("notify", "admin_interval", duration, "1h", "At most one mail to the administrator in this time."),
     Key("notify", "from", text, "", "From address of that mail; by default postmaster@ the sender's domain."),
     Key("clamav", "socket", server, "", "Where clamd listens; without it nothing is scanned."),
-    Key("clamav", "timeout", duration, "60s", "Time limit of one question to clamd."),
+    Key("clamav", "timeout", duration, "120s", "Time limit of all questions to clamd about one message."),
     Key("clamav", "on_error", one_of("defer", "pass"), "defer", "When clamd can't be asked."),
     Key(
         "clamav", "on_unscanned", one_of("pass-unlinked", "pass", "quarantine"), "pass-unlinked",

@@ -90,7 +90,7 @@ def _guarded(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> tu
         return "", ""
     from pfilter import guard
 
-    ruling = guard.inspect(spool, envelope, _limits(policy), policy, door.log)
+    ruling = guard.inspect(spool, envelope, limits(policy), policy, door.log)
     return ruling.hold, ruling.untouched
 
 
@@ -99,7 +99,7 @@ def _unscanned(spool: Spool, reason: str, envelope: Envelope, policy: Policy) ->
     found = _left_alone(reason)
     if policy.ambiguous == "pass" or decide.why_untouched(envelope, policy):
         return found
-    return found.replace(message=scan(spool, _limits(policy)))
+    return found.replace(message=scan(spool, limits(policy)))
 
 
 def _ambiguous(found: Examined, policy: Policy) -> str:
@@ -122,7 +122,8 @@ def _left_alone(reason: str) -> Examined:
     return Examined(message=None, measured=Measured(), plan=Plan(reason=reason), materials=None)
 
 
-def _limits(policy: Policy) -> Limits:
+def limits(policy: Policy) -> Limits:
+    """Return the limits of the scanner."""
     return Limits(
         parts=policy.limits_parts,
         nesting=policy.limits_nesting,
@@ -149,7 +150,7 @@ def examine(
     reason = decide.why_untouched(envelope, policy)
     if reason and not full:
         return _left_alone(reason)
-    message = scan(spool, _limits(policy))
+    message = scan(spool, limits(policy))
     if not classify.files(message):
         plan = decide.decide(message, Measured(), envelope, policy)
         return Examined(message=message, measured=Measured(), plan=plan, materials=None)

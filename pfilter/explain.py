@@ -1,9 +1,12 @@
 """What would happen to a message, and why, for people: as a tree, or as JSON. Changes and creates nothing."""
 
-from pfilter import classify, decide, names
+from pfilter import classify, decide, guard, names, virus
+from pfilter.clamd import Verdict
 from pfilter.engine import Examined
-from pfilter.model import Action, Message, Part, human_size
+from pfilter.frozen import Frozen
+from pfilter.model import Action, Envelope, Message, Part, human_size
 from pfilter.policy import Policy
+from pfilter.scan import Limits
 from pfilter.spool import Spool
 
 TYPE_CHECKING = False
@@ -13,7 +16,22 @@ if TYPE_CHECKING:
 VERBS = {"keep": "stays", "zip": "is zipped", "link": "becomes a link", "strip": "is taken off"}
 
 
-def describe(spool: Spool, found: Examined, policy: Policy) -> "dict[str, Any]":
+class Scanned(Frozen):
+    """What clamd said about a message, and what follows from it."""
+
+    verdict: Verdict
+    ruling: guard.Ruling
+
+
+def ask_clamd(spool: Spool, envelope: Envelope, limits: Limits, policy: Policy) -> Scanned | None:
+    """Return what clamd says now, None where the configuration has none. Raises OSError for the message alone."""
+    if not policy.clamav_socket:
+        return None
+    verdict = virus.examine(spool, limits, policy)
+    return Scanned(verdict=verdict, ruling=guard.rule(verdict, envelope, policy))
+
+
+def describe(spool: Spool, found: Examined, policy: Policy, scanned: Scanned | None = None) -> "dict[str, Any]":
     """Return everything about an examined message as plain values."""
     message = found.message
     assert message
@@ -45,10 +63,47 @@ def describe(spool: Spool, found: Examined, policy: Policy) -> "dict[str, Any]":
         "reason": found.plan.reason,
         "changes": found.plan.changes,
         "mode": policy.mode,
+        "virus_scan": _scan_values(scanned),
         "remarks": list(found.plan.remarks),
         "defects": list(message.defects),
         "parts": parts,
     }
+
+
+def _scan_values(scanned: Scanned | None) -> "dict[str, str] | None":
+    if scanned is None:
+        return None
+    ruling = scanned.ruling
+    choices = (
+        ("quarantine", ruling.hold),
+        ("bounce", ruling.refuse),
+        ("wait", ruling.wait),
+        ("pass", ruling.untouched),
+    )
+    then = next((what for what, reason in choices if reason), "")
+    return {"status": scanned.verdict.status, "reason": scanned.verdict.reason, "then": then}
+
+
+def _fate(told: "dict[str, Any]", policy: Policy) -> str:
+    """Return the sentence that says what would become of the message: what clamd found goes before all rules."""
+    scan = told["virus_scan"] or {"then": ""}
+    if scan["then"]:
+        fate = {
+            "quarantine": "be put into quarantine",
+            "bounce": "be returned to its sender",
+            "wait": "wait in the queue",
+            "pass": "pass untouched",
+        }[scan["then"]]
+        return f"The message would {fate}: {_line(scan['reason'])}."
+    if told["changes"]:
+        observed = " (observe mode: decided, but not done)" if policy.mode == "observe" else ""
+        return f"The message would be changed{observed}: {told['reason']}."
+    return f"The message would pass untouched: {told['reason']}."
+
+
+def _scan_line(scan: "dict[str, str]") -> str:
+    said = {"clean": "clean", "infected": "infected", "unscanned": "not scanned", "error": "could not be asked"}
+    return f"{'clamd:':<9}{said[scan['status']]}" + (f" ({_line(scan['reason'])})" if scan["reason"] else "")
 
 
 def _name(part: Part, action: Action | None) -> str:
@@ -58,22 +113,20 @@ def _name(part: Part, action: Action | None) -> str:
     return names.file_name(part, part.number) if names.has_name(part) else ""
 
 
-def tree(spool: Spool, found: Examined, policy: Policy) -> str:
+def tree(spool: Spool, found: Examined, policy: Policy, scanned: Scanned | None = None) -> str:
     """Return the same for reading."""
     message = found.message
     assert message
-    told = describe(spool, found, policy)
+    told = describe(spool, found, policy, scanned)
     lines = [f"{name.capitalize() + ':':<9}{_line(told[name])}" for name in ("from", "to", "subject") if told[name]]
     lines.append(f"{'Size:':<9}{human_size(message.size)}")
+    if told["virus_scan"]:
+        lines.append(_scan_line(told["virus_scan"]))
     lines.append("")
     for part, values in zip(message.parts, told["parts"], strict=True):
         lines.append("  " * _depth(message, part) + _part_line(values))
     lines.append("")
-    if found.plan.changes:
-        observed = " (observe mode: decided, but not done)" if policy.mode == "observe" else ""
-        lines.append(f"The message would be changed{observed}: {found.plan.reason}.")
-    else:
-        lines.append(f"The message would pass untouched: {found.plan.reason}.")
+    lines.append(_fate(told, policy))
     for remark in found.plan.remarks:
         lines.append(f"{'Warning' if remark == decide.SIGNATURE_BROKEN else 'Note'}: {remark}.")
     return "\n".join(lines)

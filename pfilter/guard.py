@@ -3,10 +3,13 @@
 import time
 
 from pfilter import virus
+from pfilter.clamd import Verdict
 from pfilter.errors import PfilterError, RefusedError, ScannerError, StoreError, sentence, without_tokens
 from pfilter.frozen import Frozen
 from pfilter.log import Log
 from pfilter.model import Envelope, Outcome
+from pfilter.names import domain_of
+from pfilter.patterns import is_own
 from pfilter.policy import Policy
 from pfilter.scan import Limits
 from pfilter.spool import Spool
@@ -15,38 +18,54 @@ from pfilter.store.opening import open_local
 
 
 class Ruling(Frozen):
-    """Why a message goes to quarantine, or why it passes untouched whatever the rules say; "" where nothing does."""
+    """What a verdict means for a message; "" where it means nothing. At most one is given."""
 
-    hold: str = ""
-    untouched: str = ""
+    hold: str = ""  # why it goes to quarantine
+    untouched: str = ""  # why it passes as it is, whatever the rules say
+    refuse: str = ""  # why it is bounced
+    wait: str = ""  # why it is tried again
 
 
 def inspect(spool: Spool, envelope: Envelope, limits: Limits, policy: Policy, log: Log) -> Ruling:
     """Ask clamd, and rule by policy. Raises ScannerError (try again), RefusedError (bounce), OSError."""
     verdict = virus.examine(spool, limits, policy)
-    if verdict.status == "clean":
-        return Ruling()
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender, "reason": verdict.reason}
-    observed = policy.mode == "observe"
     if verdict.status == "infected":
-        log.event("warning", "virus", **about, applied=not observed)
-        if observed:
-            return Ruling()
-        # Who has logged in is told at once. Anybody else's sender address may be forged: no bounces to strangers.
-        if policy.clamav_on_infected == "reject" and envelope.sasl_user:
-            raise RefusedError(f"the message contains a virus: {verdict.reason}")
+        log.event("warning", "virus", **about, applied=policy.mode != "observe")
+    elif verdict.status != "clean":
+        log.event("error" if verdict.status == "error" else "warning", "not scanned", **about)
+    ruling = rule(verdict, envelope, policy)
+    if ruling.refuse:
+        raise RefusedError(ruling.refuse)
+    if ruling.wait:
+        raise ScannerError(ruling.wait)
+    return ruling
+
+
+def rule(verdict: Verdict, envelope: Envelope, policy: Policy) -> Ruling:
+    """Return what policy makes of what clamd said. Pure."""
+    if verdict.status == "clean" or policy.mode == "observe":
+        return Ruling()
+    if verdict.status == "infected":
+        if policy.clamav_on_infected == "reject" and _may_bounce_to(envelope, policy):
+            return Ruling(refuse=f"the message contains a virus: {verdict.reason}")
         return Ruling(hold=f"virus {verdict.reason}")
-    log.event("error" if verdict.status == "error" else "warning", "not scanned", **about)
-    if observed:
-        return Ruling()
     if verdict.status == "error":
-        if policy.clamav_on_error == "defer":
-            raise ScannerError(verdict.reason)
-        return Ruling()
+        return Ruling(wait=verdict.reason if policy.clamav_on_error == "defer" else "")
     told = f"not scanned for viruses: {verdict.reason}"
     if policy.clamav_on_unscanned == "quarantine":
         return Ruling(hold=told)
     return Ruling(untouched=told if policy.clamav_on_unscanned == "pass-unlinked" else "")
+
+
+def _may_bounce_to(envelope: Envelope, policy: Policy) -> bool:
+    """Whether a bounce, which carries the virus, goes to who sent it, and to nobody else.
+
+    That somebody has logged in is not enough: a stolen account sends with the addresses of its victims. That every
+    domain is ours (`*`) says nothing about one. A bounce of the null sender's mail goes nowhere.
+    """
+    ours = tuple(domain for domain in policy.own_domains if domain != "*")
+    return bool(envelope.sasl_user and envelope.sender) and is_own(domain_of(envelope.sender), ours)
 
 
 def hold(spool: Spool, envelope: Envelope, reason: str, policy: Policy, log: Log, *, may_notify: bool) -> Outcome:

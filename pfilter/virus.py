@@ -5,6 +5,8 @@ multipart/signed it skips parts, which mail clients show), and its limits are fo
 attachment could hide behind a larger message: what is base64 it is given again, decoded.
 """
 
+from time import monotonic
+
 from pfilter import clamd, codec
 from pfilter.clamd import Verdict
 from pfilter.model import Message, Part
@@ -12,18 +14,27 @@ from pfilter.policy import Policy
 from pfilter.scan import Limits, scan
 from pfilter.spool import Spool
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SHARE = 0.75  # of the time before a reinjection must have begun
 MOST_PARTS = 100  # questions about one message beside that about the whole
 
 
 def examine(spool: Spool, limits: Limits, policy: Policy) -> Verdict:
-    """Return what clamd says about a message. Raises OSError where the message can't be read."""
-    whole = clamd.scan(spool.windows(0, spool.size), policy.clamav_socket, policy.clamav_timeout)
+    """Return what clamd says about a message. Raises OSError where the message can't be read.
+
+    All questions together have one time limit: a hundred that are each in time would pass the deadline.
+    """
+    end = monotonic() + min(policy.clamav_timeout, (policy.deadline - policy.reinject_timeout) * SHARE)
+    whole = _ask(spool.windows(0, spool.size), policy, end)
     if whole.status in ("infected", "error"):
         return whole
-    return _parts(spool, scan(spool, limits), whole, policy)
+    return _parts(spool, scan(spool, limits), whole, policy, end)
 
 
-def _parts(spool: Spool, message: Message, whole: Verdict, policy: Policy) -> Verdict:
+def _parts(spool: Spool, message: Message, whole: Verdict, policy: Policy, end: float) -> Verdict:
     """Ask about what is base64, and about all parts where the whole was too much for clamd."""
     asked = [part for part in message.parts if not part.children and _is_asked(part, whole)]
     if whole.status == "unscanned" and (len(asked) > MOST_PARTS or message.defects):
@@ -32,7 +43,7 @@ def _parts(spool: Spool, message: Message, whole: Verdict, policy: Policy) -> Ve
     for part in sorted(asked, key=lambda part: part.body.size, reverse=True)[:MOST_PARTS]:
         try:
             chunks = codec.decode(spool, part.body, part.encoding)
-            found = clamd.scan(chunks, policy.clamav_socket, policy.clamav_timeout)
+            found = _ask(chunks, policy, end)
         except codec.Undecodable:
             found = whole  # nobody can say what it decodes to
         if found.status in ("infected", "error"):
@@ -40,6 +51,14 @@ def _parts(spool: Spool, message: Message, whole: Verdict, policy: Policy) -> Ve
         if found.status == "unscanned":
             unscanned = unscanned or f"part {part.section or '1'}: {found.reason}"
     return Verdict("unscanned", unscanned) if unscanned else clamd.CLEAN
+
+
+def _ask(chunks: "Iterable[bytes]", policy: Policy, end: float) -> Verdict:
+    left = end - monotonic()
+    found = clamd.scan(chunks, policy.clamav_socket, left) if left > 0 else Verdict("error")
+    if found.status != "error" or monotonic() < end:
+        return found
+    return Verdict("error", f"clamd at {policy.clamav_socket} took too long for a message and its parts")
 
 
 def _is_asked(part: Part, whole: Verdict) -> bool:

@@ -12,6 +12,7 @@ from pfilter import engine
 from pfilter.errors import PfilterError, StoreError
 from pfilter.log import Log
 from pfilter.model import Envelope, Outcome, human_size
+from pfilter.store import held
 from tests import support
 from tests.support import (
     BASE_URL,
@@ -325,7 +326,8 @@ def test_null_sender_stripped(store: Path) -> None:
     (leaf,) = support.leaves(support.parsed(result.output))
     text = support.text_of(leaf)
     assert text.startswith("Hello\n\n")
-    assert all(word in text for word in ("a.bin", "<1@example.org>", "Please do not send this message again"))
+    assert all(word in text for word in ("a.bin", "<1@example.org> 4F2A", "Please do not send this message again"))
+    assert held.find(str(store), "<1@example.org> 4F2A").folder == held.TROUBLE
     (kept,) = (store / "trouble").glob("*.eml")
     assert kept.read_bytes() == MIXED
     assert "-4F2A-" in kept.name

@@ -1,7 +1,13 @@
 """Viruses and ambiguous mail, through the engine and the door for Postfix, with a real clamd."""
 
+import contextlib
 import json
 import os
+import socket
+import subprocess
+import sys
+import threading
+import time
 import zipfile
 from email import message_from_bytes, policy
 from io import BytesIO
@@ -96,15 +102,104 @@ def test_signed_and_exempt_mail_is_scanned_too(gateway: Gateway, scanner: str) -
     assert gateway.calls == []
 
 
+@pytest.mark.parametrize(
+    ("clamav", "fate", "then"),
+    [("", "be put into quarantine", "quarantine"), ('on_infected = "reject"', "be put into quarantine", "quarantine")],
+)
+def test_explain_takes_clamd_into_account(gateway: Gateway, scanner: str, clamav: str, fate: str, then: str) -> None:
+    """What explain says would happen is what happens: clamd goes before all rules."""
+    configure(gateway, scanner, clamav)
+    command = [sys.executable, "-P", "-m", "pfilter.cli", "explain", "--config", str(gateway.config)]
+    for options in ([], ["--json"]):
+        done = subprocess.run(
+            [*command, *options],
+            input=infected("zip"),
+            capture_output=True,
+            timeout=60,
+            check=True,
+            cwd=support.PROJECT,
+        )
+        if options:
+            told = json.loads(done.stdout)["virus_scan"]
+            assert told == {"status": "infected", "reason": f"{SIGNATURE}.UNOFFICIAL", "then": then}
+        else:
+            assert f"The message would {fate}: {SIGNATURE}.UNOFFICIAL." in done.stdout.decode()
+    assert kept(gateway) == []
+
+
+def test_explain_says_that_clamd_could_not_be_asked(gateway: Gateway, tmp_path: Path) -> None:
+    """Without an answer it says that mail would wait, as it would."""
+    configure(gateway, str(tmp_path / "none"))
+    command = [sys.executable, "-P", "-m", "pfilter.cli", "explain", "--config", str(gateway.config)]
+    done = subprocess.run(command, input=PLAIN, capture_output=True, timeout=60, check=True, cwd=support.PROJECT)
+    assert "could not be asked" in done.stdout.decode()
+    assert "The message would wait in the queue: " in done.stdout.decode()
+
+
 def test_refused_by_choice(gateway: Gateway, scanner: str) -> None:
     """With on_infected = reject a sender who has logged in gets a bounce; anybody else's may be forged."""
     configure(gateway, scanner, 'on_infected = "reject"')
-    ended = gateway.pipe(infected("zip"), ["--sasl=ann", *gateway.argv()])
+    ended = gateway.pipe(infected("zip"), ["--sasl=ann", *gateway.argv()])  # sender@example.org
     assert ended.status == 69
     assert ended.line == f"5.7.1 pfilter: the message contains a virus: {SIGNATURE}.UNOFFICIAL"
     assert kept(gateway) == []
     assert gateway.pipe(infected("zip")).line.startswith("quarantined")
     assert gateway.calls == []
+
+
+@pytest.mark.parametrize(
+    ("own", "sender"),
+    [("example.org", "victim@elsewhere.example"), ("example.org", ""), ("*", "sender@example.org")],
+    ids=["foreign sender", "null sender", "every domain"],
+)
+def test_no_virus_is_returned_to_a_stranger(gateway: Gateway, scanner: str, own: str, sender: str) -> None:
+    """Whoever has logged in: a bounce carries the virus to the sender's address, which must be known to be ours."""
+    configure(gateway, scanner, 'on_infected = "reject"', policy=f'own_domains = ["{own}"]')
+    ended = gateway.pipe(infected("zip"), ["--sasl=ann", *gateway.argv(sender=sender)])
+    assert (ended.status, ended.line) == (0, f"quarantined (virus {SIGNATURE}.UNOFFICIAL)")
+    assert len(kept(gateway)) == 1
+    assert gateway.calls == []
+
+
+@pytest.mark.parametrize(("on_error", "status"), [("pass", 0), ("defer", 75)])
+def test_many_slow_answers_do_not_pass_the_deadline(
+    gateway: Gateway, tmp_path: Path, on_error: str, status: int
+) -> None:
+    """Answers that are each in time, but not together, are what on_error is for."""
+    asked = []
+
+    def slow(listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            asked.append(1)
+            with connection:
+                connection.settimeout(10)
+                stream = b""
+                while not stream.endswith(bytes(4)) and (more := connection.recv(1 << 16)):
+                    stream += more
+                time.sleep(0.4)
+                with contextlib.suppress(OSError):  # nobody waits any more
+                    connection.sendall(b"stream: OK\0")
+
+    files = [attachment(bytes([65 + n]) * 100, f"{n}.txt") for n in range(20)]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "clamd"))
+        listener.listen()
+        threading.Thread(target=slow, args=(listener,), daemon=True).start()
+        configure(
+            gateway, str(tmp_path / "clamd"), f'on_error = "{on_error}"\ntimeout = "30s"',
+            policy='own_domains = ["example.org"]\ndeadline = "5s"',
+            reinject=f'sendmail = "{gateway.sendmail}"\ntimeout = "1s"',
+        )  # fmt: skip
+        ended = gateway.pipe(support.message(multipart("mixed", part(b"Hello\n"), *files)))
+        listener.shutdown(socket.SHUT_RDWR)
+    assert ended.status == status
+    assert len(gateway.calls) == (status == 0)
+    assert 1 < len(asked) < 20
+    assert "too long" in gateway.log.read_text()
 
 
 @pytest.mark.parametrize(("on_error", "status"), [("defer", 75), ("pass", 0)])

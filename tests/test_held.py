@@ -32,10 +32,54 @@ def test_a_kept_message_is_found_as_it_was(store: Path) -> None:
         assert spool.read(0, spool.size) == b"message"
 
 
+@pytest.mark.parametrize("given", ["<1@x.example>", "1@x.example", "<1@x.example> 4F2A", "4F2A <1@x.example>"])
+def test_a_message_is_found_by_what_a_reader_was_told(store: Path, given: str) -> None:
+    """The Message-ID, folded or not, the queue id, or both, as the notice names them."""
+    name = keep(store, b"Subject: x\nMessage-ID:\n <1@x.example>\n\nMessage-ID: <2@x.example>\n")
+    keep(store, b"Message-ID: <2@x.example>\n\n", ENVELOPE.replace(queue_id="5F2B"))
+    assert held.find(str(store), given).name == name
+
+
+@pytest.mark.parametrize("given", ["", " ", "<1@x.example> 5F2B", "x.example", "<@>", "4F"])
+def test_what_is_not_meant_is_not_found(store: Path, given: str) -> None:
+    """All words count, and only whole Message-IDs."""
+    keep(store, b"Message-ID: <1@x.example>\n\n")
+    with pytest.raises(StoreError, match="no message kept here"):
+        held.find(str(store), given)
+
+
 def test_a_message_tried_again_is_kept_once(store: Path) -> None:
     """The same message of the same queue id is one file; another is another."""
     assert keep(store) == keep(store, now=NOW + 5) != keep(store, b"other")
     assert len(held.entries(str(store))) == 2
+
+
+def test_a_message_kept_by_a_killed_try_is_made_durable(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A try that was killed before the name of what it kept was durable leaves that to the next, which syncs it."""
+    synced: list[str] = []
+    sync = files.sync_directory
+    monkeypatch.setattr(files, "sync_directory", lambda path: (synced.append(path), sync(path))[1])
+    keep(store)
+    calls = len(synced)
+    for killed_at in range(1, calls + 1):
+        envelope = ENVELOPE.replace(queue_id=f"Q{killed_at}")
+        synced.clear()
+
+        def killing(path: str, last: int = killed_at) -> None:
+            synced.append(path)
+            if len(synced) == last:
+                raise KeyboardInterrupt
+            sync(path)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "sync_directory", killing)
+            try:
+                keep(store, envelope=envelope)
+            except KeyboardInterrupt:
+                pass
+        synced.clear()
+        keep(store, envelope=envelope)
+        assert synced[-1] == str(store / "quarantine")
 
 
 def test_each_run_of_a_message_keeps_its_recipients(store: Path) -> None:

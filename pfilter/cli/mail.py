@@ -89,11 +89,13 @@ def explain_command(
 
     spool = _open_message(file)
     policy = _policy(config_file, store, base_url, creates=False)
-    found = engine.examine(spool, _envelope(spool, sender, recipient), policy, _workspace, full=True)
+    envelope = _envelope(spool, sender, recipient)
+    found = engine.examine(spool, envelope, policy, _workspace, full=True)
+    scanned = explain.ask_clamd(spool, envelope, engine.limits(policy), policy)
     if as_json:
-        typer.echo(json.dumps(explain.describe(spool, found, policy), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(explain.describe(spool, found, policy, scanned), indent=2, ensure_ascii=False))
     else:
-        typer.echo(explain.tree(spool, found, policy))
+        typer.echo(explain.tree(spool, found, policy, scanned))
 
 
 def _policy(file: str, store: str, base_url: str, *, creates: bool = True) -> Policy:

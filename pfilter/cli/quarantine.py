@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 NameArgument = Annotated[
-    str, typer.Argument(metavar="NAME", help="A name as `list` shows it, or a part of it such as the queue id.")
+    str,
+    typer.Argument(
+        metavar="NAME", help="A name as `list` shows it, or a part of it such as the queue id; or a Message-ID."
+    ),
 ]
 HEAD = 16 << 10  # octets of the header that `show` shows
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 
+from pfilter import header
 from pfilter.errors import StoreError
 from pfilter.frozen import Frozen
 from pfilter.model import Envelope
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 QUARANTINE = "quarantine"
 TROUBLE = "trouble"
+LEAST_WORD = 4  # characters
+HEAD = 1 << 20  # octets of a header that are searched
 STRAY_AGE = 86400  # seconds; the message may be on its way
 FOLDERS = (QUARANTINE, TROUBLE)
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9A-Za-z]+-[0-9a-f]{16}")
@@ -58,6 +61,7 @@ def keep(root: str, folder: str, spool: Spool, envelope: Envelope, reason: str, 
     ending = f"-{queue}-{state.hexdigest()[:16]}"
     for name in os.listdir(place):
         if name.endswith(f"{ending}.eml") and not name.startswith(files.TEMPORARY_PREFIX):
+            files.sync_directory(place)  # the try that wrote it may have been killed before it could
             return name.removesuffix(".eml")
     name = strftime("%Y%m%dT%H%M%SZ", gmtime(now)) + ending
     about = {
@@ -91,13 +95,30 @@ def entries(root: str) -> "list[Held]":
 
 
 def find(root: str, given: str) -> Held:
-    """Return the message of that name, or of which a part of the name (a queue id) is given. Raises StoreError."""
-    found = [held for held in entries(root) if given in held.name] if len(given) >= 4 else []
+    """Return the message of that name, or of which all words given are a part of the name or the Message-ID.
+
+    The notice in a message without a sender names its Message-ID and its queue id. Raises StoreError, OSError.
+    """
+    words = given.split()
+    found = [held for held in entries(root) if words and all(_is_meant(root, held, word) for word in words)]
     exact = [held for held in found if held.name == given]
     if len(found) != 1 and len(exact) != 1:
-        reason = "is in more than one name" if found else "is no message kept here"
+        several = "is more than one message: " + ", ".join(held.name for held in found[:5])
+        reason = several if found else "is no message kept here"
         raise StoreError(f"{given!r} {reason}; `pfilter quarantine list` shows the names")
     return (exact or found)[0]
+
+
+def _is_meant(root: str, held: Held, word: str) -> bool:
+    if "@" not in word:
+        return len(word) >= LEAST_WORD and word in held.name
+    try:
+        spool = content(root, held)
+    except FileNotFoundError:
+        return False  # released or expired meanwhile
+    block = header.read_block(spool, 0, spool.size, HEAD, lambda _: False)
+    ids = [header.unfold(field.value).strip() for field in block.fields if field.name == b"message-id"]
+    return os.fsencode(word).strip(b"<>") in [value.strip(b"<>") for value in ids]
 
 
 def content(root: str, held: Held) -> Spool:

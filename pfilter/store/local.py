@@ -28,6 +28,7 @@ ID_LABEL = b"pfilter download id 1"
 ID_OCTETS = 20  # 160 bits
 RELINK_TRIES = 5
 LEAST_SECRET = 32  # octets
+LEAST_INODES = 100  # that min_free leaves: directories, page, record, for ten messages at once; a file takes two more
 EXPIRED_PAGE = "expired.html"
 SET_ASIDE = ".json.bad"
 
@@ -50,10 +51,15 @@ class LocalStore:
         self._directory("tmp", files.PRIVATE_DIR)
         return self.path("tmp")
 
-    def has_room(self, octets: int, min_free: int) -> bool:
-        """Whether so many octets can be stored with min_free left."""
+    def has_room(self, octets: int, min_free: int, names: int = 0) -> bool:
+        """Whether so many octets in so many files can be stored with min_free octets left, and inodes.
+
+        Some file systems (btrfs) have no fixed number of inodes, and report 0 in all.
+        """
         self._check_root()
         found = os.statvfs(self.root)
+        if min_free and found.f_files and found.f_favail < LEAST_INODES + 2 * names:
+            return False
         return found.f_bavail * found.f_frsize - octets >= min_free
 
     def download_id(self, header: bytes, sender: bytes, digests: "Sequence[str]") -> str:
@@ -77,6 +83,8 @@ class LocalStore:
         try:
             with open(path, "rb") as stream:
                 found = stream.read()
+                if os.fstat(stream.fileno()).st_nlink > 1:
+                    files.sync_directory(self.root)  # whoever makes it has not come so far, or never will
         except FileNotFoundError:
             candidate = self.path("tmp", f"secret-{os.getpid()}-{os.urandom(8).hex()}")
             self.workspace()

@@ -14,11 +14,11 @@ from tests.e2e.stages import Stages, recipient
 
 
 @contextlib.contextmanager
-def small_disk(gate: Gate, size: str) -> Iterator[None]:
+def small_disk(gate: Gate, size: str, inodes: int = 0) -> Iterator[None]:
     """Mount a small file system over the store, in the instance's world alone; the test looks at it from there."""
     outside = gate.store
     owner = outside.stat()
-    options = f"size={size},mode=0711,uid={owner.st_uid},gid={owner.st_gid}"
+    options = f"size={size},nr_inodes={inodes},mode=0711,uid={owner.st_uid},gid={owner.st_gid}"
     gate.instance.run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(outside))
     holder = gate.instance.processes("_hold")[0]
     gate.store = Path(f"/proc/{holder}/root{outside}")
@@ -62,6 +62,16 @@ def test_less_than_min_free_for_an_original(gate: Gate) -> None:
         gate.send(mails.letter(mails.film()), sender="")
         assert gate.delivered(sender="").files == {"film.mp4": mails.FILM}
         assert not (gate.store / "trouble").exists()
+
+
+@pytest.mark.parametrize("inodes", [3, 12, 90])
+def test_hardly_an_inode_left(gate: Gate, inodes: int) -> None:
+    """A store with room for octets but for hardly a file is full too: mail passes, and does not wait for files."""
+    gate.configure(store={"min_free": "1 MiB"})
+    with small_disk(gate, "40m", inodes):
+        queue_id = gate.send(mails.letter(mails.film()))
+        assert gate.delivered().files == {"film.mp4": mails.FILM}
+        assert gate.line(queue_id) == "passed (no room in the store)"
 
 
 @pytest.mark.parametrize("leave", [0, 200_000, 1_500_000, 2_300_000])
