@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import ssl
@@ -16,7 +17,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pfilter.web import headers, ranges, shelf
+from pfilter.web import gate, headers, ranges, shelf
 from tests.support import PROJECT
 
 ID = "abcdefghijklmnopqrstuvwxyz234567"
@@ -310,25 +311,177 @@ def ended(receive: Callable[[], object]) -> bool:
         return True
 
 
-def test_too_many_at_once(tmp_path: Path) -> None:
-    """More answers than allowed are 503 with all headers; more connections are closed."""
-    served = Served(tmp_path, "serve.ANSWERS = 2; serve.CONNECTIONS = 4")
+@pytest.mark.parametrize("limit", ["ANSWERS", "CONNECTIONS"])
+def test_too_many_at_once(tmp_path: Path, limit: str) -> None:
+    """More answers than allowed are 503 with all headers; a connection more than all that are busy is closed."""
+    served = Served(tmp_path, f"serve.{limit} = 2")
     held = []
     try:
-        for _ in range(2):
-            held.append(socket.create_connection(("127.0.0.1", served.port), timeout=20))
-            held[-1].sendall(f"GET {file_path('big.bin')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            assert held[-1].recv(100)
-        answer = served.ask()
-        assert (answer.status, answer.headers["retry-after"]) == (503, "30")
-        assert common(answer)
-        held += [socket.create_connection(("127.0.0.1", served.port), timeout=20) for _ in range(2)]
-        with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
-            served.ask()
+        held += [downloading(served) for _ in range(2)]
+        if limit == "ANSWERS":
+            answer = served.ask()
+            assert (answer.status, answer.headers["retry-after"]) == (503, "30")
+            assert common(answer)
+        else:
+            with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
+                served.ask()
     finally:
         for one in held:
             one.close()
         assert served.stop() == 0
+
+
+def downloading(served: Served) -> socket.socket:
+    """Return a connection with an answer under way that is not taken."""
+    made = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+    made.sendall(f"GET {file_path('big.bin')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert made.recv(100)
+    return made
+
+
+def silent(served: Served, source: str = "127.0.0.1") -> socket.socket:
+    """Return a connection that says nothing; addresses but 127.0.0.1, the proxy's, are clients'."""
+    return socket.create_connection(("127.0.0.1", served.port), timeout=20, source_address=(source, 0))
+
+
+def open_still(connections: list[socket.socket]) -> int:
+    """How many of these silent connections the server has not closed; bounded by a moment, which it needs to do so."""
+    left = 0
+    for connection in connections:
+        ready, _, _ = select.select([connection], [], [], 0.05)
+        left += not (ready and ended(lambda one=connection: one.recv(100)))  # type: ignore[misc]
+    return left
+
+
+def told_by_tls(port: int, source: str = "127.0.0.1") -> bytes:
+    """Ask for the page by TLS, and return the answer."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    plain = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
+    with plain, context.wrap_socket(plain) as connection:
+        connection.sendall(f"GET /d/{ID}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.fixture
+def with_certificate(tmp_path: Path) -> Path:
+    """Return the path of a certificate with its key."""
+    if not any(os.access(f"{folder}/openssl", os.X_OK) for folder in ("/usr/bin", "/bin")):
+        pytest.skip("openssl is not installed")
+    certificate(tmp_path, "files.example")
+    return tmp_path / "one.pem"
+
+
+def test_silent_connections_by_tls_keep_out_nobody(tmp_path: Path, with_certificate: Path) -> None:
+    """Of many that never begin their handshake some are kept, and who has something to say is always answered."""
+    served = Served(tmp_path, "serve.WAITING = 20", certificate=str(with_certificate))
+    held: list[socket.socket] = []
+    try:
+        for _ in range(3):
+            held += [silent(served) for _ in range(30)]
+            assert told_by_tls(served.port).startswith(b"HTTP/1.1 200 ")
+        assert 0 < open_still(held) <= 20
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+def test_silent_connections_after_their_handshake_keep_out_nobody(tmp_path: Path, with_certificate: Path) -> None:
+    """Those that are through with TLS and ask for nothing wait as well, and so do those that have been answered."""
+    served = Served(tmp_path, "serve.CONNECTIONS = 10", certificate=str(with_certificate))
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    held: list[socket.socket] = []
+    try:
+        for number in range(30):
+            held.append(context.wrap_socket(silent(served)))
+            if number % 2:
+                held[-1].sendall(f"GET /d/{ID}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                assert held[-1].recv(100).startswith(b"HTTP/1.1 200 ")
+        assert told_by_tls(served.port).startswith(b"HTTP/1.1 200 ")
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+def test_silent_connections_in_plain_keep_out_nobody(tmp_path: Path) -> None:
+    """Without TLS, too, the one that has waited longest makes room, and a download under way never does."""
+    served = Served(tmp_path, "serve.CONNECTIONS = 10")
+    held = [downloading(served)]
+    try:
+        held += [silent(served) for _ in range(30)]
+        assert served.ask().status == 200
+        assert open_still(held[1:]) < 10
+        assert held[0].recv(100)
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+def test_one_address_can_not_take_all(tmp_path: Path, with_certificate: Path) -> None:
+    """What one client has too many is closed at once; others and proxies are served, and who left is forgotten."""
+    served = Served(tmp_path, "serve.BY_ADDRESS = 5", certificate=str(with_certificate))
+    held: list[socket.socket] = []
+    try:
+        held += [silent(served, "127.0.0.2") for _ in range(12)]
+        assert open_still(held) == 5
+        assert told_by_tls(served.port, "127.0.0.3").startswith(b"HTTP/1.1 200 ")
+        held += [silent(served, "127.0.0.1") for _ in range(12)]
+        assert open_still(held[12:]) == 12
+        for one in held:
+            one.close()
+        for _ in range(12):
+            assert told_by_tls(served.port, "127.0.0.2").startswith(b"HTTP/1.1 200 ")
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00"], ids=["silent", "half a hello"])
+def test_a_handshake_that_does_not_end_is_given_up(tmp_path: Path, with_certificate: Path, begun: bytes) -> None:
+    served = Served(tmp_path, "serve.HANDSHAKE_SECONDS = 1", certificate=str(with_certificate))
+    try:
+        with silent(served) as connection:
+            connection.sendall(begun)
+            assert ended(lambda: connection.recv(100))  # within its timeout, which is shorter than asyncio's 60 s
+        assert served.events() == []
+    finally:
+        assert served.stop() == 0
+
+
+def test_what_a_silent_connection_costs(tmp_path: Path, with_certificate: Path) -> None:
+    """Some 80 KiB by TLS, as pfilter.toml(5) says: what may wait fits into the unit's MemoryMax many times."""
+    served = Served(tmp_path, certificate=str(with_certificate))
+    held: list[socket.socket] = []
+    try:
+        told_by_tls(served.port)
+        before = served.resident()
+        held += [silent(served) for _ in range(150)]
+        assert open_still(held) == 150
+        assert (served.resident() - before) * 1024 / 150 < 120
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "like", "unlike"),
+    [
+        ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"),
+        ("fe80::1%eth0", "fe80::1", "fe80:0:0:1::1"),
+    ],
+)
+def test_whom_connections_are_counted_for(address: str, like: str, unlike: str) -> None:
+    """An IPv6 network of 64 bits is one client; IPv4 is the same in either dress."""
+    assert gate.client(address) == gate.client(like) != gate.client(unlike)
 
 
 def test_a_socket_behind_a_proxy(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import signal
 import socket
 import ssl
 import stat
+from asyncio import sslproto
 from urllib.parse import urlsplit
 
 import h11
@@ -27,7 +28,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from pfilter.errors import ConfigError, StoreError, sentence, without_tokens
 from pfilter.log import Log
 from pfilter.policy import Policy
-from pfilter.web import ranges, shelf
+from pfilter.web import gate, ranges, shelf
+from pfilter.web.gate import Connection, Gate
 from pfilter.web.headers import (
     COMMON,
     FILE_POLICY,
@@ -46,7 +48,11 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 PIECE = 128 << 10  # octets read and sent at a time; as much again waits in the connection
-CONNECTIONS = 1000  # at once; more are closed
+CONNECTIONS = 1000  # at once
+WAITING = 500  # of these, without a request under way; with more, who has waited longest is closed
+BY_ADDRESS = 100  # from one client, some twenty browsers behind one router; more are closed
+HANDSHAKE_SECONDS = 10  # for TLS, from accept(2) on
+TLS_BUFFER = 32 << 10  # octets for each connection; asyncio has 256 KiB. A TLS record has 16 (RFC 8446, 5.1)
 ANSWERS = 500  # at once; more are told to come back
 HEADER_LIMIT = 16 << 10  # octets of a request's header
 REQUEST_SECONDS = 20  # for a request's header to arrive
@@ -242,16 +248,16 @@ async def _left(receive: "Receive") -> None:
 class _Connection(H11Protocol):
     """uvicorn's connection, with limits for clients that are slow on purpose, and our headers on its own answers."""
 
+    gate: Gate  # of the class for one server, see Server.run
+    _counted: Connection | None = None
     _header_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._counted = self.gate.found(transport)
         # Writing goes on only when all that was written is gone: less memory, and it is known when the last octet is.
         transport.set_write_buffer_limits(high=1, low=0)
-        if len(self.connections) > CONNECTIONS:
-            transport.abort()
-            return
         self._header_timer = self.loop.call_later(REQUEST_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -264,8 +270,18 @@ class _Connection(H11Protocol):
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._cancel_header_timer()
+            self._waits(for_request=self.conn.their_state is h11.ERROR)
         elif self._header_timer is None:  # a part of the next request
             self._header_timer = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # For the next request, which may have come already, or to be closed.
+        self._waits(for_request=self.conn.their_state is h11.IDLE or self.transport.is_closing())
+
+    def _waits(self, *, for_request: bool) -> None:
+        if self._counted:
+            self._counted.waits(for_request=for_request)
 
     def _cancel_header_timer(self) -> None:
         if self._header_timer:
@@ -310,7 +326,7 @@ class Server:
                 raise ConfigError(
                     f"[serve] certificate = {policy.serve_certificate!r}: {error.strerror or error}"
                 ) from error
-        self._socket = _listening(policy.serve_listen)
+        self._socket = gate.listening(_listening(policy.serve_listen))
 
     @property
     def address(self) -> str:
@@ -320,9 +336,15 @@ class Server:
 
     def run(self, log: Log) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reads the certificate again."""
+        # An attribute of the class: asyncio.sslproto has no other way to say so.
+        sslproto.SSLProtocol.max_size = TLS_BUFFER
+        limits = gate.Limits(
+            connections=CONNECTIONS, waiting=WAITING, by_address=BY_ADDRESS, handshake=HANDSHAKE_SECONDS
+        )
+        self._socket.guard(limits, self.policy.serve_proxies, tls=bool(self._context))
         config = uvicorn.Config(
             application(self.policy, log),
-            http=_Connection,
+            http=type("_Connection", (_Connection,), {"gate": self._socket}),
             ws="none",
             loop="asyncio",
             lifespan="off",
