@@ -151,6 +151,31 @@ def test_head_is_get_without_a_body(served: Served) -> None:
     assert head.body == b""
 
 
+def test_head_takes_no_part(served: Served) -> None:
+    """Range is for GET alone (RFC 9110, 14.2); what it says of conditions holds."""
+    head = served.ask(file_path(NAME), "HEAD")
+    for given in ("bytes=100-199", f"bytes={len(DATA)}-", "bytes=0-9,200000-200009"):
+        answer = served.ask(file_path(NAME), "HEAD", range=given)
+        assert (answer.status, {**answer.headers, "date": ""}) == (200, {**head.headers, "date": ""})
+    assert served.ask(file_path(NAME), "HEAD", range="bytes=0-1", if_none_match=head.headers["etag"]).status == 304
+
+
+def test_an_absolute_target_is_its_path(served: Served) -> None:
+    """`GET http://host/path` (RFC 9112, 3.2.2) is `GET /path`; other schemes are nowhere."""
+    for base in (b"http://files.example", b"HTTPS://files.example:443"):
+        for path in (f"/d/{ID}/", file_path(NAME)):
+            said = served.raw(b"GET %s%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % (base, path.encode()))
+            assert said.startswith(b"HTTP/1.1 200 ")
+        moved = served.raw(b"GET %s/d/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % (base, ID.encode()))
+        assert f"\r\nlocation: /d/{ID}/\r\n".encode() in moved.lower()
+        begin = b"GET %s/d/%s/ HTTP/1.1\r\nHost: x\r\n" % (base, ID.encode())
+        moved = served.raw(begin + b"X-Forwarded-Proto: http\r\nConnection: close\r\n\r\n")
+        assert f"\r\nlocation: https://files.example/d/{ID}/\r\n".encode() in moved.lower()
+    for target in (b"http://files.example", b"ftp://files.example/d/" + ID.encode() + b"/", b"http:/d/x/", b"*"):
+        said = served.raw(b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target)
+        assert said.startswith(b"HTTP/1.1 404 ")
+
+
 def test_parts_of_a_file(served: Served) -> None:
     answer = served.ask(file_path(NAME), range="bytes=100-199")
     assert (answer.status, answer.body) == (206, DATA[100:200])

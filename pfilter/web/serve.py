@@ -21,6 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -45,7 +46,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 PIECE = 128 << 10  # octets read and sent at a time; as much again waits in the connection
 CONNECTIONS = 1000  # at once
@@ -76,7 +77,21 @@ def application(policy: Policy, log: Log) -> Starlette:
 
     # One route for all: the path that counts is the raw one. What it does not match (OPTIONS *) is nowhere.
     routes = [Route("/{path:path}", downloads)]
-    return Starlette(routes=routes, exception_handlers={404: nowhere, Exception: trouble})
+    handlers = {404: nowhere, Exception: trouble}
+    return Starlette(routes=routes, middleware=[Middleware(_OriginForm)], exception_handlers=handlers)
+
+
+class _OriginForm:
+    """Takes a target with scheme and authority as its path, as every server must (RFC 9112, 3.2.2)."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self.app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        path = shelf.origin_form(scope["raw_path"])
+        if path != scope["raw_path"]:
+            scope = {**scope, "raw_path": path, "path": path.decode("ascii")}
+        await self.app(scope, receive, send)
 
 
 class _Answer(Response):
@@ -159,7 +174,7 @@ class _Downloads:
         self, download: str, item: shelf.Item, extra: dict[str, str], scope: "Scope", receive: "Receive", send: "Send"
     ) -> None:
         headers = Headers(scope=scope)
-        wanted = ranges.decide(headers, item.size, item.etag)
+        wanted = ranges.decide(headers, item.size, item.etag, scope["method"])
         about = {**dict(COMMON), **_about(item), **extra}
         pieces = _pieces(wanted, item, about)
         raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in about.items()]
