@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -525,6 +526,69 @@ def test_a_socket_behind_a_proxy(tmp_path: Path) -> None:
     finally:
         assert served.stop() == 0
         os.unlink(path)
+
+
+def test_the_rights_of_a_socket_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever puts a symbolic link in the socket's place right after bind(2) has changed no file's rights."""
+    from pfilter.web import serve
+
+    private, where = tmp_path / "private", tmp_path / "web.sock"
+    private.write_text("x")
+    private.chmod(0o600)
+    bind = socket.socket.bind
+    modes = []
+
+    def replaced(one: socket.socket, address: str) -> None:
+        bind(one, address)
+        modes.append(os.lstat(where).st_mode & 0o777)
+        where.unlink()
+        where.symlink_to(private)
+
+    monkeypatch.setattr(socket.socket, "bind", replaced)
+    serve._listening(str(where)).close()
+    assert modes == [0o666]
+    assert private.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_socket_in_use_is_left_alone(tmp_path: Path) -> None:
+    """Also one that is too busy to answer, and what is no socket at all; what is left from a crash goes."""
+    from pfilter.errors import ConfigError
+    from pfilter.web import serve
+
+    where = tmp_path / "web.sock"
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as client:
+        busy.bind(str(where))
+        busy.listen(0)
+        client.connect(str(where))
+        with pytest.raises(ConfigError, match="in use"):
+            serve._listening(str(where))
+        assert where.is_socket()
+    serve._listening(str(where)).close()
+    where.unlink()
+    where.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="in use"):
+        serve._listening(str(where))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_socket_is_never_made_by_root(tmp_path: Path) -> None:
+    """Its folder is the owner of the store's, who could lead root elsewhere: the socket is the owner's as well."""
+    with tempfile.TemporaryDirectory(prefix="pfilter-", dir="/var/tmp") as name:
+        place = Path(name)
+        (place / "store").mkdir()
+        for path in (place, place / "store"):
+            os.chown(path, 65534, 65534)
+        served = Served(place, listen=f"{place}/web.sock")
+        try:
+            assert (place / "web.sock").stat().st_uid == 65534
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(20)
+                connection.connect(str(place / "web.sock"))
+                connection.sendall(f"GET /d/{ID}/ HTTP/1.0\r\n\r\n".encode())
+                assert b" 200 " in connection.recv(65536)
+        finally:
+            assert served.stop() == 0
 
 
 def test_what_is_not_believed(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ what, and when, is nobody's business that keeps mail running; a proxy in front h
 """
 
 import asyncio
-import contextlib
+import errno
 import os
 import signal
 import socket
@@ -326,7 +326,10 @@ class _Connection(H11Protocol):
 
 
 class Server:
-    """A listening server; made before root's rights are given up, so that it can listen on 443 and read a key."""
+    """A server; made before root's rights are given up, so that it can read a key, and `listen` on 443.
+
+    A Unix socket is for after that: its folder may be writable by others, who could lead root somewhere else.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -341,7 +344,10 @@ class Server:
                 raise ConfigError(
                     f"[serve] certificate = {policy.serve_certificate!r}: {error.strerror or error}"
                 ) from error
-        self._socket = gate.listening(_listening(policy.serve_listen))
+
+    def listen(self) -> None:
+        """Take connections from now on. Raises OSError, ConfigError."""
+        self._socket = gate.listening(_listening(self.policy.serve_listen))
 
     @property
     def address(self) -> str:
@@ -399,16 +405,29 @@ def _listening(where: str) -> socket.socket:
             raise ConfigError(f"[serve] listen = {where!r}: {error.strerror or error}") from error
     made = socket.socket(socket.AF_UNIX)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            # One that nobody answers is left from a crash.
-            if stat.S_ISSOCK(os.lstat(where).st_mode) and made.connect_ex(where):
-                os.unlink(where)
-        made.close()
-        made = socket.socket(socket.AF_UNIX)
-        made.bind(where)
-        os.chmod(where, 0o666)  # noqa: S103  # for a proxy under another user; the folder says who comes near
+        if _is_left_over(where):
+            os.unlink(where)
+        # By the umask and not by chmod, which would follow what somebody has put in its place by then. For a proxy
+        # under another user; the folder says who comes near.
+        before = os.umask(0o111)
+        try:
+            made.bind(where)
+        finally:
+            os.umask(before)
         made.listen(CONNECTIONS)
     except OSError as error:
         made.close()
         raise ConfigError(f"[serve] listen = {where!r}: {error.strerror or error}") from error
     return made
+
+
+def _is_left_over(where: str) -> bool:
+    """Whether this is a socket that nobody listens on any more, left from a crash. Raises OSError."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(where).st_mode):
+            return False
+    except FileNotFoundError:
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # one that is busy says EAGAIN
+        return probe.connect_ex(where) == errno.ECONNREFUSED
