@@ -83,6 +83,48 @@ def test_a_new_store_is_made_nowhere_else(tmp_path: Path) -> None:
     assert list((tmp_path / "precious").iterdir()) == []
 
 
+DEMO = Path("/var/tmp/pfilter-demo")  # as postfix/demo has it
+
+
+@needs_root
+@pytest.mark.xdist_group("demo")
+@pytest.mark.parametrize("planted", ["folder", "link"])
+@pytest.mark.parametrize("option", ["--stop", "--keep"])
+def test_the_demo_leaves_alone_what_somebody_else_has_put_there(tmp_path: Path, planted: str, option: str) -> None:
+    """Anybody may make a folder of its name in /var/tmp; root neither stops what it names nor removes what is in it."""
+    if os.path.lexists(DEMO):
+        pytest.skip(f"{DEMO} is in use")
+    precious = folder(tmp_path / "precious")
+    try:
+        if planted == "folder":
+            folder(DEMO, NOBODY)
+        else:
+            DEMO.symlink_to(precious)
+        (DEMO / "postfix").mkdir()
+        argv = [PROJECT / "postfix" / "demo", option]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 1
+        assert "is not root's own" in done.stderr, done.stderr
+        assert (DEMO / "postfix").is_dir()
+    finally:
+        if os.path.isdir(DEMO / "postfix"):
+            os.rmdir(DEMO / "postfix")
+        (DEMO.unlink if DEMO.is_symlink() else DEMO.rmdir)()
+
+
+@needs_root
+def test_nobody_lives_in_a_private_postfix_that_is_a_link(tmp_path: Path) -> None:
+    """`postfix/private stop` ends who lives in its folder, never the whole machine by a link to /etc/postfix."""
+    if not os.path.isdir("/etc/postfix"):
+        pytest.skip("postfix is not installed")
+    (tmp_path / "etc").symlink_to("/etc/postfix")
+    code = "import sys, runpy, pathlib; found = runpy.run_path(sys.argv[1])"
+    code += "; print(found['members'](pathlib.Path(sys.argv[2])))"
+    argv = [sys.executable, "-c", code, PROJECT / "postfix" / "private", tmp_path]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
 # --- whose a directory is
 
 
