@@ -30,7 +30,7 @@ BIG = 256 << 20
 class Served:
     """A store with one download, and the server for it."""
 
-    def __init__(self, folder: Path, limits: str = "pass", **serve: object) -> None:
+    def __init__(self, folder: Path, limits: str = "pass", user: int | None = None, **serve: object) -> None:
         self.folder = folder
         self.log = folder / "events.log"
         self.files = folder / "store" / "downloads" / ID / "files"
@@ -52,7 +52,7 @@ class Served:
         code = f"from pfilter.web import serve; {limits}; from pfilter.cli import main; main()"
         argv = [sys.executable, "-P", "-c", code, "serve", "--config", str(config)]
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT)}
-        self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, env=environment)
+        self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, env=environment, user=user, group=user)
         assert self.process.stderr
         self.said = self.process.stderr.readline().decode()  # it listens by then
         assert "is served by" in self.said, self.said + self.process.stderr.read().decode()
@@ -589,6 +589,51 @@ def test_a_socket_is_never_made_by_root(tmp_path: Path) -> None:
                 assert b" 200 " in connection.recv(65536)
         finally:
             assert served.stop() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_any_user_can_serve_and_see_nothing_else(tmp_path: Path) -> None:
+    """As the unit has it: the store's rights let another user open pages and files, and no list, record or key."""
+    from pfilter.store.local import LocalStore
+    from pfilter.web import probe
+
+    with tempfile.TemporaryDirectory(prefix="pfilter-", dir="/var/tmp") as name:
+        place = Path(name)
+        place.chmod(0o711)
+        (place / "store").mkdir(mode=0o711)
+        store = LocalStore(str(place / "store"), "https://files.example/d")
+        store.secret()
+        probe._place(store, ID)
+        served = Served(place, user=65534)
+        try:
+            assert served.ask().body == probe.PAGE
+            assert served.ask(file_path("plain.txt")).body == probe.FILES["plain.txt"]
+            assert served.events() == []
+        finally:
+            served.process.terminate()
+            assert served.process.stderr
+            assert b"downloads are not logged" in served.process.stderr.read()
+            assert served.stop() == 0
+        look = "import os, sys\nfor path in sys.argv[1:]: print(os.access(path, os.R_OK))"
+        paths = [*place.glob("store/*"), place / "store", place / "store" / "records" / f"{ID}.json"]
+        argv = [sys.executable, "-c", look, *map(str, paths)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, user=65534, group=65534)
+        assert len(paths) > 6
+        assert set(done.stdout.split()) == {"False"}
+
+
+def test_all_addresses_are_those_of_ipv4_too(tmp_path: Path) -> None:
+    """`[::]:443` is for everybody, and a proxy that comes by IPv4 is the one that is named."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    port = free_port()
+    served = Served(tmp_path, listen=f"[::]:{port}", proxies=["127.0.0.1"])
+    served.port = port
+    try:
+        assert served.ask().status == 200
+        assert served.ask(x_forwarded_proto="http").status == 308
+    finally:
+        assert served.stop() == 0
 
 
 def test_what_is_not_believed(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ class Gate(socket.socket):
         """Set the limits. To be called before the first accept()."""
         self._limits = limits
         self._tls = tls
-        self._exempt = frozenset(filter(None, map(_packed, exempt)))
+        self._exempt = frozenset(filter(None, map(octets, exempt)))
         self._by_address: dict[bytes, int] = {}
         self._count = 0
         self._waiting: dict[int, Connection] = {}  # by descriptor, who has waited longest first
@@ -87,7 +87,7 @@ class Gate(socket.socket):
 
     def _whose(self, address: object) -> bytes:
         """Return what stands for a client; b"" for those that no limit by address is meant for."""
-        if not isinstance(address, tuple) or _packed(address[0]) in self._exempt:
+        if not isinstance(address, tuple) or octets(address[0]) in self._exempt:
             return b""  # a Unix socket has no addresses
         return client(address[0])
 
@@ -148,11 +148,11 @@ def listening(found: socket.socket) -> Gate:
 
 def client(address: str) -> bytes:
     """Return what an address is counted by: IPv4 itself, of IPv6 the network."""
-    packed = _packed(address)
+    packed = octets(address)
     return packed if len(packed) == 4 else packed[:PREFIX]
 
 
-def _packed(address: str) -> bytes:
+def octets(address: str) -> bytes:
     """Return an address as octets, IPv4 in IPv6 as the IPv4 that it is; b"" for what is none."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:

@@ -109,7 +109,7 @@ class _Downloads:
         self.log = log
         self.prefix = urlsplit(policy.store_base_url).path.encode("ascii")
         self.origin = policy.store_base_url.removesuffix(self.prefix.decode("ascii"))
-        self.proxies = frozenset(policy.serve_proxies)
+        self.proxies = frozenset(map(gate.octets, policy.serve_proxies))
         self.answers = 0
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -166,7 +166,9 @@ class _Downloads:
         if scope["scheme"] == "https":
             return True
         client = scope.get("client")
-        believed = not client or not client[0] or client[0] in self.proxies  # on a Unix socket there is no address
+        believed = (
+            not client or not client[0] or gate.octets(client[0]) in self.proxies
+        )  # on a Unix socket there is no address
         said = Headers(scope=scope).get("x-forwarded-proto", "") if believed else ""
         return {"https": True, "http": False}.get(said.rpartition(",")[2].strip().lower())
 
@@ -400,7 +402,9 @@ def _listening(where: str) -> socket.socket:
         host, _, port = where.rpartition(":")
         try:
             found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            return socket.create_server(found[0][4][:2], family=found[0][0], backlog=CONNECTIONS)
+            family, _, _, _, at = found[0]
+            both = family == socket.AF_INET6 and at[0] == "::" and socket.has_dualstack_ipv6()
+            return socket.create_server(at[:2], family=family, backlog=CONNECTIONS, dualstack_ipv6=both)
         except OSError as error:
             raise ConfigError(f"[serve] listen = {where!r}: {error.strerror or error}") from error
     made = socket.socket(socket.AF_UNIX)
