@@ -4,7 +4,6 @@ import errno
 import os
 import stat
 
-from pfilter import users
 from pfilter.errors import StoreError
 
 LINKS_LIMIT = 40  # as the kernel has it, see path_resolution(7)
@@ -19,7 +18,7 @@ def become_owner(store: str) -> None:
     if os.geteuid() != 0:
         return
     try:
-        found = _look(store)
+        found = look(store)
     except FileNotFoundError:
         return  # whoever needs it will say so
     if found.st_uid != 0:
@@ -28,7 +27,14 @@ def become_owner(store: str) -> None:
         os.setuid(found.st_uid)
 
 
-def _look(path: str) -> os.stat_result:
+def look(path: str) -> os.stat_result:
+    """Return what stat(2) says of a store; root goes by no link of others. Raises OSError, StoreError."""
+    return _walk(path) if os.geteuid() == 0 else os.stat(path)
+
+
+def _walk(path: str) -> os.stat_result:
+    from pfilter import users
+
     names = os.path.abspath(path).split("/")[::-1]
     others = -1  # some user on the way who is not root
     links = 0

@@ -83,6 +83,24 @@ def test_a_new_store_is_made_nowhere_else(tmp_path: Path) -> None:
     assert list((tmp_path / "precious").iterdir()) == []
 
 
+@needs_root
+def test_the_kept_configuration_is_written_nowhere_else(tmp_path: Path) -> None:
+    """Reading the configuration as root leaves no file behind a link of somebody else's."""
+    from pfilter import compiled
+
+    precious, around = folder(tmp_path / "precious"), folder(tmp_path / "around", NOBODY)
+    (tmp_path / "link").symlink_to(precious)
+    for store, left in ((around / "store", []), (tmp_path / "link", [compiled.NAME])):
+        if store.parent == around:
+            store.symlink_to(precious)
+        file = tmp_path / f"{store.name}.toml"
+        file.write_text(f'[policy]\nown_domains = ["*"]\n[store]\npath = "{store}"\nbase_url = "https://x.example"\n')
+        code = "import sys; from pfilter import compiled; compiled.LEAST_AGE = 0.0; compiled.load(sys.argv[1])"
+        argv = [sys.executable, "-P", "-c", code, str(file)]
+        subprocess.run(argv, check=True, timeout=60, env={"PYTHONPATH": str(PROJECT)})
+        assert [path.name for path in precious.iterdir()] == left
+
+
 DEMO = Path("/var/tmp/pfilter-demo")  # as postfix/demo has it
 
 

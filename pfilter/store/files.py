@@ -9,7 +9,6 @@ import stat
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 
-from pfilter import users
 from pfilter.errors import StoreError
 from pfilter.spool import Spool, write_all
 
@@ -52,6 +51,8 @@ def check_directory(path: str, *, follow: bool = False) -> None:
 
 def _not_ours(path: str, owner: int, *, inside: bool) -> str:
     """Say whose a directory is, and what mends that: who owns the directory around it, the store, is meant to."""
+    from pfilter import users
+
     said = f"{path} belongs to {users.name(owner)}, but pfilter runs as {users.name(os.geteuid())}"
     around = os.path.dirname(path)
     meant = os.stat(around).st_uid if inside else owner
