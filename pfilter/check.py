@@ -3,7 +3,7 @@
 import os
 import stat
 
-from pfilter import language, notice, reinject
+from pfilter import language, notice, reinject, users
 from pfilter.errors import PfilterError, sentence
 from pfilter.frozen import Frozen
 from pfilter.policy import Policy
@@ -47,13 +47,17 @@ def _store(policy: Policy) -> "Iterator[Finding]":
         yield Finding("error", f"store {root} is no directory")
         return
     if found.st_uid == 0:
-        yield Finding("error", f"store {root} belongs to root, but pipe(8) refuses to run filters as root: chown it")
+        yield Finding(
+            "error",
+            f"store {root} belongs to root, but pipe(8) refuses to run filters as root: "
+            f"chown -R pfilter:pfilter {root}",
+        )
     if found.st_mode & 0o022:
         yield Finding("error", f"store {root} can be written by others (mode {found.st_mode & 0o777:04o}): chmod 0711")
     if policy.link_enabled and not found.st_mode & 0o001:
         yield Finding("error", f"store {root} can't be entered by the web server: chmod 0711 {root}")
     if not os.access(root, os.W_OK | os.X_OK):
-        yield Finding("error", f"store {root} can't be written by uid {os.geteuid()}")
+        yield Finding("error", f"store {root} can't be written by {users.name(os.geteuid())}")
         return
     store = open_local(policy)
     store.workspace()
@@ -197,6 +201,12 @@ def _time(policy: Policy) -> "Iterator[Finding]":
         )
 
 
+def can_log(policy: Policy) -> bool:
+    """Whether we can write to the file that events go to."""
+    path = policy.log_to.removeprefix("file:")
+    return os.access(path if os.path.exists(path) else os.path.dirname(path), os.W_OK)
+
+
 def _log(policy: Policy) -> "Iterator[Finding]":
     if policy.log_to == "stderr":
         yield Finding("warning", '[log] to = "stderr": events of the pipe are dropped, since Postfix reads its stderr')
@@ -204,11 +214,10 @@ def _log(policy: Policy) -> "Iterator[Finding]":
     if policy.log_to == "syslog" and not os.path.exists("/dev/log"):
         yield Finding("warning", '[log] to = "syslog", but there is no /dev/log here: events are dropped')
         return
-    if policy.log_to.startswith("file:"):
+    if policy.log_to.startswith("file:") and not can_log(policy):
         path = policy.log_to.removeprefix("file:")
-        if not os.access(path if os.path.exists(path) else os.path.dirname(path), os.W_OK):
-            yield Finding("error", f"log {path} can't be written by uid {os.geteuid()}")
-            return
+        yield Finding("error", f"log {path} can't be written by {users.name(os.geteuid())}")
+        return
     yield Finding("ok", f"events go to {policy.log_to}")
 
 

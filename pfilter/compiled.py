@@ -12,6 +12,8 @@ import time
 from binascii import crc32
 
 from pfilter import __version__
+from pfilter.errors import StoreError
+from pfilter.owner import look
 from pfilter.policy import Policy
 
 TYPE_CHECKING = False
@@ -55,15 +57,15 @@ def _read_and_keep(file: str) -> Policy:
         before = ()
     policy = read(file)
     try:
-        owned = os.stat(policy.store_path).st_uid == os.geteuid()
+        owned = look(policy.store_path).st_uid == os.geteuid()
         if owned and before and before == _state(file)[0] and time.time() - os.stat(file).st_ctime > LEAST_AGE:
             from pfilter.store.files import PRIVATE_FILE, write_file
 
             kept: Any = (before, {name: getattr(policy, name) for name in Policy._fields})
             data = marshal.dumps(kept)
             write_file(os.path.join(policy.store_path, NAME), _checksum(data) + data, PRIVATE_FILE)
-    except OSError:
-        pass  # no store yet, or no room: only time is lost
+    except (OSError, StoreError):
+        pass  # no store yet, no room, or not where root would go: only time is lost
     return policy
 
 

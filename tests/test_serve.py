@@ -4,11 +4,13 @@ import asyncio
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pfilter.web import headers, ranges, shelf
+from pfilter.web import gate, headers, ranges, shelf
 from tests.support import PROJECT
 
 ID = "abcdefghijklmnopqrstuvwxyz234567"
@@ -28,7 +30,7 @@ BIG = 256 << 20
 class Served:
     """A store with one download, and the server for it."""
 
-    def __init__(self, folder: Path, limits: str = "pass", **serve: object) -> None:
+    def __init__(self, folder: Path, limits: str = "pass", user: int | None = None, **serve: object) -> None:
         self.folder = folder
         self.log = folder / "events.log"
         self.files = folder / "store" / "downloads" / ID / "files"
@@ -50,7 +52,7 @@ class Served:
         code = f"from pfilter.web import serve; {limits}; from pfilter.cli import main; main()"
         argv = [sys.executable, "-P", "-c", code, "serve", "--config", str(config)]
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT)}
-        self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, env=environment)
+        self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, env=environment, user=user, group=user)
         assert self.process.stderr
         self.said = self.process.stderr.readline().decode()  # it listens by then
         assert "is served by" in self.said, self.said + self.process.stderr.read().decode()
@@ -148,6 +150,31 @@ def test_head_is_get_without_a_body(served: Served) -> None:
     gone, head = served.ask("/d/x/"), served.ask("/d/x/", "HEAD")
     assert {**gone.headers, "date": ""} == {**head.headers, "date": ""}
     assert head.body == b""
+
+
+def test_head_takes_no_part(served: Served) -> None:
+    """Range is for GET alone (RFC 9110, 14.2); what it says of conditions holds."""
+    head = served.ask(file_path(NAME), "HEAD")
+    for given in ("bytes=100-199", f"bytes={len(DATA)}-", "bytes=0-9,200000-200009"):
+        answer = served.ask(file_path(NAME), "HEAD", range=given)
+        assert (answer.status, {**answer.headers, "date": ""}) == (200, {**head.headers, "date": ""})
+    assert served.ask(file_path(NAME), "HEAD", range="bytes=0-1", if_none_match=head.headers["etag"]).status == 304
+
+
+def test_an_absolute_target_is_its_path(served: Served) -> None:
+    """`GET http://host/path` (RFC 9112, 3.2.2) is `GET /path`; other schemes are nowhere."""
+    for base in (b"http://files.example", b"HTTPS://files.example:443"):
+        for path in (f"/d/{ID}/", file_path(NAME)):
+            said = served.raw(b"GET %s%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % (base, path.encode()))
+            assert said.startswith(b"HTTP/1.1 200 ")
+        moved = served.raw(b"GET %s/d/%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % (base, ID.encode()))
+        assert f"\r\nlocation: /d/{ID}/\r\n".encode() in moved.lower()
+        begin = b"GET %s/d/%s/ HTTP/1.1\r\nHost: x\r\n" % (base, ID.encode())
+        moved = served.raw(begin + b"X-Forwarded-Proto: http\r\nConnection: close\r\n\r\n")
+        assert f"\r\nlocation: https://files.example/d/{ID}/\r\n".encode() in moved.lower()
+    for target in (b"http://files.example", b"ftp://files.example/d/" + ID.encode() + b"/", b"http:/d/x/", b"*"):
+        said = served.raw(b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % target)
+        assert said.startswith(b"HTTP/1.1 404 ")
 
 
 def test_parts_of_a_file(served: Served) -> None:
@@ -310,25 +337,177 @@ def ended(receive: Callable[[], object]) -> bool:
         return True
 
 
-def test_too_many_at_once(tmp_path: Path) -> None:
-    """More answers than allowed are 503 with all headers; more connections are closed."""
-    served = Served(tmp_path, "serve.ANSWERS = 2; serve.CONNECTIONS = 4")
+@pytest.mark.parametrize("limit", ["ANSWERS", "CONNECTIONS"])
+def test_too_many_at_once(tmp_path: Path, limit: str) -> None:
+    """More answers than allowed are 503 with all headers; a connection more than all that are busy is closed."""
+    served = Served(tmp_path, f"serve.{limit} = 2")
     held = []
     try:
-        for _ in range(2):
-            held.append(socket.create_connection(("127.0.0.1", served.port), timeout=20))
-            held[-1].sendall(f"GET {file_path('big.bin')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            assert held[-1].recv(100)
-        answer = served.ask()
-        assert (answer.status, answer.headers["retry-after"]) == (503, "30")
-        assert common(answer)
-        held += [socket.create_connection(("127.0.0.1", served.port), timeout=20) for _ in range(2)]
-        with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
-            served.ask()
+        held += [downloading(served) for _ in range(2)]
+        if limit == "ANSWERS":
+            answer = served.ask()
+            assert (answer.status, answer.headers["retry-after"]) == (503, "30")
+            assert common(answer)
+        else:
+            with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
+                served.ask()
     finally:
         for one in held:
             one.close()
         assert served.stop() == 0
+
+
+def downloading(served: Served) -> socket.socket:
+    """Return a connection with an answer under way that is not taken."""
+    made = socket.create_connection(("127.0.0.1", served.port), timeout=20)
+    made.sendall(f"GET {file_path('big.bin')} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert made.recv(100)
+    return made
+
+
+def silent(served: Served, source: str = "127.0.0.1") -> socket.socket:
+    """Return a connection that says nothing; addresses but 127.0.0.1, the proxy's, are clients'."""
+    return socket.create_connection(("127.0.0.1", served.port), timeout=20, source_address=(source, 0))
+
+
+def open_still(connections: list[socket.socket]) -> int:
+    """How many of these silent connections the server has not closed; bounded by a moment, which it needs to do so."""
+    left = 0
+    for connection in connections:
+        ready, _, _ = select.select([connection], [], [], 0.05)
+        left += not (ready and ended(lambda one=connection: one.recv(100)))  # type: ignore[misc]
+    return left
+
+
+def told_by_tls(port: int, source: str = "127.0.0.1") -> bytes:
+    """Ask for the page by TLS, and return the answer."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    plain = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
+    with plain, context.wrap_socket(plain) as connection:
+        connection.sendall(f"GET /d/{ID}/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.fixture
+def with_certificate(tmp_path: Path) -> Path:
+    """Return the path of a certificate with its key."""
+    if not any(os.access(f"{folder}/openssl", os.X_OK) for folder in ("/usr/bin", "/bin")):
+        pytest.skip("openssl is not installed")
+    certificate(tmp_path, "files.example")
+    return tmp_path / "one.pem"
+
+
+def test_silent_connections_by_tls_keep_out_nobody(tmp_path: Path, with_certificate: Path) -> None:
+    """Of many that never begin their handshake some are kept, and who has something to say is always answered."""
+    served = Served(tmp_path, "serve.WAITING = 20", certificate=str(with_certificate))
+    held: list[socket.socket] = []
+    try:
+        for _ in range(3):
+            held += [silent(served) for _ in range(30)]
+            assert told_by_tls(served.port).startswith(b"HTTP/1.1 200 ")
+        assert 0 < open_still(held) <= 20
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+def test_silent_connections_after_their_handshake_keep_out_nobody(tmp_path: Path, with_certificate: Path) -> None:
+    """Those that are through with TLS and ask for nothing wait as well, and so do those that have been answered."""
+    served = Served(tmp_path, "serve.CONNECTIONS = 10", certificate=str(with_certificate))
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    held: list[socket.socket] = []
+    try:
+        for number in range(30):
+            held.append(context.wrap_socket(silent(served)))
+            if number % 2:
+                held[-1].sendall(f"GET /d/{ID}/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                assert held[-1].recv(100).startswith(b"HTTP/1.1 200 ")
+        assert told_by_tls(served.port).startswith(b"HTTP/1.1 200 ")
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+def test_silent_connections_in_plain_keep_out_nobody(tmp_path: Path) -> None:
+    """Without TLS, too, the one that has waited longest makes room, and a download under way never does."""
+    served = Served(tmp_path, "serve.CONNECTIONS = 10")
+    held = [downloading(served)]
+    try:
+        held += [silent(served) for _ in range(30)]
+        assert served.ask().status == 200
+        assert open_still(held[1:]) < 10
+        assert held[0].recv(100)
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+def test_one_address_can_not_take_all(tmp_path: Path, with_certificate: Path) -> None:
+    """What one client has too many is closed at once; others and proxies are served, and who left is forgotten."""
+    served = Served(tmp_path, "serve.BY_ADDRESS = 5", certificate=str(with_certificate))
+    held: list[socket.socket] = []
+    try:
+        held += [silent(served, "127.0.0.2") for _ in range(12)]
+        assert open_still(held) == 5
+        assert told_by_tls(served.port, "127.0.0.3").startswith(b"HTTP/1.1 200 ")
+        held += [silent(served, "127.0.0.1") for _ in range(12)]
+        assert open_still(held[12:]) == 12
+        for one in held:
+            one.close()
+        for _ in range(12):
+            assert told_by_tls(served.port, "127.0.0.2").startswith(b"HTTP/1.1 200 ")
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00"], ids=["silent", "half a hello"])
+def test_a_handshake_that_does_not_end_is_given_up(tmp_path: Path, with_certificate: Path, begun: bytes) -> None:
+    served = Served(tmp_path, "serve.HANDSHAKE_SECONDS = 1", certificate=str(with_certificate))
+    try:
+        with silent(served) as connection:
+            connection.sendall(begun)
+            assert ended(lambda: connection.recv(100))  # within its timeout, which is shorter than asyncio's 60 s
+        assert served.events() == []
+    finally:
+        assert served.stop() == 0
+
+
+def test_what_a_silent_connection_costs(tmp_path: Path, with_certificate: Path) -> None:
+    """Some 80 KiB by TLS, as pfilter.toml(5) says: what may wait fits into the unit's MemoryMax many times."""
+    served = Served(tmp_path, certificate=str(with_certificate))
+    held: list[socket.socket] = []
+    try:
+        told_by_tls(served.port)
+        before = served.resident()
+        held += [silent(served) for _ in range(150)]
+        assert open_still(held) == 150
+        assert (served.resident() - before) * 1024 / 150 < 120
+    finally:
+        for one in held:
+            one.close()
+        assert served.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "like", "unlike"),
+    [
+        ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"),
+        ("fe80::1%eth0", "fe80::1", "fe80:0:0:1::1"),
+    ],
+)
+def test_whom_connections_are_counted_for(address: str, like: str, unlike: str) -> None:
+    """An IPv6 network of 64 bits is one client; IPv4 is the same in either dress."""
+    assert gate.client(address) == gate.client(like) != gate.client(unlike)
 
 
 def test_a_socket_behind_a_proxy(tmp_path: Path) -> None:
@@ -347,6 +526,114 @@ def test_a_socket_behind_a_proxy(tmp_path: Path) -> None:
     finally:
         assert served.stop() == 0
         os.unlink(path)
+
+
+def test_the_rights_of_a_socket_lead_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever puts a symbolic link in the socket's place right after bind(2) has changed no file's rights."""
+    from pfilter.web import serve
+
+    private, where = tmp_path / "private", tmp_path / "web.sock"
+    private.write_text("x")
+    private.chmod(0o600)
+    bind = socket.socket.bind
+    modes = []
+
+    def replaced(one: socket.socket, address: str) -> None:
+        bind(one, address)
+        modes.append(os.lstat(where).st_mode & 0o777)
+        where.unlink()
+        where.symlink_to(private)
+
+    monkeypatch.setattr(socket.socket, "bind", replaced)
+    serve._listening(str(where)).close()
+    assert modes == [0o666]
+    assert private.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_socket_in_use_is_left_alone(tmp_path: Path) -> None:
+    """Also one that is too busy to answer, and what is no socket at all; what is left from a crash goes."""
+    from pfilter.errors import ConfigError
+    from pfilter.web import serve
+
+    where = tmp_path / "web.sock"
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as client:
+        busy.bind(str(where))
+        busy.listen(0)
+        client.connect(str(where))
+        with pytest.raises(ConfigError, match="in use"):
+            serve._listening(str(where))
+        assert where.is_socket()
+    serve._listening(str(where)).close()
+    where.unlink()
+    where.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="in use"):
+        serve._listening(str(where))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_socket_is_never_made_by_root(tmp_path: Path) -> None:
+    """Its folder is the owner of the store's, who could lead root elsewhere: the socket is the owner's as well."""
+    with tempfile.TemporaryDirectory(prefix="pfilter-", dir="/var/tmp") as name:
+        place = Path(name)
+        (place / "store").mkdir()
+        for path in (place, place / "store"):
+            os.chown(path, 65534, 65534)
+        served = Served(place, listen=f"{place}/web.sock")
+        try:
+            assert (place / "web.sock").stat().st_uid == 65534
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(20)
+                connection.connect(str(place / "web.sock"))
+                connection.sendall(f"GET /d/{ID}/ HTTP/1.0\r\n\r\n".encode())
+                assert b" 200 " in connection.recv(65536)
+        finally:
+            assert served.stop() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_any_user_can_serve_and_see_nothing_else(tmp_path: Path) -> None:
+    """As the unit has it: the store's rights let another user open pages and files, and no list, record or key."""
+    from pfilter.store.local import LocalStore
+    from pfilter.web import probe
+
+    with tempfile.TemporaryDirectory(prefix="pfilter-", dir="/var/tmp") as name:
+        place = Path(name)
+        place.chmod(0o711)
+        (place / "store").mkdir(mode=0o711)
+        store = LocalStore(str(place / "store"), "https://files.example/d")
+        store.secret()
+        probe._place(store, ID)
+        served = Served(place, user=65534)
+        try:
+            assert served.ask().body == probe.PAGE
+            assert served.ask(file_path("plain.txt")).body == probe.FILES["plain.txt"]
+            assert served.events() == []
+        finally:
+            served.process.terminate()
+            assert served.process.stderr
+            assert b"downloads are not logged" in served.process.stderr.read()
+            assert served.stop() == 0
+        look = "import os, sys\nfor path in sys.argv[1:]: print(os.access(path, os.R_OK))"
+        paths = [*place.glob("store/*"), place / "store", place / "store" / "records" / f"{ID}.json"]
+        argv = [sys.executable, "-c", look, *map(str, paths)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60, user=65534, group=65534)
+        assert len(paths) > 6
+        assert set(done.stdout.split()) == {"False"}
+
+
+def test_all_addresses_are_those_of_ipv4_too(tmp_path: Path) -> None:
+    """`[::]:443` is for everybody, and a proxy that comes by IPv4 is the one that is named."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    port = free_port()
+    served = Served(tmp_path, listen=f"[::]:{port}", proxies=["127.0.0.1"])
+    served.port = port
+    try:
+        assert served.ask().status == 200
+        assert served.ask(x_forwarded_proto="http").status == 308
+    finally:
+        assert served.stop() == 0
 
 
 def test_what_is_not_believed(tmp_path: Path) -> None:

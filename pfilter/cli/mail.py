@@ -111,6 +111,7 @@ def _policy(file: str, store: str, base_url: str, *, creates: bool = True) -> Po
     if store:
         store = os.path.abspath(store)
         if creates:
+            become_owner(store)  # before anything is made: root goes nowhere by others' symbolic links
             os.makedirs(store, mode=0o711, exist_ok=True)
             become_owner(store)
     return config.without_file(store, base_url)

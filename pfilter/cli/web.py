@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from pfilter import config
+from pfilter import check, config
 from pfilter.cli.common import ConfigOption, configured
 from pfilter.errors import EX_FAILURE, ConfigError, UsageError
 from pfilter.log import Log
@@ -34,10 +34,17 @@ def serve_command(
     _refuse_bucket(policy)
     if not policy.store_base_url:
         raise ConfigError("[store] base_url is missing: its path says where the downloads are")
-    server = Server(policy)  # as root, it may have any port and read any key
-    become_owner(policy.store_path)
+    server = Server(policy)  # as root, it may read any key
+    if policy.serve_listen.startswith("/"):
+        become_owner(policy.store_path)
+        server.listen()
+    else:
+        server.listen()  # as root, on any port
+        become_owner(policy.store_path)
     kind = "https" if policy.serve_certificate else "http"
     typer.echo(f"pfilter: {policy.store_base_url}/ is served by {kind} at {server.address}", err=True)
+    if policy.log_to.startswith("file:") and not check.can_log(policy):
+        typer.echo(f"pfilter: {policy.log_to} can't be written here: downloads are not logged", err=True)
     server.run(Log(policy.log_to, policy.log_level, policy.log_format))
 
 

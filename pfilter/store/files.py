@@ -44,9 +44,24 @@ def check_directory(path: str, *, follow: bool = False) -> None:
     if not stat.S_ISDIR(found.st_mode):
         raise StoreError(f"{path} is no directory; move it out of the way")
     if found.st_uid != os.geteuid():
-        raise StoreError(f"{path} belongs to uid {found.st_uid}, but pfilter runs as uid {os.geteuid()}: chown it")
+        raise StoreError(_not_ours(path, found.st_uid, inside=not follow))
     if found.st_mode & 0o022:
         raise StoreError(f"{path} can be written by others (mode {stat.S_IMODE(found.st_mode):04o}): chmod go-w {path}")
+
+
+def _not_ours(path: str, owner: int, *, inside: bool) -> str:
+    """Say whose a directory is, and what mends that: who owns the directory around it, the store, is meant to."""
+    from pfilter import users
+
+    said = f"{path} belongs to {users.name(owner)}, but pfilter runs as {users.name(os.geteuid())}"
+    around = os.path.dirname(path)
+    meant = os.stat(around).st_uid if inside else owner
+    if meant == 0:  # pipe(8) runs no filter as root, so the store should not be root's
+        known = f"chown {users.in_command(owner)} {around}" if inside and owner else "chown -R it to the filter's user"
+        return f"{said}: {known}"
+    if meant == os.geteuid():
+        return f"{said}: chown {users.in_command(meant)} {path}"
+    return f"{said}: run it as {users.name(meant)}"
 
 
 def sync_directory(path: str) -> None:

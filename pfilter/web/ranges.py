@@ -20,14 +20,15 @@ class Wanted(Frozen):
     ranges: tuple[tuple[int, int], ...]
 
 
-def decide(headers: "Mapping[str, str]", size: int, etag: str) -> Wanted:
+def decide(headers: "Mapping[str, str]", size: int, etag: str, method: str = "GET") -> Wanted:
     """Return how to answer a GET or HEAD for a file that is there (RFC 9110, 13.2.2)."""
     if "if-match" in headers and not _matches(headers["if-match"], etag):
         return Wanted(412, ())
     if "if-none-match" in headers and _matches(headers["if-none-match"], etag):
         return Wanted(304, ())
-    # Exactly this validator: else the file has changed, and pieces of both would be put together (13.1.5).
-    if "range" in headers and headers.get("if-range", etag) == etag:
+    # For GET alone (14.2). Exactly this validator: else the file has changed, and pieces of both would be put together
+    # (13.1.5).
+    if method == "GET" and "range" in headers and headers.get("if-range", etag) == etag:
         found = parse(headers["range"], size)
         if found is not None:
             return Wanted(206 if found else 416, found)

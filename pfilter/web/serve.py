@@ -7,12 +7,13 @@ what, and when, is nobody's business that keeps mail running; a proxy in front h
 """
 
 import asyncio
-import contextlib
+import errno
 import os
 import signal
 import socket
 import ssl
 import stat
+from asyncio import sslproto
 from urllib.parse import urlsplit
 
 import h11
@@ -20,6 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -27,7 +29,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from pfilter.errors import ConfigError, StoreError, sentence, without_tokens
 from pfilter.log import Log
 from pfilter.policy import Policy
-from pfilter.web import ranges, shelf
+from pfilter.web import gate, ranges, shelf
+from pfilter.web.gate import Connection, Gate
 from pfilter.web.headers import (
     COMMON,
     FILE_POLICY,
@@ -43,10 +46,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 PIECE = 128 << 10  # octets read and sent at a time; as much again waits in the connection
-CONNECTIONS = 1000  # at once; more are closed
+CONNECTIONS = 1000  # at once
+WAITING = 500  # of these, without a request under way; with more, who has waited longest is closed
+BY_ADDRESS = 100  # from one client, some twenty browsers behind one router; more are closed
+HANDSHAKE_SECONDS = 10  # for TLS, from accept(2) on
+TLS_BUFFER = 32 << 10  # octets for each connection; asyncio has 256 KiB. A TLS record has 16 (RFC 8446, 5.1)
 ANSWERS = 500  # at once; more are told to come back
 HEADER_LIMIT = 16 << 10  # octets of a request's header
 REQUEST_SECONDS = 20  # for a request's header to arrive
@@ -70,7 +77,21 @@ def application(policy: Policy, log: Log) -> Starlette:
 
     # One route for all: the path that counts is the raw one. What it does not match (OPTIONS *) is nowhere.
     routes = [Route("/{path:path}", downloads)]
-    return Starlette(routes=routes, exception_handlers={404: nowhere, Exception: trouble})
+    handlers = {404: nowhere, Exception: trouble}
+    return Starlette(routes=routes, middleware=[Middleware(_OriginForm)], exception_handlers=handlers)
+
+
+class _OriginForm:
+    """Takes a target with scheme and authority as its path, as every server must (RFC 9112, 3.2.2)."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self.app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        path = shelf.origin_form(scope["raw_path"])
+        if path != scope["raw_path"]:
+            scope = {**scope, "raw_path": path, "path": path.decode("ascii")}
+        await self.app(scope, receive, send)
 
 
 class _Answer(Response):
@@ -88,7 +109,7 @@ class _Downloads:
         self.log = log
         self.prefix = urlsplit(policy.store_base_url).path.encode("ascii")
         self.origin = policy.store_base_url.removesuffix(self.prefix.decode("ascii"))
-        self.proxies = frozenset(policy.serve_proxies)
+        self.proxies = frozenset(map(gate.octets, policy.serve_proxies))
         self.answers = 0
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -145,7 +166,9 @@ class _Downloads:
         if scope["scheme"] == "https":
             return True
         client = scope.get("client")
-        believed = not client or not client[0] or client[0] in self.proxies  # on a Unix socket there is no address
+        believed = (
+            not client or not client[0] or gate.octets(client[0]) in self.proxies
+        )  # on a Unix socket there is no address
         said = Headers(scope=scope).get("x-forwarded-proto", "") if believed else ""
         return {"https": True, "http": False}.get(said.rpartition(",")[2].strip().lower())
 
@@ -153,7 +176,7 @@ class _Downloads:
         self, download: str, item: shelf.Item, extra: dict[str, str], scope: "Scope", receive: "Receive", send: "Send"
     ) -> None:
         headers = Headers(scope=scope)
-        wanted = ranges.decide(headers, item.size, item.etag)
+        wanted = ranges.decide(headers, item.size, item.etag, scope["method"])
         about = {**dict(COMMON), **_about(item), **extra}
         pieces = _pieces(wanted, item, about)
         raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in about.items()]
@@ -242,16 +265,16 @@ async def _left(receive: "Receive") -> None:
 class _Connection(H11Protocol):
     """uvicorn's connection, with limits for clients that are slow on purpose, and our headers on its own answers."""
 
+    gate: Gate  # of the class for one server, see Server.run
+    _counted: Connection | None = None
     _header_timer: asyncio.TimerHandle | None = None
     _stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._counted = self.gate.found(transport)
         # Writing goes on only when all that was written is gone: less memory, and it is known when the last octet is.
         transport.set_write_buffer_limits(high=1, low=0)
-        if len(self.connections) > CONNECTIONS:
-            transport.abort()
-            return
         self._header_timer = self.loop.call_later(REQUEST_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -264,8 +287,18 @@ class _Connection(H11Protocol):
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._cancel_header_timer()
+            self._waits(for_request=self.conn.their_state is h11.ERROR)
         elif self._header_timer is None:  # a part of the next request
             self._header_timer = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # For the next request, which may have come already, or to be closed.
+        self._waits(for_request=self.conn.their_state is h11.IDLE or self.transport.is_closing())
+
+    def _waits(self, *, for_request: bool) -> None:
+        if self._counted:
+            self._counted.waits(for_request=for_request)
 
     def _cancel_header_timer(self) -> None:
         if self._header_timer:
@@ -295,7 +328,10 @@ class _Connection(H11Protocol):
 
 
 class Server:
-    """A listening server; made before root's rights are given up, so that it can listen on 443 and read a key."""
+    """A server; made before root's rights are given up, so that it can read a key, and `listen` on 443.
+
+    A Unix socket is for after that: its folder may be writable by others, who could lead root somewhere else.
+    """
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -310,7 +346,10 @@ class Server:
                 raise ConfigError(
                     f"[serve] certificate = {policy.serve_certificate!r}: {error.strerror or error}"
                 ) from error
-        self._socket = _listening(policy.serve_listen)
+
+    def listen(self) -> None:
+        """Take connections from now on. Raises OSError, ConfigError."""
+        self._socket = gate.listening(_listening(self.policy.serve_listen))
 
     @property
     def address(self) -> str:
@@ -320,9 +359,15 @@ class Server:
 
     def run(self, log: Log) -> None:
         """Serve until SIGTERM or SIGINT; SIGHUP reads the certificate again."""
+        # An attribute of the class: asyncio.sslproto has no other way to say so.
+        sslproto.SSLProtocol.max_size = TLS_BUFFER
+        limits = gate.Limits(
+            connections=CONNECTIONS, waiting=WAITING, by_address=BY_ADDRESS, handshake=HANDSHAKE_SECONDS
+        )
+        self._socket.guard(limits, self.policy.serve_proxies, tls=bool(self._context))
         config = uvicorn.Config(
             application(self.policy, log),
-            http=_Connection,
+            http=type("_Connection", (_Connection,), {"gate": self._socket}),
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -357,21 +402,36 @@ def _listening(where: str) -> socket.socket:
         host, _, port = where.rpartition(":")
         try:
             found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            return socket.create_server(found[0][4][:2], family=found[0][0], backlog=CONNECTIONS)
+            family, _, _, _, at = found[0]
+            both = family == socket.AF_INET6 and at[0] == "::" and socket.has_dualstack_ipv6()
+            return socket.create_server(at[:2], family=family, backlog=CONNECTIONS, dualstack_ipv6=both)
         except OSError as error:
             raise ConfigError(f"[serve] listen = {where!r}: {error.strerror or error}") from error
     made = socket.socket(socket.AF_UNIX)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            # One that nobody answers is left from a crash.
-            if stat.S_ISSOCK(os.lstat(where).st_mode) and made.connect_ex(where):
-                os.unlink(where)
-        made.close()
-        made = socket.socket(socket.AF_UNIX)
-        made.bind(where)
-        os.chmod(where, 0o666)  # noqa: S103  # for a proxy under another user; the folder says who comes near
+        if _is_left_over(where):
+            os.unlink(where)
+        # By the umask and not by chmod, which would follow what somebody has put in its place by then. For a proxy
+        # under another user; the folder says who comes near.
+        before = os.umask(0o111)
+        try:
+            made.bind(where)
+        finally:
+            os.umask(before)
         made.listen(CONNECTIONS)
     except OSError as error:
         made.close()
         raise ConfigError(f"[serve] listen = {where!r}: {error.strerror or error}") from error
     return made
+
+
+def _is_left_over(where: str) -> bool:
+    """Whether this is a socket that nobody listens on any more, left from a crash. Raises OSError."""
+    try:
+        if not stat.S_ISSOCK(os.lstat(where).st_mode):
+            return False
+    except FileNotFoundError:
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)  # one that is busy says EAGAIN
+        return probe.connect_ex(where) == errno.ECONNREFUSED

@@ -14,6 +14,7 @@ from pfilter.web.headers import EXPIRED, GONE, ID
 NAME_LIMIT = 255  # octets
 EXPIRED_LIMIT = 1 << 20  # octets of the expired page
 _WAY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # passes through directories that can't be listed
+_ABSOLUTE = re.compile(rb"https?://[^/]+", re.IGNORECASE)
 _REST = re.compile(rf"/({ID})(?:(/)(?:files/((?:[!-$&-.0-~]|%[0-9A-Fa-f]{{2}})+))?)?".encode("ascii"))
 
 
@@ -43,6 +44,12 @@ class Item:
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self.fd)
+
+
+def origin_form(target: bytes) -> bytes:
+    """Return the path of a request's target, its query cut off, in whichever of both forms it is (RFC 9112, 3.2)."""
+    found = _ABSOLUTE.match(target)
+    return target[found.end() :] or b"/" if found else target
 
 
 def parse(path: bytes, prefix: bytes) -> Asked | None:

@@ -287,3 +287,40 @@ def test_templates_and_their_variables_are_in_the_manual() -> None:
         used = set(re.findall(r"\{\{ (\w+)(?! if)\b", path.read_text(encoding="utf-8"))) - FUNCTIONS
         missing += [path.name] if not entry else [f"{path.name}: {name}" for name in used if name not in entry[1]]
     assert missing == []
+
+
+def commands(heading: str) -> list[str]:
+    """Return the lines of README's commands below a heading, in order; what a shell would join is joined."""
+    text = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^    (\S.*)", text.replace("|\n", "| "), re.MULTILINE)
+
+
+@pytest.mark.parametrize("heading", ["Installing on a gateway", "Upgrading"])
+def test_every_environment_is_made_the_same_way(heading: str) -> None:
+    """Installing and upgrading have the same steps: venv, pip, the interpreter's options, a try, sync, rename."""
+    steps = (
+        "-m venv /opt/",
+        "bin/pip install .",
+        "-IS/' /opt/",
+        "pfilter explain",
+        "bin/pfilter-pipe",
+        "sync",
+        "mv -T",
+    )
+    lines = commands(heading)
+    places = []
+    for step in steps:
+        found = [number for number, line in enumerate(lines) if step in line and number not in places]
+        assert found, step
+        places.append(next(number for number in found if number > max(places, default=-1)))
+
+
+def test_commands_are_found_when_typed_as_shown() -> None:
+    """`pfilter` stands without its folder only after it was put into everybody's PATH."""
+    linked = False
+    for line in commands("Installing on a gateway"):
+        linked = linked or line == "ln -sfn /opt/pfilter/current/bin/pfilter /usr/local/bin/pfilter"
+        assert linked or not re.search(r"(?:^|[|&;] *)pfilter(?:-pipe)? ", line), line
+    assert linked
+    assert "python3-venv" in README

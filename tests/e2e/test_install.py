@@ -137,6 +137,7 @@ def test_a_main_cf_filter_is_refused(scratch: Path, layout: str) -> None:
     assert "main.cf has content_filter" in done.stderr
 
 
+@pytest.mark.xdist_group("demo")
 def test_demo(venv: Venv) -> None:
     """The README's first command ends well, shows what it should, and leaves nothing."""
     if DEMO.exists():

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -61,6 +62,40 @@ def test_all_rules_hold(
         assert not re.search(headers.ID, log.read_text()), log
     if kind != "serve":
         assert re.search(rf" /{headers.SHORT_ID}\.\.\. 200 ", (place.folder / "pfilter.log").read_text())
+
+
+@pytest.mark.parametrize("kind", ["nginx", "apache", "serve"])
+def test_an_absolute_target_is_taken_as_its_path(kind: str, place: servers.Place, start: Start) -> None:
+    """Every server takes `GET https://host/path` (RFC 9112, 3.2.2) as it does `GET /path`; what is not there too."""
+    with downloads(place) as (present, _):
+        server, _ = start(kind)
+        client = Client(place.policy().store_base_url, server.address, insecure=True)
+        for path in (f"/{present}/", f"/{present}/files/plain.txt", f"/{present}/files/none"):
+            path = servers.PREFIX + path  # noqa: PLW2901
+            near, far = client.ask(path), client.ask(f"https://{servers.HOST}{path}")
+            assert (near.status, near.body) == (far.status, far.body)
+        lost = client.ask(f"https://{servers.HOST}{servers.PREFIX}/{present}")
+        assert lost.get("location").endswith(f"{servers.PREFIX}/{present}/")
+
+
+@pytest.mark.parametrize("kind", ["apache", "serve"])  # nginx has no way to say so: max_ranges heeds no variable
+def test_head_with_a_range(kind: str, place: servers.Place, start: Start) -> None:
+    """Range has a meaning for GET alone (RFC 9110, 14.2): HEAD tells the whole length."""
+    with downloads(place) as (present, _):
+        server, _ = start(kind)
+        client = Client(place.policy().store_base_url, server.address, insecure=True)
+        path = f"{servers.PREFIX}/{present}/files/plain.txt"
+        plain = client.ask(path, "HEAD")
+        for given in ("bytes=2-5", "bytes=999999-", "bytes=0-1,4-5"):
+            answer = client.ask(path, "HEAD", range=given)
+            told = ("content-length", "content-range", "content-type")
+            assert (answer.status, *map(answer.get, told)) == (200, *map(plain.get, told))
+
+
+def downloads(place: servers.Place) -> AbstractContextManager[tuple[str, str]]:
+    """Place what check-web does: a download that is there, and one that is not any more."""
+    policy = place.policy()
+    return probe._placed(LocalStore(policy.store_path, policy.store_base_url))
 
 
 PROXY = """
