@@ -36,7 +36,7 @@ else:
 
 OPTIONS = ("config", "queue-id", "client", "helo", "sasl")
 AFTERWARDS = 10  # seconds for the log and the notification; each is a second in which a crash doubles the message
-HARD_LIMIT = 5  # seconds over the reinjection's own time limit
+HARD_LIMIT = 5  # seconds over the reinjection's own time limits
 # pipe(8) expands an empty ${sender} to this where master.cf lacks null_sender=
 NULL_SENDERS = (b"", b"<>", b"MAILER-DAEMON")
 FALLBACK_WORKSPACE = "/var/tmp"  # noqa: S108  # for files without a name
@@ -94,6 +94,7 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     run.queue_id = envelope.queue_id
     policy = load(config or DEFAULT_PATH)
     become_owner(policy.store_path)
+    # To wait for Postfix's last answer takes no processor time: that limit is not among these.
     confine(policy.deadline + policy.reinject_timeout + HARD_LIMIT + AFTERWARDS)
     run.log = Log("" if policy.log_to == "stderr" else policy.log_to, policy.log_level, policy.log_format)
     run.end = began + policy.deadline
@@ -135,7 +136,9 @@ def _workspace(policy: Policy) -> str:
 
 
 def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None]") -> None:
-    """Reinject once. From here on the reinjection's own time limit counts, and nothing else may interrupt.
+    """Reinject once. From here on the reinjection's own time limits count, and nothing else may interrupt.
+
+    It starts where all up to the final dot fits in before the deadline; the answer to that is waited for beyond.
 
     What comes after it has a short limit of its own, whose end is a success.
     """
@@ -148,8 +151,9 @@ def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanw
         raise StoppedError("the process that handed the message over is gone; nothing was sent")
     for ignored in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
         _signal.signal(ignored, _signal.SIG_IGN)
-    run.end = monotonic() + policy.reinject_timeout + HARD_LIMIT
-    _signal.setitimer(_signal.ITIMER_REAL, policy.reinject_timeout + HARD_LIMIT, 1)
+    limit = policy.reinject_timeout + policy.reinject_data_done_timeout + HARD_LIMIT
+    run.end = monotonic() + limit
+    _signal.setitimer(_signal.ITIMER_REAL, limit, 1)
     reinject.send(result, envelope, policy, meanwhile)
     run.delivered = True
     _signal.signal(_signal.SIGALRM, lambda *_: os._exit(EX_OK))

@@ -22,7 +22,7 @@ LAYERS = (
     ("cli.common",),
     ("pipe",),
     ("check", "compiled", "explain", "web.serve", "web.printed", "web.probe"),
-    ("web.shelf", "web.ranges", "web.rules", "web.client"),
+    ("wiring", "web.shelf", "web.ranges", "web.rules", "web.client"),
     ("engine",),
     ("guard",),
     ("change", "alert"),

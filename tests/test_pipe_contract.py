@@ -140,10 +140,19 @@ def test_a_notification_that_fails(gateway: Gateway) -> None:
 
 def test_a_notification_that_hangs(gateway: Gateway) -> None:
     """A notification that hangs has its time limit, and then the exit status is 0."""
-    gateway.configure(notify="sender = true", reinject='timeout = "1s"')
+    gateway.configure(notify="sender = true", reinject='timeout = "1s"\ndata_done_timeout = "60s"')
     gateway.stub("", before='case "$4" in "") exec sleep 60;; esac')
     assert delivered(gateway.pipe(BIG, seconds=20)).startswith("1 linked")
     assert len(gateway.calls) == 1
+
+
+def test_a_notification_that_hangs_at_its_end(gateway: Gateway) -> None:
+    """The notification's time limit is for all of it: what is known of its failure gets into the log."""
+    slow = 'timeout = "1s"\ndata_done_timeout = "60s"'
+    gateway.configure(notify="sender = true", reinject=slow)
+    gateway.stub("", before='case "$4" in "") cat >/dev/null; exec sleep 60;; esac')
+    assert delivered(gateway.pipe(BIG, seconds=20)).startswith("1 linked")
+    assert "sender not notified" in gateway.log.read_text()
 
 
 @pytest.mark.parametrize("target", ["/proc/none/log", "/dev/full", "/"])
@@ -361,11 +370,11 @@ def test_sendmail_is_killed(gateway: Gateway) -> None:
 
 
 def test_sendmail_hangs(gateway: Gateway) -> None:
-    """A sendmail that hangs is killed after its time limit, with all that it started."""
-    gateway.configure(reinject='timeout = "1s"')
+    """A sendmail that hangs is killed after its time limits, with all that it started."""
+    gateway.configure(reinject='timeout = "1s"\ndata_done_timeout = "1s"')
     gateway.stub(f"sleep 61 & echo $! > {gateway.root}/child; wait")
     began = time.monotonic()
-    assert "longer than 1 s" in deferred(gateway.pipe(PLAIN))
+    assert "longer than 2 s" in deferred(gateway.pipe(PLAIN))
     assert time.monotonic() - began < 10
     child = int((gateway.root / "child").read_text())
     end = time.monotonic() + 5
@@ -373,6 +382,46 @@ def test_sendmail_hangs(gateway: Gateway) -> None:
         time.sleep(0.02)
     with pytest.raises(OSError, match="No such"):
         os.readlink(f"/proc/{child}/exe")
+
+
+def test_a_sendmail_that_reads_nothing_hangs(gateway: Gateway) -> None:
+    """What has not read the message can't have queued it, and has the short limit."""
+    gateway.configure(reinject='timeout = "1s"\ndata_done_timeout = "60s"')
+    gateway.stub("", before="exec sleep 61")
+    assert "longer than 1 s" in deferred(gateway.pipe(PLAIN, seconds=20))
+
+
+def test_a_sendmail_that_is_slow(gateway: Gateway) -> None:
+    """A sendmail that has read all may have queued it: it is waited for, or the message would go out twice."""
+    gateway.configure(reinject='timeout = "1s"\ndata_done_timeout = "60s"')
+    gateway.stub("sleep 1.5")
+    assert delivered(gateway.pipe(PLAIN)) == "passed"
+
+
+def test_a_slow_answer_to_the_final_dot(gateway: Gateway) -> None:
+    """A server that needs longer than the time limit for its last answer is believed: the message went out once."""
+    from tests.test_smtp import Server
+
+    server = Server()
+    server.dot_delay = 7  # over timeout and what the alarm leaves it
+    limits = 'timeout = "1s"\ndata_done_timeout = "60s"'
+    gateway.configure(policy='deadline = "3s"', reinject=f'method = "smtp"\nsmtp = "{server.address}"\n{limits}')
+    assert delivered(gateway.pipe(PLAIN)) == "passed"
+    server.stop()
+    assert server.verbs[-1] == b"QUIT"
+
+
+def test_a_final_dot_that_is_never_answered(gateway: Gateway) -> None:
+    """After its own time limit, and no earlier, the message is kept."""
+    from tests.test_smtp import Server
+
+    server = Server({b".": b"silence"})
+    limits = 'timeout = "1s"\ndata_done_timeout = "2s"'
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"\n{limits}')
+    began = time.monotonic()
+    assert "did not answer the end of data within 2 s" in deferred(gateway.pipe(PLAIN))
+    assert time.monotonic() - began >= 2
+    server.stop()
 
 
 @pytest.mark.parametrize("how", ["missing", "not executable", "directory"])

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +29,7 @@ class Server:
         self.replies: dict[bytes, bytes | None] = {b"EHLO": EHLO, b"DATA": b"354 go", **(replies or {})}
         self.greeting = greeting
         self.commands: list[bytes] = []
+        self.dot_delay = 0.0  # seconds before the answer to the final dot
         self.data = b""
         self.accepted = False
         self._listener = socket.create_server((address.partition(":")[0], int(address.partition(":")[2])))
@@ -53,6 +55,7 @@ class Server:
                         return
                     if verb == b"DATA" and (self.replies[b"DATA"] or b"").startswith(b"3"):
                         self._read_data(lines)
+                        time.sleep(self.dot_delay)
                         if not self._answer(connection, self.replies.get(b".", b"250 ok")):
                             return
             except OSError:
@@ -92,10 +95,10 @@ def sent(data: bytes, envelope: Envelope = TWO, *, seconds: float = 10, **replie
     return server
 
 
-def refused(server: Server, seconds: float = 10, envelope: Envelope = TWO) -> str:
+def refused(server: Server, seconds: float = 10, envelope: Envelope = TWO, done_seconds: float = 0) -> str:
     """Send to a server that does not take it; return what is said."""
     with pytest.raises(ReinjectError) as caught:
-        smtp.send(BytesSpool(b"A: b\n\nbody\n"), envelope, server.address, seconds)
+        smtp.send(BytesSpool(b"A: b\n\nbody\n"), envelope, server.address, seconds, done_seconds)
     server.stop()
     return str(caught.value)
 
@@ -218,6 +221,28 @@ def test_a_silent_server_has_a_time_limit(verb: bytes) -> None:
     began = monotonic()
     refused(Server({verb: b"silence"}), seconds=0.5)
     assert monotonic() - began < 3
+
+
+def test_a_slow_answer_to_the_final_dot_is_waited_for() -> None:
+    """The final dot has a limit of its own (RFC 5321, 4.5.3.2.6): past that of the steps before, its answer counts."""
+    server = Server()
+    server.dot_delay = 1.5
+    smtp.send(BytesSpool(b"x\n"), TWO, server.address, 1, 20)
+    server.stop()
+    assert server.verbs[-1] == b"QUIT"
+
+
+def test_the_limit_of_the_final_dot_does_not_stretch_the_steps_before() -> None:
+    """A server that hangs before the final dot has the short limit."""
+    assert "too long" in refused(Server({b"DATA": b"silence"}), seconds=0.5, done_seconds=60)
+
+
+def test_a_final_dot_that_is_never_answered() -> None:
+    """What is said tells that the message may be out, and what limit ended the wait; it was waited for till then."""
+    server = Server({b".": b"silence"})
+    began = time.monotonic()
+    assert "did not answer the end of data within 2 s" in refused(server, seconds=1, done_seconds=2)
+    assert time.monotonic() - began >= 2
 
 
 def test_a_server_that_drips_has_a_time_limit() -> None:

@@ -118,6 +118,15 @@ def test_refusals_change_nothing(scratch: Path, arguments: tuple[str, ...], says
     assert sorted(os.listdir(scratch)) == sorted(before)
 
 
+def test_an_older_time_limit_is_raised_and_a_longer_one_kept(scratch: Path, layout: str) -> None:
+    """A second run gives what an earlier version installed the time that is needed now, and takes none away."""
+    assert install(scratch, layout).returncode == 0
+    for older, newer in (("600s", "1200s"), ("1h", "1h"), ("1300", "1300")):
+        postconf(scratch, "-e", f"pfilter_time_limit={older}")
+        assert install(scratch, layout).returncode == 0
+        assert postconf(scratch, "-h", "pfilter_time_limit") == f"{newer}\n"
+
+
 def test_dry_run_changes_nothing(scratch: Path, layout: str) -> None:
     before = snapshot(scratch)
     done = install(scratch, layout, "--dry-run")

@@ -1,0 +1,39 @@
+"""What Postfix must be configured to, so that nothing is bounced or stuck on its way through the filter; for `check`.
+
+Each function returns what is wrong and the command that mends it, one sentence each. Where Postfix can't be asked it
+says nothing.
+"""
+
+from pfilter import reinject
+from pfilter.policy import Policy
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # postconf(5), of times
+DEFAULT_TIME_LIMIT = 1000  # seconds: command_time_limit
+AFTERWARDS = 30  # seconds, generously, for log and notification
+
+
+def time_limit(policy: Policy) -> list[str]:
+    """Compare the longest that one message may take with the time at whose end pipe(8) kills the filter."""
+    limit = seconds(reinject.postconf(policy, "pfilter_time_limit"))
+    if limit < 0:  # the default names another parameter
+        limit = seconds(reinject.postconf(policy, "command_time_limit"))
+    if limit < 0:
+        limit = DEFAULT_TIME_LIMIT
+    stalled = policy.store_timeout if policy.store_url else 0  # one request may outlast the deadline
+    handing_over = policy.reinject_timeout + policy.reinject_data_done_timeout
+    needed = policy.deadline + stalled + handing_over + AFTERWARDS
+    if needed <= limit:
+        return []
+    also = "[store] timeout + " if stalled else ""
+    return [
+        f"[policy] deadline + {also}[reinject] timeout + data_done_timeout = {needed} s, over Postfix's "
+        f"pfilter_time_limit of {limit} s, at whose end it bounces, or sends twice: "
+        f"postconf -e pfilter_time_limit={needed}s && postfix reload"
+    ]
+
+
+def seconds(value: str) -> int:
+    """Read a time as postconf(5) has it, -1 where it is none."""
+    number = value.rstrip("smhdw")
+    unit = value[len(number) :] or "s"
+    return int(number) * UNITS[unit] if number.isdecimal() and unit in UNITS else -1

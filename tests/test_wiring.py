@@ -1,0 +1,62 @@
+"""What `pfilter check` finds in Postfix's configuration, and the command that it names."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pfilter import wiring
+from pfilter.policy import Policy
+from tests import support
+
+
+@pytest.fixture
+def postfix(tmp_path: Path) -> Path:
+    """Return a folder for a stand-in of postconf(1), beside a sendmail."""
+    return tmp_path
+
+
+def answers(postfix: Path, **known: str) -> None:
+    """Let postconf know these values; a warning stands in front of each answer."""
+    cases = "".join(f"  {shlex.quote(name)}) echo {shlex.quote(value)} ;;\n" for name, value in known.items())
+    script = f'#!/bin/sh\necho "postconf: warning: odd" >&2\nfor last; do :; done\ncase "$last" in\n{cases}esac\n'
+    path = postfix / "postconf"
+    path.write_text(script)
+    path.chmod(0o755)
+
+
+def configured(postfix: Path, **sections: dict[str, object]) -> Policy:
+    """Return a policy whose Postfix is the stand-in."""
+    reinject = {"sendmail": os.fspath(postfix / "sendmail"), **sections.pop("reinject", {})}
+    return support.policy(postfix, reinject=reinject, **sections)
+
+
+@pytest.mark.parametrize(
+    ("known", "enough"),
+    [
+        ({"pfilter_time_limit": "600s"}, False),
+        ({"pfilter_time_limit": "1200s"}, True),
+        ({"pfilter_time_limit": "20m"}, True),
+        ({"pfilter_time_limit": "1h"}, True),
+        ({"pfilter_time_limit": "989"}, False),
+        ({"pfilter_time_limit": "990"}, True),
+        ({"pfilter_time_limit": "$command_time_limit", "command_time_limit": "5m"}, False),
+        ({"pfilter_time_limit": "$command_time_limit", "command_time_limit": "1000s"}, True),
+        ({}, True),
+    ],
+)
+def test_the_time_limit(postfix: Path, known: dict[str, str], enough: bool) -> None:
+    """Postfix must wait for as long as a message may take: deadline and both limits of the way back."""
+    answers(postfix, **known)
+    found = wiring.time_limit(configured(postfix))
+    assert (found == []) is enough
+    assert enough or "postconf -e pfilter_time_limit=990s" in found[0]
+
+
+def test_the_time_limit_follows_the_configuration(postfix: Path) -> None:
+    """A longer wait for the final dot needs a longer time limit."""
+    answers(postfix, pfilter_time_limit="1200s")
+    longer: dict[str, object] = {"data_done_timeout": "15m"}
+    (found,) = wiring.time_limit(configured(postfix, reinject=longer))
+    assert "postconf -e pfilter_time_limit=1290s" in found
