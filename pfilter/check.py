@@ -180,7 +180,7 @@ def _no_new_privileges() -> bool:
 
 
 def _wiring(policy: Policy) -> "Iterator[Finding]":
-    for wrong in wiring.time_limit(policy):
+    for wrong in [*wiring.time_limit(policy), *wiring.recipient_limit(policy)]:
         yield Finding("error", wrong)
 
 

@@ -1,7 +1,8 @@
 """The door for Postfix: one message on stdin, one exit status, one line.
 
 Owns what a process has one of: signals, limits, the deadline, the exit status. 0 means that the message was handed over
-or is in quarantine, 75 that Postfix shall keep it and try again, 69 that policy refuses it; there is nothing else.
+or is in quarantine, 75 that Postfix shall keep it and try again, 69 that policy refuses it, or smtpd(8) all of its
+recipients' addresses; there is nothing else.
 """
 
 import gc
@@ -47,6 +48,7 @@ class _Run:
 
     def __init__(self) -> None:
         self.delivered = False
+        self.refused = 0  # recipients, for their addresses
         self.log = Log("")
         self.queue_id = ""
         self.end = 0.0
@@ -119,7 +121,8 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
         log=run.log,
         may_notify=True,
     )
-    return engine.process(spool, envelope, policy, door).line()
+    line = engine.process(spool, envelope, policy, door).line()
+    return f"{line}; {run.refused} of {len(envelope.recipients)} recipients refused" if run.refused else line
 
 
 def _workspace(policy: Policy) -> str:
@@ -154,10 +157,16 @@ def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanw
     limit = policy.reinject_timeout + policy.reinject_data_done_timeout + HARD_LIMIT
     run.end = monotonic() + limit
     _signal.setitimer(_signal.ITIMER_REAL, limit, 1)
-    reinject.send(result, envelope, policy, meanwhile)
+    refused = reinject.send(result, envelope, policy, meanwhile)
     run.delivered = True
     _signal.signal(_signal.SIGALRM, lambda *_: os._exit(EX_OK))
     _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
+    if refused:
+        from pfilter import bounce
+
+        run.refused = len(refused)
+        bounce.tell(refused, result, envelope, policy, run.log)
+        _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
 
 
 def _on_term(*_: object) -> None:

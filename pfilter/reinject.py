@@ -1,9 +1,12 @@
-"""The result goes back to Postfix: by sendmail(1), or by SMTP. One attempt, all recipients or none."""
+"""The result goes back to Postfix: by sendmail(1), or by SMTP. One attempt, all recipients or none.
+
+A recipient whose address smtpd(8) does not take is the exception. sendmail(1) takes any: Postfix bounces by itself.
+"""
 
 import os
 
 from pfilter.errors import ReinjectError, sentence
-from pfilter.model import Envelope
+from pfilter.model import Envelope, Refused
 from pfilter.policy import Policy
 from pfilter.spool import Spool
 
@@ -16,18 +19,21 @@ QUEUE_FILE_OCTETS = 2048  # what a queue file holds beside the content and addre
 RECORD_OCTETS = 64  # and beside the octets of each address
 
 
-def send(message: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None] | None" = None) -> None:
-    """Hand a complete message over. Raises ReinjectError; then it may have been taken all the same.
+def send(
+    message: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None] | None" = None
+) -> tuple[Refused, ...]:
+    """Hand a complete message over; return the recipients who were refused for their addresses and did not get it.
 
+    Raises ReinjectError; then it may have been taken all the same. Raises RecipientsError where all were refused.
     `meanwhile` is called while Postfix works, and must not raise.
     """
     if policy.reinject_method == "smtp":
         from pfilter import smtp
 
         limits = (policy.reinject_timeout, policy.reinject_data_done_timeout)
-        smtp.send(message, envelope, policy.reinject_smtp, *limits, meanwhile)
-    else:
-        _by_sendmail(message, envelope, policy, meanwhile)
+        return smtp.send(message, envelope, policy.reinject_smtp, *limits, meanwhile)
+    _by_sendmail(message, envelope, policy, meanwhile)
+    return ()
 
 
 def _by_sendmail(message: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None] | None") -> None:

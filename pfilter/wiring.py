@@ -32,6 +32,28 @@ def time_limit(policy: Policy) -> list[str]:
     ]
 
 
+def recipient_limit(policy: Policy) -> list[str]:
+    """Compare how many recipients one message comes with, with how many the way back takes."""
+    if policy.reinject_method != "smtp":
+        return []
+    option = f"{policy.reinject_smtp}/inet/smtpd_recipient_limit"
+    takes = _number(policy, "-P", option) or _number(policy, "smtpd_recipient_limit")
+    gives = _number(policy, "pfilter_destination_recipient_limit")
+    if not takes or not gives or gives <= takes:
+        return []
+    return [
+        f"a message comes with up to {gives} recipients (pfilter_destination_recipient_limit), but "
+        f"{policy.reinject_smtp} takes {takes} (smtpd_recipient_limit), and mail to more would never leave: "
+        f"postconf -P {option}=100000 && postfix reload"
+    ]
+
+
+def _number(policy: Policy, *asked: str) -> int:
+    """Return a whole number of Postfix's configuration, 0 where nobody says."""
+    lines = reinject.postconf_lines(policy, "-h", *asked)
+    return int(lines[-1]) if lines and lines[-1].strip().isdecimal() else 0
+
+
 def seconds(value: str) -> int:
     """Read a time as postconf(5) has it, -1 where it is none."""
     number = value.rstrip("smhdw")

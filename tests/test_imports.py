@@ -25,7 +25,7 @@ LAYERS = (
     ("wiring", "web.shelf", "web.ranges", "web.rules", "web.client"),
     ("engine",),
     ("guard",),
-    ("change", "alert"),
+    ("change", "alert", "bounce"),
     ("notify",),
     ("body", "measure", "notice", "config", "reinject", "decide"),
     ("rewrite", "archive", "language"),

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from pfilter import smtp
-from pfilter.errors import ReinjectError
-from pfilter.model import Envelope
+from pfilter.errors import RecipientsError, ReinjectError
+from pfilter.model import Envelope, Refused
 from tests.support import BytesSpool
 
 EHLO = b"250-mx.example.org\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 XFORWARD NAME ADDR HELO IDENT"
@@ -25,6 +25,7 @@ class Server:
         replies: "dict[bytes, bytes | None] | None" = None,
         greeting: "bytes | None" = b"220 hi",
         address: str = "127.0.0.1:0",
+        sessions: int = 1,
     ) -> None:
         self.replies: dict[bytes, bytes | None] = {b"EHLO": EHLO, b"DATA": b"354 go", **(replies or {})}
         self.greeting = greeting
@@ -32,17 +33,22 @@ class Server:
         self.dot_delay = 0.0  # seconds before the answer to the final dot
         self.data = b""
         self.accepted = False
+        self.sessions = sessions
         self._listener = socket.create_server((address.partition(":")[0], int(address.partition(":")[2])))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Wait for the session to end."""
-        self._thread.join(10)
+        """Wait for the sessions to end."""
+        self._thread.join(20)
         self._listener.close()
 
     def _serve(self) -> None:
+        for _ in range(self.sessions):
+            self._session()
+
+    def _session(self) -> None:
         connection, _ = self._listener.accept()
         with connection, connection.makefile("rb") as lines:
             try:
@@ -176,6 +182,81 @@ def test_one_refused_recipient_refuses_all(code: bytes) -> None:
     refused(server)
     assert b"DATA" not in server.verbs
     assert server.verbs[-2] == b"RSET"
+
+
+ABOUT_ADDRESSES = {
+    b"501 5.1.3 Bad recipient address syntax": "5.1.3",
+    b"550 5.1.1 no such user": "5.1.1",
+    b"553 5.1.2 no such host": "5.1.2",
+    b"556 5.1.10 null MX": "5.1.10",
+    b"501 bad address": "5.1.3",
+    b"553 mailbox name not allowed": "5.1.3",
+    b"550-5.1.1 no such user\r\n550 5.1.1 try another": "5.1.1",
+}
+
+
+@pytest.mark.parametrize(("reply", "status"), ABOUT_ADDRESSES.items(), ids=ABOUT_ADDRESSES.values())
+def test_a_recipient_refused_for_the_address(reply: bytes, status: str) -> None:
+    """The others get the message, in one transaction, and it is told who did not and what the server said."""
+    server = Server({b"RCPT TO:<b@example.net>": reply})
+    refusals = smtp.send(BytesSpool(b"x\n"), TWO, server.address, 10)
+    server.stop()
+    assert server.verbs[-4:] == [b"RCPT", b"RCPT", b"DATA", b"QUIT"]
+    assert server.data == b"x\r\n"
+    said = reply.replace(b"\r\n550 5.1.1", b"").replace(b"550-", b"550 ").decode("ascii")
+    assert refusals == (Refused(address=b"b@example.net", status=status, said=said, server="mx.example.org"),)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"450 4.1.1 later",
+        b"451 4.1.3 later",
+        b"421 4.1.1 closing",
+        b"501 5.5.4 syntax",
+        b"550 no",
+        b"550 5.2.1 disabled",
+        b"550 5.7.1 policy",
+        b"553 5.7.1 policy",
+        b"553 5.1.7 your sender",
+        b"550 5.1.8 your sender's domain",
+        b"552 5.2.2 full",
+        b"554 5.7.1 relay access denied",
+        b"550 5.11.1 odd",
+        b"550 5.1.x odd",
+    ],
+)
+def test_any_other_refusal_of_a_recipient_is_for_all(reply: bytes) -> None:
+    """What is not about this one address may be a fault of the relay's: nobody gets the message, and it waits."""
+    server = Server({b"RCPT TO:<b@example.net>": b"501 5.1.3 bad", b"RCPT TO:<c@example.net>": reply})
+    refused(server)
+    assert b"DATA" not in server.verbs
+    assert server.verbs[-2] == b"RSET"
+
+
+def test_all_recipients_refused_for_their_addresses() -> None:
+    """Nothing is sent; the error has the server's status and words, for Postfix to bounce with."""
+    server = Server({b"RCPT": b"550 5.1.1 no such user"})
+    with pytest.raises(RecipientsError, match="no such user") as caught:
+        smtp.send(BytesSpool(b"x"), TWO, server.address, 10)
+    server.stop()
+    assert caught.value.status == "5.1.1"
+    assert server.verbs[-4:] == [b"RCPT", b"RCPT", b"RSET", b"QUIT"]
+
+
+@pytest.mark.parametrize("reply", [b"452 4.5.3 Error: too many recipients", b"452 too many", b"552 too many"])
+def test_too_many_recipients(reply: bytes) -> None:
+    """Several transactions can't be all or none: it waits, and the sentence says which limit to raise."""
+    said = refused(Server({b"RCPT TO:<c@example.net>": reply}))
+    assert "it takes 1 of 2 recipients" in said
+    assert "smtpd_recipient_limit" in said
+    assert "smtpd_recipient_limit" not in refused(Server({b"RCPT TO:<c@example.net>": b"452 4.3.1 no room"}))
+
+
+@pytest.mark.parametrize("verb", [b"DATA", b"."])
+def test_a_refusal_behind_refused_recipients(verb: bytes) -> None:
+    """Where the message itself is refused nobody got it, and it waits for all."""
+    refused(Server({b"RCPT TO:<b@example.net>": b"501 5.1.3 bad", verb: b"554 5.1.1 no"}))
 
 
 @pytest.mark.parametrize("code", [b"421 later", b"554 no service"])

@@ -60,3 +60,27 @@ def test_the_time_limit_follows_the_configuration(postfix: Path) -> None:
     longer: dict[str, object] = {"data_done_timeout": "15m"}
     (found,) = wiring.time_limit(configured(postfix, reinject=longer))
     assert "postconf -e pfilter_time_limit=1290s" in found
+
+
+OPTION = "127.0.0.1:10026/inet/smtpd_recipient_limit"
+
+
+@pytest.mark.parametrize(
+    ("known", "enough"),
+    [
+        ({"smtpd_recipient_limit": "1000", "pfilter_destination_recipient_limit": "1000"}, True),
+        ({"smtpd_recipient_limit": "100", "pfilter_destination_recipient_limit": "1000"}, False),
+        ({"smtpd_recipient_limit": "100", "pfilter_destination_recipient_limit": "1000", OPTION: "100000"}, True),
+        ({"smtpd_recipient_limit": "1000", "pfilter_destination_recipient_limit": "1000", OPTION: "10"}, False),
+        ({"smtpd_recipient_limit": "100", "pfilter_destination_recipient_limit": "$default_limit"}, True),
+        ({}, True),
+    ],
+)
+def test_the_number_of_recipients(postfix: Path, known: dict[str, str], enough: bool) -> None:
+    """The way back must take as many recipients as a message comes with."""
+    answers(postfix, **known)
+    smtp: dict[str, object] = {"method": "smtp"}
+    found = wiring.recipient_limit(configured(postfix, reinject=smtp))
+    assert (found == []) is enough
+    assert enough or f"postconf -P {OPTION}=100000" in found[0]
+    assert wiring.recipient_limit(configured(postfix)) == []

@@ -118,6 +118,25 @@ def test_refusals_change_nothing(scratch: Path, arguments: tuple[str, ...], says
     assert sorted(os.listdir(scratch)) == sorted(before)
 
 
+FILTERED = {
+    "5.1.1 user unknown": "4.3.0 user unknown",
+    '5.3.0 Command died with status 1: "pfilter-pipe"': '4.3.0 Command died with status 1: "pfilter-pipe"',
+    "5.3.0 pfilter: x": "4.3.0 pfilter: x",
+    "5.1.1 pfilter: SMTP server refused the recipient: 550 5.1.1 no": "",
+    "5.1.3 pfilter: SMTP server refused the recipient: 501 5.1.3 bad": "",
+    "5.7.1 pfilter: the message contains a virus: Eicar": "",
+}
+
+
+@pytest.mark.parametrize("status", FILTERED)
+def test_the_status_filter_lets_pass_what_is_meant(scratch: Path, status: str) -> None:
+    """What pipe(8) makes up itself is put off; what pfilter says on purpose bounces."""
+    table = f"regexp:{PROJECT / 'postfix' / 'pfilter-dsn'}"
+    argv = ["/usr/sbin/postmap", "-c", str(scratch), "-q", status, table]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.removesuffix("\n") == FILTERED[status], done.stderr
+
+
 def test_an_older_time_limit_is_raised_and_a_longer_one_kept(scratch: Path, layout: str) -> None:
     """A second run gives what an earlier version installed the time that is needed now, and takes none away."""
     assert install(scratch, layout).returncode == 0
