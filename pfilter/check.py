@@ -182,6 +182,8 @@ def _no_new_privileges() -> bool:
 def _wiring(policy: Policy) -> "Iterator[Finding]":
     for wrong in [*wiring.time_limit(policy), *wiring.recipient_limit(policy)]:
         yield Finding("error", wrong)
+    for wrong in wiring.size_limit(policy):
+        yield Finding("warning", wrong)
 
 
 def _log(policy: Policy) -> "Iterator[Finding]":

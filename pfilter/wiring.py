@@ -10,6 +10,8 @@ from pfilter.policy import Policy
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # postconf(5), of times
 DEFAULT_TIME_LIMIT = 1000  # seconds: command_time_limit
 AFTERWARDS = 30  # seconds, generously, for log and notification
+GROWTH = 2048  # octets that a message to one recipient grows by (measured: 1100 in front of a milter)
+MARGIN = 1 << 16  # what postfix/install leaves for that: milters and many recipients, too; an eighth of low limits
 
 
 def time_limit(policy: Policy) -> list[str]:
@@ -46,6 +48,30 @@ def recipient_limit(policy: Policy) -> list[str]:
         f"{policy.reinject_smtp} takes {takes} (smtpd_recipient_limit), and mail to more would never leave: "
         f"postconf -P {option}=100000 && postfix reload"
     ]
+
+
+def size_limit(policy: Policy) -> list[str]:
+    """Compare how large a message the services in front take, with how large one may be on the way back."""
+    whole = _number(policy, "message_size_limit")
+    if not whole:
+        return []
+    options = {}
+    for line in reinject.postconf_lines(policy, "-P"):
+        name, _, value = line.partition(" = ")
+        options[name.strip()] = value.strip()
+    found = []
+    for name, value in options.items():
+        service, _, option = name.rpartition("/")
+        if option != "content_filter" or not value.startswith("pfilter:") or service.startswith("pickup/"):
+            continue
+        takes = options.get(f"{service}/message_size_limit", str(whole))
+        if takes.isdecimal() and not 0 < int(takes) <= whole - GROWTH:
+            found.append(
+                f"{service} takes messages of up to {takes} octets (message_size_limit; 0: any), but they grow, and "
+                f"have to fit into main.cf's {whole} on their way back, or they wait: run postfix/install again, or "
+                f"postconf -P {service}/message_size_limit={max(1, whole - min(MARGIN, whole // 8))} && postfix reload"
+            )
+    return found
 
 
 def _number(policy: Policy, *asked: str) -> int:

@@ -84,3 +84,28 @@ def test_the_number_of_recipients(postfix: Path, known: dict[str, str], enough: 
     assert (found == []) is enough
     assert enough or f"postconf -P {OPTION}=100000" in found[0]
     assert wiring.recipient_limit(configured(postfix)) == []
+
+
+ATTACHED = "submission/inet/content_filter = pfilter:dummy"
+OTHER = "smtp/inet/content_filter = other:dummy\npickup/unix/content_filter = pfilter:dummy"
+
+
+@pytest.mark.parametrize(
+    ("whole", "options", "enough"),
+    [
+        ("10240000", ATTACHED, False),
+        ("10240000", f"{ATTACHED}\nsubmission/inet/message_size_limit = 10174464", True),
+        ("10240000", f"{ATTACHED}\nsubmission/inet/message_size_limit = 10239999", False),
+        ("10240000", f"{ATTACHED}\nsubmission/inet/message_size_limit = 0", False),
+        ("10240000", f"{ATTACHED}\nsubmission/inet/message_size_limit = $other", True),
+        ("10240000", OTHER, True),
+        ("0", ATTACHED, True),
+        ("", ATTACHED, True),
+    ],
+)
+def test_the_size_of_messages(postfix: Path, whole: str, options: str, enough: bool) -> None:
+    """What the front takes must fit in on the way back, with all that it grows by."""
+    answers(postfix, **{"message_size_limit": whole, "-P": options})
+    found = wiring.size_limit(configured(postfix))
+    assert (found == []) is enough
+    assert enough or "postconf -P submission/inet/message_size_limit=10174464" in found[0]

@@ -146,6 +146,46 @@ def test_an_older_time_limit_is_raised_and_a_longer_one_kept(scratch: Path, layo
         assert postconf(scratch, "-h", "pfilter_time_limit") == f"{newer}\n"
 
 
+SIZES = {
+    # main.cf's limit, that of the service: what it is then
+    ("", ""): "10174464",
+    ("40000000", ""): "39934464",
+    ("40000000", "0"): "39934464",
+    ("40000000", "39940000"): "39934464",
+    ("40000000", "39000000"): "39000000",
+    ("20000", ""): "17500",
+    ("0", ""): "",
+    ("0", "5000"): "5000",
+}
+
+
+@pytest.mark.parametrize(("whole", "own"), SIZES, ids=str)
+def test_the_front_takes_less_than_the_way_back(scratch: Path, layout: str, whole: str, own: str) -> None:
+    """What grows on its way must fit in at its end; a lower limit of the service stays; remove puts all back."""
+    if whole:
+        postconf(scratch, "-e", f"message_size_limit={whole}")
+    if own:
+        postconf(scratch, "-P", f"submission/inet/message_size_limit={own}")
+    before = snapshot(scratch)
+    for _ in range(2):
+        assert install(scratch, layout).returncode == 0
+        found = postconf(scratch, "-h", "-P", "submission/inet/message_size_limit").strip()
+        assert found == SIZES[whole, own]
+    assert call("remove", scratch).returncode == 0
+    assert snapshot(scratch) == before
+
+
+def test_the_front_follows_main_cf(scratch: Path, layout: str) -> None:
+    """When main.cf's limit has changed, a second run sets the front's anew."""
+    postconf(scratch, "-P", "submission/inet/message_size_limit=19000000")
+    for whole, front in (("10240000", "10174464"), ("40000000", "19000000"), ("0", "19000000"), ("20000", "17500")):
+        postconf(scratch, "-e", f"message_size_limit={whole}")
+        assert install(scratch, layout).returncode == 0
+        assert postconf(scratch, "-h", "-P", "submission/inet/message_size_limit").strip() == front
+    assert call("remove", scratch).returncode == 0
+    assert postconf(scratch, "-h", "-P", "submission/inet/message_size_limit").strip() == "19000000"
+
+
 def test_dry_run_changes_nothing(scratch: Path, layout: str) -> None:
     before = snapshot(scratch)
     done = install(scratch, layout, "--dry-run")
