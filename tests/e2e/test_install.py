@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pfilter import wiring
 from tests.e2e.installed import Venv
-from tests.support import PROJECT
+from tests.support import PROJECT, policy
 
 MAIN_CF = "# ours\ncompatibility_level = 3.6\nmyhostname = mail.example.com\nqueue_directory = {queue}\n"
 MASTER_CF = """\
@@ -184,6 +185,22 @@ def test_the_front_follows_main_cf(scratch: Path, layout: str) -> None:
         assert postconf(scratch, "-h", "-P", "submission/inet/message_size_limit").strip() == front
     assert call("remove", scratch).returncode == 0
     assert postconf(scratch, "-h", "-P", "submission/inet/message_size_limit").strip() == "19000000"
+
+
+def test_check_and_install_agree(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What install sets is enough for check; what is not, it names with the command that mends it."""
+    monkeypatch.setenv("MAIL_CONFIG", str(scratch))
+    settings = policy(reinject={"method": "smtp"})
+    looks = (wiring.time_limit, wiring.recipient_limit, wiring.size_limit)
+    assert install(scratch, "smtp").returncode == 0
+    assert [look(settings) for look in looks] == [[], [], []]
+    postconf(scratch, "-e", "pfilter_time_limit=600s", "smtpd_recipient_limit=100")
+    postconf(scratch, "-PX", "submission/inet/message_size_limit", "127.0.0.1:10026/inet/smtpd_recipient_limit")
+    found = [sentence for look in looks for sentence in look(settings)]
+    assert len(found) == 3
+    for sentence in found:
+        postconf(scratch, *sentence.rpartition("postconf ")[2].partition(" && ")[0].split())
+    assert [look(settings) for look in looks] == [[], [], []]
 
 
 def test_dry_run_changes_nothing(scratch: Path, layout: str) -> None:
