@@ -3,7 +3,7 @@
 import os
 import stat
 
-from pfilter import language, notice, reinject, users
+from pfilter import language, notice, reinject, users, wiring
 from pfilter.errors import PfilterError, sentence
 from pfilter.frozen import Frozen
 from pfilter.policy import Policy
@@ -12,10 +12,6 @@ from pfilter.store.opening import open_local
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-DEFAULT_TIME_LIMIT = 1000  # seconds: command_time_limit
-AFTERWARDS = 30  # seconds, generously, for log and notification
 
 
 class Finding(Frozen):
@@ -28,7 +24,7 @@ class Finding(Frozen):
 def run(policy: Policy) -> "list[Finding]":
     """Look at everything that mail will need. Raises nothing."""
     findings: list[Finding] = []
-    for check in (_store, _secret, _bucket, _links, _templates, _reinjection, _scanner, _time, _log):
+    for check in (_store, _secret, _bucket, _links, _templates, _reinjection, _scanner, _wiring, _log):
         try:
             findings += check(policy)
         except (PfilterError, OSError) as error:
@@ -187,18 +183,11 @@ def _no_new_privileges() -> bool:
         return False
 
 
-def _time(policy: Policy) -> "Iterator[Finding]":
-    said = reinject.postconf(policy, "pfilter_time_limit")
-    limit = int(said.removesuffix("s")) if said.removesuffix("s").isdecimal() else DEFAULT_TIME_LIMIT
-    stalled = policy.store_timeout if policy.store_url else 0  # one request may outlast the deadline
-    needed = policy.deadline + stalled + policy.reinject_timeout + AFTERWARDS
-    also = "[store] timeout + " if stalled else ""
-    if needed > limit:
-        yield Finding(
-            "error",
-            f"[policy] deadline + {also}[reinject] timeout = {needed} s, over Postfix's pfilter_time_limit of "
-            f"{limit} s, at whose end it bounces",
-        )
+def _wiring(policy: Policy) -> "Iterator[Finding]":
+    for wrong in [*wiring.time_limit(policy), *wiring.recipient_limit(policy)]:
+        yield Finding("error", wrong)
+    for wrong in wiring.size_limit(policy):
+        yield Finding("warning", wrong)
 
 
 def can_log(policy: Policy) -> bool:

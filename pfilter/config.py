@@ -323,7 +323,8 @@ KEYS = (
     Key("reinject", "method", one_of("sendmail", "smtp"), "sendmail", "How results go back to Postfix."),
     Key("reinject", "sendmail", path, "/usr/sbin/sendmail", "Postfix's sendmail command."),
     Key("reinject", "smtp", host_and_port, "127.0.0.1:10026", "The smtpd that takes results."),
-    Key("reinject", "timeout", duration, "60s", "Time limit of one reinjection."),
+    Key("reinject", "timeout", duration, "60s", "Time limit of one reinjection, until Postfix has got the message."),
+    Key("reinject", "data_done_timeout", duration, "600s", "Time limit for Postfix's answer then."),
     Key("reinject", "max_size", size, 0, "Largest result; 0 asks Postfix for message_size_limit."),
     Key("compress", "enabled", flag, True, "Whether attachments are zipped."),
     Key("compress", "min_size", size, "16 KiB", "Smaller attachments are not zipped."),
@@ -496,6 +497,8 @@ def _refuse_impossible(made: Policy) -> None:
         _refuse_impossible_bucket(made, presigned=presigned)
     if made.reinject_timeout < 1:
         raise ConfigError("[reinject] timeout must be at least 1s")
+    if made.reinject_data_done_timeout < 1:
+        raise ConfigError("[reinject] data_done_timeout must be at least 1s")
     if made.deadline <= made.reinject_timeout:
         raise ConfigError(
             f"[policy] deadline = {made.deadline}s: must be longer than [reinject] timeout ({made.reinject_timeout}s)"

@@ -6,9 +6,10 @@
     ├── LoopError               the wiring in master.cf sends our own output back to us
     ├── StoreError              the download store can't be used
     ├── ReinjectError           Postfix did not take the result
+    │   └── RecipientsError     since no recipient has an address that it takes: the message is bounced
     ├── ScannerError            clamd could not be asked
     ├── AmbiguousError          programs would read this message differently, and it shall wait
-    ├── RefusedError            the message is bounced, by policy: the only error that does that
+    ├── RefusedError            the message is bounced, by policy
     └── InternalError           a bug: an interface between stages was violated
 
     Interruption                a signal; no Exception, so that no handler for bad mail swallows it
@@ -16,8 +17,8 @@
     └── StoppedError            somebody wants us to stop
 
 Bad mail is none of these: it degrades to a value (`Part.defect`, `Message.defects`) and passes as it came.
-In the pipe every trouble but RefusedError is EX_TEMPFAIL: all other exit statuses but 71 bounce the message (Postfix,
-sys_exits.c).
+In the pipe every trouble but RefusedError and RecipientsError is EX_TEMPFAIL: all other exit statuses but 71 bounce the
+message (Postfix, sys_exits.c).
 """
 
 EX_OK = 0
@@ -54,6 +55,17 @@ class ReinjectError(PfilterError):
     """Postfix did not take the result, or it is not known whether it did."""
 
 
+class RecipientsError(ReinjectError):
+    """All recipients were refused for their addresses, so that Postfix would have bounced the message without us.
+
+    `status` is what the server gave as a reason (RFC 3463), such as 5.1.3.
+    """
+
+    def __init__(self, reason: str, status: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
 class ScannerError(PfilterError):
     """clamd could not be asked whether the message has a virus."""
 
@@ -83,14 +95,16 @@ class StoppedError(Interruption):
 
 
 def exit_status(error: BaseException, *, in_pipe: bool) -> int:
-    """Return the exit status for an error: in the pipe 75 but for RefusedError, 2 or 1 at the command line."""
+    """Return the exit status for an error: in the pipe 75 but for what is bounced, 2 or 1 at the command line."""
     if in_pipe:
-        return EX_UNAVAILABLE if isinstance(error, RefusedError) else EX_TEMPFAIL
+        return EX_UNAVAILABLE if isinstance(error, (RefusedError, RecipientsError)) else EX_TEMPFAIL
     return EX_USAGE if isinstance(error, (UsageError, ConfigError)) else EX_FAILURE
 
 
 def dsn(error: BaseException) -> str:
     """Return the status code (RFC 3463) that stands before the reason in the line for Postfix."""
+    if isinstance(error, RecipientsError):
+        return error.status
     return DSN_REFUSED if isinstance(error, RefusedError) else DSN_TEMPFAIL
 
 

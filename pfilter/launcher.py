@@ -2,9 +2,9 @@
 """pfilter-pipe: what master.cf runs. Installed as a file of its own, on the standard library alone.
 
 Whatever happens ends as one line on stdout and exit status 0 or 75: a broken package, a missing dependency, bad
-arguments. (69 is policy's, for a message that it refuses.) Any other status would bounce the message (Postfix,
-sys_exits.c), a traceback on stderr would be mailed to its sender, and more than 4096 octets of output would make
-Postfix close the pipe.
+arguments. (69 is for a message that policy refuses, or that has no recipient with an address.) Any other status would
+bounce the message (Postfix, sys_exits.c), a traceback on stderr would be mailed to its sender, and more than 4096
+octets of output would make Postfix close the pipe.
 """
 
 import os

@@ -122,6 +122,15 @@ class Envelope(Frozen):
     sasl_user: str = ""
 
 
+class Refused(Frozen):
+    """A recipient whom the SMTP server refused, for good, for the address alone."""
+
+    address: bytes
+    status: str  # RFC 3463: "5.1.3"
+    said: str  # the server's reply: "501 5.1.3 Bad recipient address syntax"
+    server: str  # its name, as it greets
+
+
 class Facts(Frozen):
     """What `measure` found out about one attachment."""
 

@@ -84,7 +84,7 @@ def send(content: bytes, recipient: bytes, policy: Policy) -> None:
     """Send a mail of our own, from the null sender. Raises ReinjectError, OSError."""
     mail = finished([content], str)
     # The message itself is done; until this process ends, a crash would do it again.
-    hurried = policy.replace(reinject_timeout=min(policy.reinject_timeout, TIME_LIMIT))
+    hurried = policy.replace(reinject_timeout=min(policy.reinject_timeout, TIME_LIMIT), reinject_data_done_timeout=0)
     try:
         reinject.send(mail, Envelope(sender=b"", recipients=(recipient,)), hurried)
     finally:

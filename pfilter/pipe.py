@@ -1,7 +1,8 @@
 """The door for Postfix: one message on stdin, one exit status, one line.
 
 Owns what a process has one of: signals, limits, the deadline, the exit status. 0 means that the message was handed over
-or is in quarantine, 75 that Postfix shall keep it and try again, 69 that policy refuses it; there is nothing else.
+or is in quarantine, 75 that Postfix shall keep it and try again, 69 that policy refuses it, or smtpd(8) all of its
+recipients' addresses; there is nothing else.
 """
 
 import gc
@@ -36,7 +37,7 @@ else:
 
 OPTIONS = ("config", "queue-id", "client", "helo", "sasl")
 AFTERWARDS = 10  # seconds for the log and the notification; each is a second in which a crash doubles the message
-HARD_LIMIT = 5  # seconds over the reinjection's own time limit
+HARD_LIMIT = 5  # seconds over the reinjection's own time limits
 # pipe(8) expands an empty ${sender} to this where master.cf lacks null_sender=
 NULL_SENDERS = (b"", b"<>", b"MAILER-DAEMON")
 FALLBACK_WORKSPACE = "/var/tmp"  # noqa: S108  # for files without a name
@@ -47,6 +48,7 @@ class _Run:
 
     def __init__(self) -> None:
         self.delivered = False
+        self.refused = 0  # recipients, for their addresses
         self.log = Log("")
         self.queue_id = ""
         self.end = 0.0
@@ -94,6 +96,7 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     run.queue_id = envelope.queue_id
     policy = load(config or DEFAULT_PATH)
     become_owner(policy.store_path)
+    # To wait for Postfix's last answer takes no processor time: that limit is not among these.
     confine(policy.deadline + policy.reinject_timeout + HARD_LIMIT + AFTERWARDS)
     run.log = Log("" if policy.log_to == "stderr" else policy.log_to, policy.log_level, policy.log_format)
     run.end = began + policy.deadline
@@ -118,7 +121,8 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
         log=run.log,
         may_notify=True,
     )
-    return engine.process(spool, envelope, policy, door).line()
+    line = engine.process(spool, envelope, policy, door).line()
+    return f"{line}; {run.refused} of {len(envelope.recipients)} recipients refused" if run.refused else line
 
 
 def _workspace(policy: Policy) -> str:
@@ -135,7 +139,9 @@ def _workspace(policy: Policy) -> str:
 
 
 def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None]") -> None:
-    """Reinject once. From here on the reinjection's own time limit counts, and nothing else may interrupt.
+    """Reinject once. From here on the reinjection's own time limits count, and nothing else may interrupt.
+
+    It starts where all up to the final dot fits in before the deadline; the answer to that is waited for beyond.
 
     What comes after it has a short limit of its own, whose end is a success.
     """
@@ -148,12 +154,19 @@ def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanw
         raise StoppedError("the process that handed the message over is gone; nothing was sent")
     for ignored in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
         _signal.signal(ignored, _signal.SIG_IGN)
-    run.end = monotonic() + policy.reinject_timeout + HARD_LIMIT
-    _signal.setitimer(_signal.ITIMER_REAL, policy.reinject_timeout + HARD_LIMIT, 1)
-    reinject.send(result, envelope, policy, meanwhile)
+    limit = policy.reinject_timeout + policy.reinject_data_done_timeout + HARD_LIMIT
+    run.end = monotonic() + limit
+    _signal.setitimer(_signal.ITIMER_REAL, limit, 1)
+    refused = reinject.send(result, envelope, policy, meanwhile)
     run.delivered = True
     _signal.signal(_signal.SIGALRM, lambda *_: os._exit(EX_OK))
     _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
+    if refused:
+        from pfilter import bounce
+
+        run.refused = len(refused)
+        bounce.tell(refused, result, envelope, policy, run.log)
+        _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
 
 
 def _on_term(*_: object) -> None:

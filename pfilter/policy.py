@@ -22,7 +22,8 @@ class Policy(Frozen):
     reinject_method: str
     reinject_sendmail: str
     reinject_smtp: str
-    reinject_timeout: int
+    reinject_timeout: int  # until the message has been given over
+    reinject_data_done_timeout: int  # and then for the answer; 0: within reinject_timeout
     reinject_max_size: int  # 0: ask Postfix
     compress_enabled: bool
     compress_min_size: int

@@ -19,13 +19,17 @@ RESET = (_signal.SIGPIPE, _signal.SIGTERM, _signal.SIGALRM, _signal.SIGINT, _sig
 
 
 def run(
-    argv: "Sequence[bytes | str]", stdin: int, seconds: float, meanwhile: "Callable[[], None] | None" = None
+    argv: "Sequence[bytes | str]",
+    stdin: int,
+    seconds: float,
+    meanwhile: "Callable[[], None] | None" = None,
+    more: "Callable[[], float] | None" = None,
 ) -> tuple[int, str]:
     """Run a program to its end; return its exit status (negative: a signal) and the start of its output.
 
     It stays in our process group, so that Postfix's SIGKILL reaches it too. Past its time it is killed with all its
     descendants, and ReinjectError raised. Raises OSError where it can't be started. `meanwhile` is called once it
-    runs, and must not raise.
+    runs, and must not raise. `more` says, past its time, how many seconds more it gets.
     """
     output = os.memfd_create("output", os.MFD_CLOEXEC)
     try:
@@ -35,6 +39,9 @@ def run(
             if meanwhile:
                 meanwhile()
             ended = _wait(pid, seconds)
+            if not ended and more and (extra := more()):
+                seconds += extra
+                ended = _wait(pid, extra)
         except BaseException:
             _kill(pid)
             raise

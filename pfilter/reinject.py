@@ -1,9 +1,12 @@
-"""The result goes back to Postfix: by sendmail(1), or by SMTP. One attempt, all recipients or none."""
+"""The result goes back to Postfix: by sendmail(1), or by SMTP. One attempt, all recipients or none.
+
+A recipient whose address smtpd(8) does not take is the exception. sendmail(1) takes any: Postfix bounces by itself.
+"""
 
 import os
 
 from pfilter.errors import ReinjectError, sentence
-from pfilter.model import Envelope
+from pfilter.model import Envelope, Refused
 from pfilter.policy import Policy
 from pfilter.spool import Spool
 
@@ -16,17 +19,21 @@ QUEUE_FILE_OCTETS = 2048  # what a queue file holds beside the content and addre
 RECORD_OCTETS = 64  # and beside the octets of each address
 
 
-def send(message: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None] | None" = None) -> None:
-    """Hand a complete message over. Raises ReinjectError; then it may have been taken all the same.
+def send(
+    message: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None] | None" = None
+) -> tuple[Refused, ...]:
+    """Hand a complete message over; return the recipients who were refused for their addresses and did not get it.
 
+    Raises ReinjectError; then it may have been taken all the same. Raises RecipientsError where all were refused.
     `meanwhile` is called while Postfix works, and must not raise.
     """
     if policy.reinject_method == "smtp":
         from pfilter import smtp
 
-        smtp.send(message, envelope, policy.reinject_smtp, policy.reinject_timeout, meanwhile)
-    else:
-        _by_sendmail(message, envelope, policy, meanwhile)
+        limits = (policy.reinject_timeout, policy.reinject_data_done_timeout)
+        return smtp.send(message, envelope, policy.reinject_smtp, *limits, meanwhile)
+    _by_sendmail(message, envelope, policy, meanwhile)
+    return ()
 
 
 def _by_sendmail(message: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None] | None") -> None:
@@ -35,8 +42,17 @@ def _by_sendmail(message: Spool, envelope: Envelope, policy: Policy, meanwhile: 
 
     os.lseek(message.fd, 0, os.SEEK_SET)
     argv = [os.fsencode(policy.reinject_sendmail), b"-G", b"-i", b"-f", envelope.sender, b"--", *envelope.recipients]
+
+    def more() -> float:
+        """Once it has read all it may have queued it, and to kill it would send the message twice."""
+        try:
+            read = os.lseek(message.fd, 0, os.SEEK_CUR)
+        except OSError:
+            read = message.size
+        return policy.reinject_data_done_timeout if read >= message.size else 0
+
     try:
-        status, said = run(argv, message.fd, policy.reinject_timeout, meanwhile)
+        status, said = run(argv, message.fd, policy.reinject_timeout, meanwhile, more)
     except OSError as error:
         raise ReinjectError(f"{policy.reinject_sendmail}: {sentence(error)}") from error
     if status:
@@ -56,19 +72,24 @@ def size_limit(policy: Policy, envelope: Envelope) -> int:
 
 def postconf(policy: Policy, parameter: str) -> str:
     """Return what Postfix is configured to, "" where nobody says."""
+    lines = postconf_lines(policy, "-h", parameter)  # warnings come first
+    return lines[-1].strip() if lines else ""
+
+
+def postconf_lines(policy: Policy, *arguments: str) -> list[str]:
+    """Return what postconf(1) answers, warnings first, nothing where it can't be asked."""
     from pfilter.process import run
 
     beside = os.path.join(os.path.dirname(policy.reinject_sendmail), "postconf")
     command = beside if os.access(beside, os.X_OK) else "/usr/sbin/postconf"
     empty = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        status, said = run([command, "-h", parameter], empty, POSTCONF_SECONDS)
+        status, said = run([command, *arguments], empty, POSTCONF_SECONDS)
     except (OSError, ReinjectError):
-        return ""
+        return []
     finally:
         os.close(empty)
-    lines = said.strip().splitlines()  # warnings come first
-    return lines[-1].strip() if status == 0 and lines else ""
+    return said.strip().splitlines() if status == 0 else []
 
 
 def refuse_loop(received: bytes, policy: Policy) -> None:

@@ -1,22 +1,27 @@
-"""One message to an SMTP server (RFC 5321), for all recipients or for none.
+"""One message to an SMTP server (RFC 5321): in one transaction, for all recipients that have an address, or for none.
 
-Not smtplib: its sendmail() goes on to DATA when only some recipients were refused, and importing it costs 35 ms.
-Any refusal, 4xx or 5xx, means RSET and an error: a broken relay must not bounce a company's mail.
+Not smtplib: its sendmail() goes on to DATA when recipients were refused for any reason, and importing it costs 35 ms.
+Any refusal, 4xx or 5xx, means RSET and an error: a broken relay must not bounce a company's mail. Only a recipient who
+is refused, for good, for the address alone is left out, and told of: the server would say so for ever.
 """
 
 from time import monotonic
 
 from pfilter import sockets
-from pfilter.errors import ReinjectError
-from pfilter.model import Envelope
+from pfilter.errors import RecipientsError, ReinjectError
+from pfilter.model import Envelope, Refused
 from pfilter.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Self
+    from typing import NoReturn, Self
 
 REPLY_LIMIT = 1 << 16  # octets of one reply
+SYNTAX_CODES = (b"501", b"553")  # of a recipient without a status of RFC 3463: the address (RFC 5321, 4.2.2)
+SYNTAX_STATUS = "5.1.3"  # RFC 3463: bad destination mailbox address syntax
+OF_THE_SENDER = (b"5.1.7", b"5.1.8")  # the other statuses about addresses are about the recipient's
+TOO_MANY_CODES = (b"452", b"552")  # recipients (RFC 5321, 4.5.3.1.10)
 
 
 def send(
@@ -24,18 +29,26 @@ def send(
     envelope: Envelope,
     server: str,
     seconds: float,
+    done_seconds: float = 0,
     meanwhile: "Callable[[], None] | None" = None,
-) -> None:
-    """Send a message with its envelope within so many seconds. Raises ReinjectError.
+) -> tuple[Refused, ...]:
+    """Send a message with its envelope; return the recipients refused for their addresses, who did not get it.
 
-    `meanwhile` is called while the server takes the message over, and must not raise.
+    Raises ReinjectError where nobody gets it, RecipientsError where all were refused for their addresses.
+    All up to the final dot has so many seconds; the answer to that has `done_seconds` of its own, since a server that
+    is only slow has the message (RFC 5321, 4.5.3.2.6: 10 minutes), or what is left where they are 0. `meanwhile` is
+    called while the server takes the message over, and must not raise.
     """
     _refuse_controls(envelope)
     try:
         with _Session(server, seconds) as session:
-            session.transaction(message, envelope, meanwhile)
+            return session.transaction(message, envelope, done_seconds, meanwhile)
     except OSError as error:
         raise ReinjectError(f"SMTP server {server}: {error.strerror or error}") from error
+
+
+class _TooLongError(ReinjectError):
+    """The time limit of this step is over."""
 
 
 class _Session:
@@ -44,6 +57,7 @@ class _Session:
         self.socket = sockets.connect(server, seconds)
         self.buffer = b""
         self.extensions: dict[bytes, bytes] = {}
+        self.name = ""
 
     def __enter__(self) -> "Self":
         return self
@@ -54,30 +68,41 @@ class _Session:
         except OSError:
             return  # what the server said counts
 
-    def transaction(self, message: Spool, envelope: Envelope, meanwhile: "Callable[[], None] | None") -> None:
+    def transaction(
+        self, message: Spool, envelope: Envelope, done_seconds: float, meanwhile: "Callable[[], None] | None"
+    ) -> tuple[Refused, ...]:
         self.expect(b"2", "greeting")
         self.hello()
         self.forward(envelope)
         self.command(b"MAIL FROM:<" + envelope.sender + b">" + self.parameters(message, envelope), b"2")
-        for recipient in envelope.recipients:
-            self.command(b"RCPT TO:<" + recipient + b">", b"2")
+        refused = self.recipients(envelope)
         self.command(b"DATA", b"3")
         ending = self.data(message)
         self.refuse_early_talk()
         self.write(ending)
+        if done_seconds:
+            self.end = monotonic() + done_seconds
         if meanwhile:
             meanwhile()
-        self.expect(b"2", "end of data")
+        try:
+            self.expect(b"2", "end of data")
+        except _TooLongError as error:
+            limit = f" within {done_seconds:.0f} s" if done_seconds else ""
+            raise ReinjectError(
+                f"SMTP server did not answer the end of data{limit}; it may have the message"
+            ) from error
         # The message is theirs now: nothing that fails from here on may look like a failure.
         try:
             self.write(b"QUIT\r\n")
         except (OSError, ReinjectError):
-            return
+            return refused
+        return refused
 
     def hello(self) -> None:
         name = self.socket.getsockname()[0]
         literal = f"[IPv6:{name}]" if ":" in name else f"[{name}]"
         lines = self.command(b"EHLO " + literal.encode("ascii"), b"2")
+        self.name = _readable(lines[0].split(b" ")[0])
         for line in lines[1:]:
             keyword, _, rest = line.partition(b" ")
             self.extensions[keyword.upper()] = rest
@@ -102,6 +127,30 @@ class _Session:
             # Only addresses need it (RFC 6531, 3.4); asked for headers' sake, mail bounces at relays without it.
             found += b" SMTPUTF8"
         return found
+
+    def recipients(self, envelope: Envelope) -> tuple[Refused, ...]:
+        """Name all recipients; return those refused for their addresses. Raises ReinjectError for any other refusal."""
+        refused: list[Refused] = []
+        for number, address in enumerate(envelope.recipients):
+            self.write(b"RCPT TO:<" + address + b">\r\n")
+            code, lines = self.reply()
+            if code.startswith(b"2"):
+                continue
+            status = _status_of_address(code, lines[0])
+            if not status:
+                what = "RCPT TO"
+                if code in TOO_MANY_CODES and number and _enhanced(lines[0])[1:] in ([], [b"5", b"3"]):
+                    what = f"more (it takes {number} of {len(envelope.recipients)} recipients: smtpd_recipient_limit)"
+                self.refuse(code, lines, what)
+            prefix = status.encode("ascii") + b" "
+            text = b" ".join([lines[0], *(line.removeprefix(prefix) for line in lines[1:])])
+            said = f"{code.decode('ascii')} {_readable(text)}"
+            refused.append(Refused(address=address, status=status, said=said, server=self.name))
+        if len(refused) == len(envelope.recipients):
+            self.leave()
+            who = "the recipient" if len(refused) == 1 else f"all {len(refused)} recipients"
+            raise RecipientsError(f"SMTP server refused {who}: {refused[0].said}", refused[0].status)
+        return tuple(refused)
 
     def data(self, message: Spool) -> bytes:
         """Send the content: CRLF line ends, leading dots doubled (RFC 5321, 4.5.2); return what is to end it."""
@@ -140,13 +189,20 @@ class _Session:
     def expect(self, expected: bytes, what: str) -> list[bytes]:
         code, lines = self.reply()
         if not code.startswith(expected):
-            try:
-                self.write(b"RSET\r\nQUIT\r\n")
-            except OSError:
-                pass  # they may hang up; what they said counts
-            said = b" ".join(lines).decode("utf-8", "replace")
-            raise ReinjectError(f"SMTP server refused {what}: {code.decode('ascii', 'replace')} {said}")
+            self.refuse(code, lines, what)
         return lines
+
+    def refuse(self, code: bytes, lines: list[bytes], what: str) -> "NoReturn":
+        """Raise what the server said."""
+        self.leave()
+        raise ReinjectError(f"SMTP server refused {what}: {_readable(b' '.join([code, *lines]))}")
+
+    def leave(self) -> None:
+        """Give the transaction up."""
+        try:
+            self.write(b"RSET\r\nQUIT\r\n")
+        except (OSError, ReinjectError):
+            return  # they may hang up; what they said counts
 
     def reply(self) -> tuple[bytes, list[bytes]]:
         """Read a reply (RFC 5321, 4.2): its code, and the text of each line."""
@@ -154,7 +210,10 @@ class _Session:
         while True:
             while b"\n" not in self.buffer:
                 self.set_timeout()
-                received = self.socket.recv(4096)
+                try:
+                    received = self.socket.recv(4096)
+                except TimeoutError as error:
+                    raise _TooLongError("SMTP server took too long") from error
                 if not received:
                     raise ReinjectError("SMTP server closed the connection")
                 self.buffer += received
@@ -175,12 +234,32 @@ class _Session:
     def set_timeout(self) -> None:
         remaining = self.end - monotonic()
         if remaining <= 0:
-            raise ReinjectError("SMTP server took too long")
+            raise _TooLongError("SMTP server took too long")
         self.socket.settimeout(remaining)
 
 
 def _is_ascii(message: Spool) -> bool:
     return all(chunk.isascii() for chunk in message.windows(0, message.size))
+
+
+def _status_of_address(code: bytes, text: bytes) -> str:
+    """Return the status of a refusal, for good, that is about the recipient's address alone; "" for any other."""
+    found = _enhanced(text)
+    if not found:
+        return SYNTAX_STATUS if code in SYNTAX_CODES else ""
+    status = b".".join(found)
+    about = code.startswith(b"5") and found[:2] == [b"5", b"1"] and status not in OF_THE_SENDER
+    return status.decode("ascii") if about else ""
+
+
+def _enhanced(text: bytes) -> list[bytes]:
+    """Return the three numbers of the status that a reply's text begins with (RFC 3463), [] where it has none."""
+    numbers = text.split(b" ")[0].split(b".")
+    return numbers if len(numbers) == 3 and all(number.isdigit() for number in numbers) else []
+
+
+def _readable(text: bytes) -> str:
+    return "".join(c if c.isprintable() else " " for c in text.decode("utf-8", "replace"))
 
 
 def _xtext(value: str) -> bytes:

@@ -345,7 +345,7 @@ class Gateway:
     def configure(self, extra: str = "", **sections: str) -> None:
         """Write the configuration: `sections` are lines added to a section, `extra` whole sections."""
         basic = {
-            "reinject": f'sendmail = "{self.sendmail}"\ntimeout = "10s"',
+            "reinject": f'sendmail = "{self.sendmail}"\ntimeout = "10s"\ndata_done_timeout = "20s"',
             "policy": 'own_domains = ["example.org"]\ndeadline = "60s"',
             "store": f'path = "{self.store}"\nbase_url = "{BASE_URL}"\nmin_free = 0',
             "log": f'to = "file:{self.log}"\nlevel = "debug"',

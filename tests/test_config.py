@@ -250,6 +250,7 @@ def test_links_need_a_base_url() -> None:
         {"policy": {"deadline": "60s"}},
         {"policy": {"deadline": "30s"}},
         {"reinject": {"timeout": "0s"}},
+        {"reinject": {"data_done_timeout": "0s"}},
         {"store": {"keep": "0s"}},
         {"notify": {"from": "nobody"}},
         {"notify": {"from": "IT <it@example.org"}},

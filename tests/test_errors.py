@@ -25,6 +25,16 @@ def test_in_the_pipe_every_trouble_defers(error: BaseException) -> None:
     assert exit_status(error, in_pipe=True) == 75
 
 
+def test_what_is_refused_bounces() -> None:
+    """Policy bounces with 5.7.1; recipients whose addresses are wrong with the server's status."""
+    refused = errors.RefusedError("a virus")
+    unknown = errors.RecipientsError("no such user", "5.1.1")
+    assert [(exit_status(error, in_pipe=True), errors.dsn(error)) for error in (refused, unknown)] == [
+        (69, "5.7.1"),
+        (69, "5.1.1"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("error", "status"), [(UsageError("x"), 2), (ConfigError("x"), 2), (StoreError("x"), 1), (OSError(2, "x"), 1)]
 )

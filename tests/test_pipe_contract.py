@@ -13,6 +13,10 @@ import pytest
 from tests import support
 from tests.support import BASE_URL, Ended, Gateway
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tests.test_smtp import Server
+
 PLAIN = support.message(support.part(b"Hello\n"))
 BIG = support.message(
     support.multipart("mixed", support.part(b"Hello\n"), support.attachment(support.noise(900_000), "a.bin"))
@@ -140,10 +144,19 @@ def test_a_notification_that_fails(gateway: Gateway) -> None:
 
 def test_a_notification_that_hangs(gateway: Gateway) -> None:
     """A notification that hangs has its time limit, and then the exit status is 0."""
-    gateway.configure(notify="sender = true", reinject='timeout = "1s"')
+    gateway.configure(notify="sender = true", reinject='timeout = "1s"\ndata_done_timeout = "60s"')
     gateway.stub("", before='case "$4" in "") exec sleep 60;; esac')
     assert delivered(gateway.pipe(BIG, seconds=20)).startswith("1 linked")
     assert len(gateway.calls) == 1
+
+
+def test_a_notification_that_hangs_at_its_end(gateway: Gateway) -> None:
+    """The notification's time limit is for all of it: what is known of its failure gets into the log."""
+    slow = 'timeout = "1s"\ndata_done_timeout = "60s"'
+    gateway.configure(notify="sender = true", reinject=slow)
+    gateway.stub("", before='case "$4" in "") cat >/dev/null; exec sleep 60;; esac')
+    assert delivered(gateway.pipe(BIG, seconds=20)).startswith("1 linked")
+    assert "sender not notified" in gateway.log.read_text()
 
 
 @pytest.mark.parametrize("target", ["/proc/none/log", "/dev/full", "/"])
@@ -361,11 +374,11 @@ def test_sendmail_is_killed(gateway: Gateway) -> None:
 
 
 def test_sendmail_hangs(gateway: Gateway) -> None:
-    """A sendmail that hangs is killed after its time limit, with all that it started."""
-    gateway.configure(reinject='timeout = "1s"')
+    """A sendmail that hangs is killed after its time limits, with all that it started."""
+    gateway.configure(reinject='timeout = "1s"\ndata_done_timeout = "1s"')
     gateway.stub(f"sleep 61 & echo $! > {gateway.root}/child; wait")
     began = time.monotonic()
-    assert "longer than 1 s" in deferred(gateway.pipe(PLAIN))
+    assert "longer than 2 s" in deferred(gateway.pipe(PLAIN))
     assert time.monotonic() - began < 10
     child = int((gateway.root / "child").read_text())
     end = time.monotonic() + 5
@@ -373,6 +386,46 @@ def test_sendmail_hangs(gateway: Gateway) -> None:
         time.sleep(0.02)
     with pytest.raises(OSError, match="No such"):
         os.readlink(f"/proc/{child}/exe")
+
+
+def test_a_sendmail_that_reads_nothing_hangs(gateway: Gateway) -> None:
+    """What has not read the message can't have queued it, and has the short limit."""
+    gateway.configure(reinject='timeout = "1s"\ndata_done_timeout = "60s"')
+    gateway.stub("", before="exec sleep 61")
+    assert "longer than 1 s" in deferred(gateway.pipe(PLAIN, seconds=20))
+
+
+def test_a_sendmail_that_is_slow(gateway: Gateway) -> None:
+    """A sendmail that has read all may have queued it: it is waited for, or the message would go out twice."""
+    gateway.configure(reinject='timeout = "1s"\ndata_done_timeout = "60s"')
+    gateway.stub("sleep 1.5")
+    assert delivered(gateway.pipe(PLAIN)) == "passed"
+
+
+def test_a_slow_answer_to_the_final_dot(gateway: Gateway) -> None:
+    """A server that needs longer than the time limit for its last answer is believed: the message went out once."""
+    from tests.test_smtp import Server
+
+    server = Server()
+    server.dot_delay = 7  # over timeout and what the alarm leaves it
+    limits = 'timeout = "1s"\ndata_done_timeout = "60s"'
+    gateway.configure(policy='deadline = "3s"', reinject=f'method = "smtp"\nsmtp = "{server.address}"\n{limits}')
+    assert delivered(gateway.pipe(PLAIN)) == "passed"
+    server.stop()
+    assert server.verbs[-1] == b"QUIT"
+
+
+def test_a_final_dot_that_is_never_answered(gateway: Gateway) -> None:
+    """After its own time limit, and no earlier, the message is kept."""
+    from tests.test_smtp import Server
+
+    server = Server({b".": b"silence"})
+    limits = 'timeout = "1s"\ndata_done_timeout = "2s"'
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"\n{limits}')
+    began = time.monotonic()
+    assert "did not answer the end of data within 2 s" in deferred(gateway.pipe(PLAIN))
+    assert time.monotonic() - began >= 2
+    server.stop()
 
 
 @pytest.mark.parametrize("how", ["missing", "not executable", "directory"])
@@ -416,10 +469,67 @@ def test_smtp_refuses(gateway: Gateway) -> None:
     """A refusal, even for good, keeps the message: a broken relay must not bounce a company's mail."""
     from tests.test_smtp import Server
 
-    server = Server({b"RCPT": b"550 5.1.1 no such user"})
+    server = Server({b"RCPT": b"550 5.7.1 relay access denied"})
     gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
     assert "550" in deferred(gateway.pipe(PLAIN))
     server.stop()
+
+
+def test_smtp_refuses_all_recipients_for_their_addresses(gateway: Gateway) -> None:
+    """Postfix bounces, as it would have without us: exit 69, with the server's status in front."""
+    from tests.test_smtp import Server
+
+    server = Server({b"RCPT": b"501 5.1.3 Bad recipient address syntax"})
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    ended = gateway.pipe(PLAIN)
+    assert (ended.status, ended.stderr) == (69, b"")
+    assert ended.line.startswith("5.1.3 pfilter: ")
+    assert "501 5.1.3 Bad recipient address syntax" in ended.line
+    server.stop()
+
+
+def refusing_one(gateway: Gateway, sender: str, report: bytes = b"250 ok") -> "tuple[Ended, Server]":
+    """Send a message whose second recipient is refused, to a server with that reply to the report's recipient."""
+    from tests.test_smtp import Server
+
+    bad = b"501 5.1.3 Bad recipient address syntax"
+    replies = {b"RCPT TO:<-evil@example.net>": bad, b"RCPT TO:<sender@example.org>": report}
+    server = Server(replies, sessions=2 if sender else 1)
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    ended = gateway.pipe(PLAIN, sender=sender, recipients=("reader@example.net", "-evil@example.net"))
+    server.stop()
+    return ended, server
+
+
+def test_one_recipient_refused_for_the_address(gateway: Gateway) -> None:
+    """The others get the message; its sender gets a report from the null sender, and the line says it."""
+    ended, server = refusing_one(gateway, "sender@example.org")
+    assert delivered(ended) == "passed; 1 of 2 recipients refused"
+    message, _, report = server.data.partition(b"From: MAILER-DAEMON@mx.example.org")
+    assert message == support.crlf(PLAIN)
+    assert b"Final-Recipient: rfc822; -evil@example.net" in report
+    assert [line.split()[1] for line in server.commands if line.startswith(b"MAIL")] == [
+        b"FROM:<sender@example.org>",
+        b"FROM:<>",
+    ]
+    assert '"event": "recipient refused"' in gateway.log.read_text()
+
+
+def test_a_report_that_can_not_be_sent(gateway: Gateway) -> None:
+    """The message is out: that its sender could not be told is an error in the log, with the number of recipients."""
+    ended, _ = refusing_one(gateway, "sender@example.org", b"450 later")
+    delivered(ended)
+    (line,) = [line for line in gateway.log.read_text().splitlines() if "refusal not reported" in line]
+    assert '"level": "error"' in line
+    assert '"recipients": 1' in line
+
+
+def test_nobody_is_told_of_mail_from_the_null_sender(gateway: Gateway) -> None:
+    """A report about a report would never end: the log has it."""
+    ended, server = refusing_one(gateway, "")
+    assert delivered(ended) == "passed; 1 of 2 recipients refused"
+    assert server.data == support.crlf(PLAIN)
+    assert '"event": "recipient refused"' in gateway.log.read_text()
 
 
 # --- Not sent: time, signals, loops

@@ -74,6 +74,21 @@ def test_release_elsewhere(gateway: Gateway) -> None:
     assert argv[-4:] == ["-f", "", "--", "it@example.org"]
 
 
+def test_a_release_names_who_is_left_out(gateway: Gateway) -> None:
+    """A recipient whose address the server does not take is named; the message went out, so it is gone here."""
+    from tests.test_smtp import Server
+
+    server = Server({b"RCPT TO:<b@example.net>": b"501 5.1.3 Bad recipient address syntax"})
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    keep(gateway)
+    done = pfilter("quarantine", "release", "4F2A", config=str(gateway.config))
+    server.stop()
+    assert done.returncode == 0
+    assert done.stdout.rstrip().endswith(b" to c@example.net")
+    assert b"not to b@example.net: 501 5.1.3 Bad recipient address syntax" in done.stderr
+    assert held.entries(str(gateway.store)) == []
+
+
 def test_a_release_that_fails_keeps_the_message(gateway: Gateway) -> None:
     """What Postfix does not take stays in quarantine."""
     keep(gateway)

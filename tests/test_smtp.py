@@ -2,13 +2,14 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from pfilter import smtp
-from pfilter.errors import ReinjectError
-from pfilter.model import Envelope
+from pfilter.errors import RecipientsError, ReinjectError
+from pfilter.model import Envelope, Refused
 from tests.support import BytesSpool
 
 EHLO = b"250-mx.example.org\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 XFORWARD NAME ADDR HELO IDENT"
@@ -24,23 +25,30 @@ class Server:
         replies: "dict[bytes, bytes | None] | None" = None,
         greeting: "bytes | None" = b"220 hi",
         address: str = "127.0.0.1:0",
+        sessions: int = 1,
     ) -> None:
         self.replies: dict[bytes, bytes | None] = {b"EHLO": EHLO, b"DATA": b"354 go", **(replies or {})}
         self.greeting = greeting
         self.commands: list[bytes] = []
+        self.dot_delay = 0.0  # seconds before the answer to the final dot
         self.data = b""
         self.accepted = False
+        self.sessions = sessions
         self._listener = socket.create_server((address.partition(":")[0], int(address.partition(":")[2])))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Wait for the session to end."""
-        self._thread.join(10)
+        """Wait for the sessions to end."""
+        self._thread.join(20)
         self._listener.close()
 
     def _serve(self) -> None:
+        for _ in range(self.sessions):
+            self._session()
+
+    def _session(self) -> None:
         connection, _ = self._listener.accept()
         with connection, connection.makefile("rb") as lines:
             try:
@@ -53,6 +61,7 @@ class Server:
                         return
                     if verb == b"DATA" and (self.replies[b"DATA"] or b"").startswith(b"3"):
                         self._read_data(lines)
+                        time.sleep(self.dot_delay)
                         if not self._answer(connection, self.replies.get(b".", b"250 ok")):
                             return
             except OSError:
@@ -92,10 +101,10 @@ def sent(data: bytes, envelope: Envelope = TWO, *, seconds: float = 10, **replie
     return server
 
 
-def refused(server: Server, seconds: float = 10, envelope: Envelope = TWO) -> str:
+def refused(server: Server, seconds: float = 10, envelope: Envelope = TWO, done_seconds: float = 0) -> str:
     """Send to a server that does not take it; return what is said."""
     with pytest.raises(ReinjectError) as caught:
-        smtp.send(BytesSpool(b"A: b\n\nbody\n"), envelope, server.address, seconds)
+        smtp.send(BytesSpool(b"A: b\n\nbody\n"), envelope, server.address, seconds, done_seconds)
     server.stop()
     return str(caught.value)
 
@@ -175,6 +184,81 @@ def test_one_refused_recipient_refuses_all(code: bytes) -> None:
     assert server.verbs[-2] == b"RSET"
 
 
+ABOUT_ADDRESSES = {
+    b"501 5.1.3 Bad recipient address syntax": "5.1.3",
+    b"550 5.1.1 no such user": "5.1.1",
+    b"553 5.1.2 no such host": "5.1.2",
+    b"556 5.1.10 null MX": "5.1.10",
+    b"501 bad address": "5.1.3",
+    b"553 mailbox name not allowed": "5.1.3",
+    b"550-5.1.1 no such user\r\n550 5.1.1 try another": "5.1.1",
+}
+
+
+@pytest.mark.parametrize(("reply", "status"), ABOUT_ADDRESSES.items(), ids=ABOUT_ADDRESSES.values())
+def test_a_recipient_refused_for_the_address(reply: bytes, status: str) -> None:
+    """The others get the message, in one transaction, and it is told who did not and what the server said."""
+    server = Server({b"RCPT TO:<b@example.net>": reply})
+    refusals = smtp.send(BytesSpool(b"x\n"), TWO, server.address, 10)
+    server.stop()
+    assert server.verbs[-4:] == [b"RCPT", b"RCPT", b"DATA", b"QUIT"]
+    assert server.data == b"x\r\n"
+    said = reply.replace(b"\r\n550 5.1.1", b"").replace(b"550-", b"550 ").decode("ascii")
+    assert refusals == (Refused(address=b"b@example.net", status=status, said=said, server="mx.example.org"),)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"450 4.1.1 later",
+        b"451 4.1.3 later",
+        b"421 4.1.1 closing",
+        b"501 5.5.4 syntax",
+        b"550 no",
+        b"550 5.2.1 disabled",
+        b"550 5.7.1 policy",
+        b"553 5.7.1 policy",
+        b"553 5.1.7 your sender",
+        b"550 5.1.8 your sender's domain",
+        b"552 5.2.2 full",
+        b"554 5.7.1 relay access denied",
+        b"550 5.11.1 odd",
+        b"550 5.1.x odd",
+    ],
+)
+def test_any_other_refusal_of_a_recipient_is_for_all(reply: bytes) -> None:
+    """What is not about this one address may be a fault of the relay's: nobody gets the message, and it waits."""
+    server = Server({b"RCPT TO:<b@example.net>": b"501 5.1.3 bad", b"RCPT TO:<c@example.net>": reply})
+    refused(server)
+    assert b"DATA" not in server.verbs
+    assert server.verbs[-2] == b"RSET"
+
+
+def test_all_recipients_refused_for_their_addresses() -> None:
+    """Nothing is sent; the error has the server's status and words, for Postfix to bounce with."""
+    server = Server({b"RCPT": b"550 5.1.1 no such user"})
+    with pytest.raises(RecipientsError, match="no such user") as caught:
+        smtp.send(BytesSpool(b"x"), TWO, server.address, 10)
+    server.stop()
+    assert caught.value.status == "5.1.1"
+    assert server.verbs[-4:] == [b"RCPT", b"RCPT", b"RSET", b"QUIT"]
+
+
+@pytest.mark.parametrize("reply", [b"452 4.5.3 Error: too many recipients", b"452 too many", b"552 too many"])
+def test_too_many_recipients(reply: bytes) -> None:
+    """Several transactions can't be all or none: it waits, and the sentence says which limit to raise."""
+    said = refused(Server({b"RCPT TO:<c@example.net>": reply}))
+    assert "it takes 1 of 2 recipients" in said
+    assert "smtpd_recipient_limit" in said
+    assert "smtpd_recipient_limit" not in refused(Server({b"RCPT TO:<c@example.net>": b"452 4.3.1 no room"}))
+
+
+@pytest.mark.parametrize("verb", [b"DATA", b"."])
+def test_a_refusal_behind_refused_recipients(verb: bytes) -> None:
+    """Where the message itself is refused nobody got it, and it waits for all."""
+    refused(Server({b"RCPT TO:<b@example.net>": b"501 5.1.3 bad", verb: b"554 5.1.1 no"}))
+
+
 @pytest.mark.parametrize("code", [b"421 later", b"554 no service"])
 def test_a_refusing_greeting(code: bytes) -> None:
     """A server that has no service is an error."""
@@ -218,6 +302,28 @@ def test_a_silent_server_has_a_time_limit(verb: bytes) -> None:
     began = monotonic()
     refused(Server({verb: b"silence"}), seconds=0.5)
     assert monotonic() - began < 3
+
+
+def test_a_slow_answer_to_the_final_dot_is_waited_for() -> None:
+    """The final dot has a limit of its own (RFC 5321, 4.5.3.2.6): past that of the steps before, its answer counts."""
+    server = Server()
+    server.dot_delay = 1.5
+    smtp.send(BytesSpool(b"x\n"), TWO, server.address, 1, 20)
+    server.stop()
+    assert server.verbs[-1] == b"QUIT"
+
+
+def test_the_limit_of_the_final_dot_does_not_stretch_the_steps_before() -> None:
+    """A server that hangs before the final dot has the short limit."""
+    assert "too long" in refused(Server({b"DATA": b"silence"}), seconds=0.5, done_seconds=60)
+
+
+def test_a_final_dot_that_is_never_answered() -> None:
+    """What is said tells that the message may be out, and what limit ended the wait; it was waited for till then."""
+    server = Server({b".": b"silence"})
+    began = time.monotonic()
+    assert "did not answer the end of data within 2 s" in refused(server, seconds=1, done_seconds=2)
+    assert time.monotonic() - began >= 2
 
 
 def test_a_server_that_drips_has_a_time_limit() -> None:

@@ -89,11 +89,14 @@ def release_command(
     with _releases_stand_still(root):  # of two at once one releases
         one = held.find(root, name)
         envelope = _envelope(one, sender, recipient)
-        reinject.send(held.content(root, one), envelope, policy)
+        refused = reinject.send(held.content(root, one), envelope, policy)
         # Only now: a crash in between leaves it here, and it can be released again.
         held.remove(root, one)
     _log(policy, one, event="released", recipients=len(envelope.recipients))
-    typer.echo(f"released {one.name} to {', '.join(_shown(address) for address in envelope.recipients)}")
+    left_out = [address.address for address in refused]
+    typer.echo(f"released {one.name} to {', '.join(_shown(a) for a in envelope.recipients if a not in left_out)}")
+    for not_taken in refused:
+        typer.echo(f"not to {_shown(not_taken.address)}: {_line(not_taken.said)}", err=True)
 
 
 @app.command("delete", epilog="Example: pfilter quarantine delete 4F2A1B")

@@ -180,7 +180,12 @@ class Gate:
     def configure(self, **sections: Mapping[str, object]) -> None:
         """Write the configuration: the defaults of these tests, changed as given; None leaves a key out."""
         self.sections = {
-            "reinject": {"method": self.layout, "smtp": f"127.0.0.1:{self.instance.port + 1}", "timeout": "10s"},
+            "reinject": {
+                "method": self.layout,
+                "smtp": f"127.0.0.1:{self.instance.port + 1}",
+                "timeout": "10s",
+                "data_done_timeout": "20s",
+            },
             "policy": {"own_domains": ["example.org"], "deadline": "60s"},
             "store": {"path": str(self.root / "store"), "base_url": BASE_URL, "min_free": 0},
             "log": {"to": f"file:{self.events_file}", "level": "debug"},

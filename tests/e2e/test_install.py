@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pfilter import wiring
 from tests.e2e.installed import Venv
-from tests.support import PROJECT
+from tests.support import PROJECT, policy
 
 MAIN_CF = "# ours\ncompatibility_level = 3.6\nmyhostname = mail.example.com\nqueue_directory = {queue}\n"
 MASTER_CF = """\
@@ -116,6 +117,90 @@ def test_refusals_change_nothing(scratch: Path, arguments: tuple[str, ...], says
     assert says in done.stderr
     assert snapshot(scratch) == before
     assert sorted(os.listdir(scratch)) == sorted(before)
+
+
+FILTERED = {
+    "5.1.1 user unknown": "4.3.0 user unknown",
+    '5.3.0 Command died with status 1: "pfilter-pipe"': '4.3.0 Command died with status 1: "pfilter-pipe"',
+    "5.3.0 pfilter: x": "4.3.0 pfilter: x",
+    "5.1.1 pfilter: SMTP server refused the recipient: 550 5.1.1 no": "",
+    "5.1.3 pfilter: SMTP server refused the recipient: 501 5.1.3 bad": "",
+    "5.7.1 pfilter: the message contains a virus: Eicar": "",
+}
+
+
+@pytest.mark.parametrize("status", FILTERED)
+def test_the_status_filter_lets_pass_what_is_meant(scratch: Path, status: str) -> None:
+    """What pipe(8) makes up itself is put off; what pfilter says on purpose bounces."""
+    table = f"regexp:{PROJECT / 'postfix' / 'pfilter-dsn'}"
+    argv = ["/usr/sbin/postmap", "-c", str(scratch), "-q", status, table]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.removesuffix("\n") == FILTERED[status], done.stderr
+
+
+def test_an_older_time_limit_is_raised_and_a_longer_one_kept(scratch: Path, layout: str) -> None:
+    """A second run gives what an earlier version installed the time that is needed now, and takes none away."""
+    assert install(scratch, layout).returncode == 0
+    for older, newer in (("600s", "1200s"), ("1h", "1h"), ("1300", "1300")):
+        postconf(scratch, "-e", f"pfilter_time_limit={older}")
+        assert install(scratch, layout).returncode == 0
+        assert postconf(scratch, "-h", "pfilter_time_limit") == f"{newer}\n"
+
+
+SIZES = {
+    # main.cf's limit, that of the service: what it is then
+    ("", ""): "10174464",
+    ("40000000", ""): "39934464",
+    ("40000000", "0"): "39934464",
+    ("40000000", "39940000"): "39934464",
+    ("40000000", "39000000"): "39000000",
+    ("20000", ""): "17500",
+    ("0", ""): "",
+    ("0", "5000"): "5000",
+}
+
+
+@pytest.mark.parametrize(("whole", "own"), SIZES, ids=str)
+def test_the_front_takes_less_than_the_way_back(scratch: Path, layout: str, whole: str, own: str) -> None:
+    """What grows on its way must fit in at its end; a lower limit of the service stays; remove puts all back."""
+    if whole:
+        postconf(scratch, "-e", f"message_size_limit={whole}")
+    if own:
+        postconf(scratch, "-P", f"submission/inet/message_size_limit={own}")
+    before = snapshot(scratch)
+    for _ in range(2):
+        assert install(scratch, layout).returncode == 0
+        found = postconf(scratch, "-h", "-P", "submission/inet/message_size_limit").strip()
+        assert found == SIZES[whole, own]
+    assert call("remove", scratch).returncode == 0
+    assert snapshot(scratch) == before
+
+
+def test_the_front_follows_main_cf(scratch: Path, layout: str) -> None:
+    """When main.cf's limit has changed, a second run sets the front's anew."""
+    postconf(scratch, "-P", "submission/inet/message_size_limit=19000000")
+    for whole, front in (("10240000", "10174464"), ("40000000", "19000000"), ("0", "19000000"), ("20000", "17500")):
+        postconf(scratch, "-e", f"message_size_limit={whole}")
+        assert install(scratch, layout).returncode == 0
+        assert postconf(scratch, "-h", "-P", "submission/inet/message_size_limit").strip() == front
+    assert call("remove", scratch).returncode == 0
+    assert postconf(scratch, "-h", "-P", "submission/inet/message_size_limit").strip() == "19000000"
+
+
+def test_check_and_install_agree(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What install sets is enough for check; what is not, it names with the command that mends it."""
+    monkeypatch.setenv("MAIL_CONFIG", str(scratch))
+    settings = policy(reinject={"method": "smtp"})
+    looks = (wiring.time_limit, wiring.recipient_limit, wiring.size_limit)
+    assert install(scratch, "smtp").returncode == 0
+    assert [look(settings) for look in looks] == [[], [], []]
+    postconf(scratch, "-e", "pfilter_time_limit=600s", "smtpd_recipient_limit=100")
+    postconf(scratch, "-PX", "submission/inet/message_size_limit", "127.0.0.1:10026/inet/smtpd_recipient_limit")
+    found = [sentence for look in looks for sentence in look(settings)]
+    assert len(found) == 3
+    for sentence in found:
+        postconf(scratch, *sentence.rpartition("postconf ")[2].partition(" && ")[0].split())
+    assert [look(settings) for look in looks] == [[], [], []]
 
 
 def test_dry_run_changes_nothing(scratch: Path, layout: str) -> None:

@@ -19,6 +19,7 @@ SENDMAIL = {
     "fails unread": ("exit 75", "exited with 75"),
     "is killed": ("kill -9 $$", "was killed by signal 9"),
     "hangs": ("exec sleep 600", "took longer than 1 s"),
+    "hangs when it has read all": ("cat >/dev/null; exec sleep 600", "took longer than 2 s"),
     "hangs with a child that talks": ("yes & wait", "took longer than 1 s"),
     "talks much and fails": ("yes | head -c 100000; exit 1", "exited with 1"),
     "is no program": (None, ""),
@@ -30,7 +31,7 @@ SENDMAIL = {
 def test_sendmail(gate: Gate, name: str) -> None:
     script, says = SENDMAIL[name]
     path = stub(gate, script) if script else gate.root / "nothing"
-    gate.configure(reinject={"sendmail": str(path), "timeout": "1s"})
+    gate.configure(reinject={"sendmail": str(path), "timeout": "1s", "data_done_timeout": "1s"})
     queue_id = gate.send(mails.letter(mails.film()))
     line = gate.waits_in_queue(queue_id, says)
     assert str(path) in line
@@ -56,7 +57,7 @@ SMTP: dict[str, tuple[Replies, str]] = {
     "busy": ({"": "421 4.3.2 busy"}, "refused greeting: 421"),
     "talks nonsense": ({"": "HTTP/1.1 400 Bad Request"}, "what is no reply"),
     "hangs at the greeting": ({"": "wait"}, ""),
-    "hangs after the data": ({".": "wait"}, ""),
+    "hangs after the data": ({".": "wait"}, "did not answer the end of data within 1 s"),
 }
 
 
@@ -65,7 +66,8 @@ SMTP: dict[str, tuple[Replies, str]] = {
 def test_smtp(gate: Gate, name: str) -> None:
     replies, says = SMTP[name]
     with serving(replies) as server:
-        gate.configure(reinject={"smtp": f"127.0.0.1:{server.port}", "timeout": "1s"})
+        limits = {"timeout": "1s", "data_done_timeout": "1s"}
+        gate.configure(reinject={"smtp": f"127.0.0.1:{server.port}", **limits})
         queue_id = gate.send(mails.letter(mails.film()), recipients=("a@example.net", "b@example.net"))
         line = gate.waits_in_queue(queue_id, says)
         assert "SMTP server" in line

@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import mails
 from tests.e2e.client import RefusedError
 from tests.e2e.conftest import Make, only
@@ -45,6 +47,22 @@ def test_result_near_postfix_size_limit(layout: str, start: Make) -> None:
     done = [event["done"] for event in gate.events("message")]
     assert any(line.startswith("1 linked") for line in done)
     assert gate.event(last)["done"] == "passed (result over the size limit)"
+
+
+def test_whatever_the_front_takes_comes_out(layout: str, start: Make) -> None:
+    """A message grows on its way back: one as large as the front takes fits in, one larger is refused at once."""
+    gate = start(layout, "-o", "message_size_limit=200000")
+    gate.configure(notify={"sender": False})
+    most = 175_000
+    head = mails.letter().replace(b"\n", b"\r\n").partition(b"\r\n\r\n")[0].partition(b"Content-Type")[0] + b"\r\n"
+    lines = b"y" * 68 + b"\r\n"
+    fitting = (head + lines * (most // len(lines)))[: most - 2] + b"\r\n"
+    gate.send(fitting, recipients=[f"reader{number}@example.net" for number in range(50)], raw=True)
+    assert gate.delivered().content == fitting
+    with pytest.raises(RefusedError, match="552"):
+        gate.send(fitting[:-2] + b"yyy\r\n", raw=True)
+    assert gate.settle() == gate.at_sink()
+    assert len(gate.at_sink()) == 1
 
 
 def test_result_grows_where_it_may(gate: Gate) -> None:

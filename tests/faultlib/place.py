@@ -67,6 +67,7 @@ class Place:
                 "sendmail": str(self.root / "sendmail"),
                 "smtp": f"127.0.0.1:{self.server.port}",
                 "timeout": "10s",
+                "data_done_timeout": "10s",
             },
             "policy": {"own_domains": ["example.org"], "deadline": "20s"},
             "link": {"part_limit": "100 KiB"},
@@ -78,7 +79,7 @@ class Place:
         self._write("smtp", {**basic, "reinject": {**basic["reinject"], "method": "smtp"}})
         self._write("notify", {**basic, "notify": {"sender": True}})
         for name in ("sendmail", "smtp"):
-            hurried = {**basic["reinject"], "method": name, "timeout": "1s"}
+            hurried = {**basic["reinject"], "method": name, "timeout": "1s", "data_done_timeout": "1s"}
             policy = {**basic["policy"], "deadline": "10s"}
             self._write(f"{name}-hurried", {**basic, "reinject": hurried, "policy": policy})
 
