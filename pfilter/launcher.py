@@ -8,7 +8,10 @@ Postfix close the pipe.
 """
 
 import os
-import sys
+
+PARENT = os.getppid()  # before anything that takes time: a later one need not be pipe(8)
+
+import sys  # noqa: E402
 
 
 def run() -> None:
@@ -25,7 +28,7 @@ def run() -> None:
             sys.path.append(os.path.join(here, "lib", version, "site-packages"))
         from pfilter.pipe import main
 
-        status, line = main([os.fsencode(argument) for argument in sys.argv[1:]])
+        status, line = main([os.fsencode(argument) for argument in sys.argv[1:]], PARENT)
         _say(said, line)
     except BaseException as error:  # noqa: BLE001  # this is the last net
         if status == 75:

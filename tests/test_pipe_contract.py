@@ -618,7 +618,7 @@ class Unspeakable(Exception):
     def __str__(self):
         raise MemoryError
 
-def main(arguments):
+def main(*arguments):
     raise Unspeakable
 """
 
