@@ -57,8 +57,8 @@ FALLBACK_WORKSPACE = "/var/tmp"  # noqa: S108  # for files without a name
 class _Run:
     """One message's run: how far it came decides what a failure means."""
 
-    def __init__(self, parent: int) -> None:
-        self.delivered = False
+    def __init__(self, parent: int, delivered: list[bool]) -> None:
+        self.delivered = delivered
         self.log = Log("")
         self.queue_id = ""
         self.end = 0.0
@@ -78,18 +78,19 @@ class _Run:
             raise DeadlineError("the deadline for one message is over")
 
 
-def main(arguments: "Sequence[bytes]", parent: int = -1) -> tuple[int, str]:
+def main(arguments: "Sequence[bytes]", parent: int = -1, delivered: "list[bool] | None" = None) -> tuple[int, str]:
     """Take the message on stdin through; return exit status and the line for Postfix.
 
-    `parent` is our parent's process id, taken as early as could be.
+    `parent` is our parent's process id, taken as early as could be. The one item of `delivered` becomes True once
+    the message is taken: from then on the exit status is 0, even where this raises MemoryError.
     """
     gc.disable()  # a short life; nothing in it makes cycles that grow with the message
-    run = _Run(os.getppid() if parent < 0 else parent)
+    run = _Run(os.getppid() if parent < 0 else parent, [False] if delivered is None else delivered)
     line = "passed"
     try:
         line = _process(run, arguments)
     except BaseException as error:  # noqa: BLE001  # whatever it is: the message must stay in the queue
-        if not run.delivered:
+        if not run.delivered[0]:
             _last_words()
             reason = without_tokens(sentence(error))
             run.log.event("error", "failed", queue_id=run.queue_id, reason=reason)
@@ -173,10 +174,18 @@ def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanw
         _signal.signal(ignored, _signal.SIG_IGN)
     run.end = monotonic() + policy.reinject_timeout + HARD_LIMIT
     _signal.setitimer(_signal.ITIMER_REAL, policy.reinject_timeout + HARD_LIMIT, 1)
-    reinject.send(result, envelope, policy, meanwhile)
-    run.delivered = True
+    reinject.send(result, envelope, policy, lambda: _quietly(meanwhile))
+    run.delivered[0] = True
     _signal.signal(_signal.SIGALRM, lambda *_: os._exit(EX_OK))
     _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
+
+
+def _quietly(meanwhile: "Callable[[], None]") -> None:
+    """Do what is only a convenience: Postfix has the message by now, and no failure of ours may take it back."""
+    try:
+        meanwhile()
+    except Exception:  # noqa: BLE001, S110  # MemoryError is one
+        pass
 
 
 def _on_term(*_: object) -> None:

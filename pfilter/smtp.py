@@ -31,9 +31,13 @@ def send(
     `meanwhile` is called while the server takes the message over, and must not raise.
     """
     _refuse_controls(envelope)
+    taken = [False]  # made now: no lack of memory counts once it is set
     try:
         with _Session(server, seconds) as session:
-            session.transaction(message, envelope, meanwhile)
+            session.transaction(message, envelope, meanwhile, taken)
+    except MemoryError:
+        if not taken[0]:
+            raise
     except OSError as error:
         raise ReinjectError(f"SMTP server {server}: {error.strerror or error}") from error
 
@@ -54,7 +58,9 @@ class _Session:
         except OSError:
             return  # what the server said counts
 
-    def transaction(self, message: Spool, envelope: Envelope, meanwhile: "Callable[[], None] | None") -> None:
+    def transaction(
+        self, message: Spool, envelope: Envelope, meanwhile: "Callable[[], None] | None", taken: list[bool]
+    ) -> None:
         self.expect(b"2", "greeting")
         self.hello()
         self.forward(envelope)
@@ -68,6 +74,7 @@ class _Session:
         if meanwhile:
             meanwhile()
         self.expect(b"2", "end of data")
+        taken[0] = True
         # The message is theirs now: nothing that fails from here on may look like a failure.
         try:
             self.write(b"QUIT\r\n")

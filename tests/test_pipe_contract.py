@@ -1,5 +1,6 @@
 """What pfilter-pipe tells Postfix, and where the message is then: sent exactly once and 0, or not sent and 75."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from tests import support
 from tests.support import BASE_URL, Ended, Gateway
+from tests.test_smtp import Server
 
 PLAIN = support.message(support.part(b"Hello\n"))
 BIG = support.message(
@@ -684,3 +686,60 @@ def test_a_failure_is_logged_with_its_queue_id(gateway: Gateway) -> None:
     text = gateway.log.read_text()
     assert '"level": "error"' in text
     assert "4F2A" in text
+
+
+# --- No memory once the message is sent
+
+WITHOUT_MEMORY = """
+import os, runpy, sys
+
+number, method, count, launcher, sys.argv = int(sys.argv[1]), *sys.argv[2:5], sys.argv[4:]
+seen = -1  # calls since it is known that the message was taken
+
+
+def is_known(frame):
+    code = frame.f_code
+    if method == "smtp":
+        return code.co_name == "expect" and frame.f_locals["what"] == "end of data"
+    return code.co_name == "_status"
+
+
+def profile(frame, event, argument):
+    global seen
+    if seen < 0:
+        seen = 0 if event == "return" and is_known(frame) else -1
+    elif getattr(argument, "__name__", "") == "_exit":
+        sys.setprofile(None)
+        with open(count, "w") as stream:
+            stream.write(str(seen))
+    elif event in ("call", "c_call"):
+        seen += 1
+        if seen == number:
+            raise MemoryError
+
+
+sys.setprofile(profile)
+runpy.run_path(launcher, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("method", ["sendmail", "smtp"])
+def test_no_memory_after_delivery(gateway: Gateway, method: str) -> None:
+    """Each call after the message was taken, of Python or of C, fails for lack of memory: the exit status is 0."""
+    count = gateway.root / "count"
+    gateway.launcher = [sys.executable, "-P", "-c", WITHOUT_MEMORY, "0", method, str(count), str(support.LAUNCHER)]
+    for number in itertools.count():
+        server = Server()
+        smtp = f'smtp = "{server.address}"\n' if method == "smtp" else ""
+        gateway.configure(reinject=f'method = "{method}"\n{smtp}', log='level = "info"')
+        gateway.launcher[4] = str(number)
+        ended = gateway.pipe(PLAIN)
+        assert (ended.status, ended.stderr) == (0, b""), (number, ended)
+        if method == "smtp":
+            server.stop()
+        if number == 0:
+            assert ended.stdout == b"passed\n"
+            calls = int(count.read_text())
+            assert calls > 10
+        if number > calls:
+            break
