@@ -4,6 +4,7 @@ Not smtplib: its sendmail() goes on to DATA when only some recipients were refus
 Any refusal, 4xx or 5xx, means RSET and an error: a broken relay must not bounce a company's mail.
 """
 
+import os
 from time import monotonic
 
 from pfilter import sockets
@@ -44,6 +45,7 @@ def send(
 
 class _Session:
     def __init__(self, server: str, seconds: float) -> None:
+        self.name = own_name(server)
         self.end = monotonic() + seconds
         self.socket = sockets.connect(server, seconds)
         self.buffer = b""
@@ -82,9 +84,7 @@ class _Session:
             return
 
     def hello(self) -> None:
-        name = self.socket.getsockname()[0]
-        literal = f"[IPv6:{name}]" if ":" in name else f"[{name}]"
-        lines = self.command(b"EHLO " + literal.encode("ascii"), b"2")
+        lines = self.command(b"EHLO " + self.name, b"2")
         for line in lines[1:]:
             keyword, _, rest = line.partition(b" ")
             self.extensions[keyword.upper()] = rest
@@ -184,6 +184,16 @@ class _Session:
         if remaining <= 0:
             raise ReinjectError("SMTP server took too long")
         self.socket.settimeout(remaining)
+
+
+def own_name(server: str) -> bytes:
+    """Return what we call ourselves to a server (RFC 5321, 4.1.1.1), and nobody else does: it marks loops.
+
+    Another pfilter on this machine has another port to hand its mail back to.
+    """
+    host = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in os.uname().nodename).strip("-.")
+    port = server.rpartition(":")[2]
+    return f"pfilter-{port if port.isdecimal() else 0}.{host or 'localhost'}".encode("ascii")
 
 
 def _is_ascii(message: Spool) -> bool:

@@ -1,5 +1,6 @@
 """What pfilter-pipe tells Postfix, and where the message is then: sent exactly once and 0, or not sent and 75."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pfilter.smtp import own_name
 from tests import support
 from tests.support import BASE_URL, Ended, Gateway
 from tests.test_smtp import Server
@@ -519,13 +521,52 @@ def test_a_loop(gateway: Gateway) -> None:
     assert gateway.calls == []
 
 
+def by_smtp(gateway: Gateway, server: str) -> bytes:
+    """Make the way back SMTP; return the Received field that smtpd writes for what comes by it."""
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server}"')
+    name = own_name(server)
+    return b"Received: from %s (unknown [127.0.0.1])\n\tby mx (Postfix) with ESMTP id 4F2A; now\n" % name
+
+
+def test_a_loop_by_smtp(gateway: Gateway) -> None:
+    """What has just come back by SMTP is kept, and the service of master.cf that is wrong is named."""
+    looped = by_smtp(gateway, "127.0.0.1:1") + PLAIN
+    reason = deferred(gateway.pipe(looped))
+    assert "loop: this message has just been reinjected" in reason
+    assert "127.0.0.1:1 goes to the filter: set -o content_filter= there" in reason
+    assert "postsuper -r" in reason
+
+
+def test_what_only_looks_like_a_loop_by_smtp(gateway: Gateway) -> None:
+    """An older hop of ours, another gateway's or another pfilter's hop, and a stranger with our name are no loops."""
+    with contextlib.ExitStack() as stack:
+        made = []
+        for _ in range(5):
+            server = Server()
+            stack.callback(server.stop)
+            made.append(server)
+        ours = [by_smtp(gateway, server.address) for server in made]
+        other = b"Received: from client.example.org (unknown [192.0.2.1])\n\tby mx (Postfix) id 4F2A; now\n"
+        looks = [
+            other + ours[0],
+            ours[1].replace(b".", b".another-", 1),
+            ours[2].replace(b"127.0.0.1]", b"192.0.2.1]"),
+            by_smtp(gateway, "127.0.0.1:1"),
+            ours[4].replace(b"from ", b"by "),
+        ]
+        for server, field in zip(made, looks, strict=True):
+            by_smtp(gateway, server.address)
+            assert delivered(gateway.pipe(field + PLAIN)) == "passed"
+
+
 def test_what_only_looks_like_a_loop(gateway: Gateway) -> None:
     """An older hop of ours, another user's mail, or such a text in the body is no loop."""
     other = b"Received: by mx (Postfix, from userid 99999)\n\tid 4F2A; now\n"
     ours = b"Received: by mx (Postfix, from userid %d)\n\tid 4F2A; now\n" % os.getuid()
-    for data in (other + PLAIN, other + ours + PLAIN, PLAIN + ours):
+    claimed = b"Received: from from userid %d) (unknown [192.0.2.1])\n\tby mx (Postfix) id 4F2A; now\n" % os.getuid()
+    for data in (other + PLAIN, other + ours + PLAIN, PLAIN + ours, claimed + PLAIN):
         assert delivered(gateway.pipe(data)) == "passed"
-    assert len(gateway.calls) == 3
+    assert len(gateway.calls) == 4
 
 
 def test_a_result_over_the_size_limit(gateway: Gateway) -> None:
