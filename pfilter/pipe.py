@@ -237,16 +237,17 @@ def is_short(spool: Spool, size: int) -> bool:
 
 def _has_long_lines(spool: Spool, enough: int) -> bool:
     """Whether the lengths of lines take so many octets more than one each."""
-    more = carried = 0
-    for window in spool.windows(0, spool.size):
-        for number, line in enumerate(window.split(b"\n")):
-            if number:
-                more += _more(carried)
-                carried = 0
-            carried += len(line)
-        if more >= enough:
-            return True
-    return False
+    more = start = 0
+    while start < spool.size and more < enough:
+        near = spool.read(start, start + TWO_OCTETS).rfind(b"\n")
+        if near >= 0:  # this line is short, and so are those that follow up to there
+            start += near + 1
+            continue
+        end = spool.find(b"\n", start, spool.size)
+        end = end if end >= 0 else spool.size
+        more += _more(end - start)
+        start = end + 1
+    return more >= enough
 
 
 def _more(length: int) -> int:
