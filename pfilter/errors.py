@@ -3,6 +3,7 @@
     PfilterError                never raised itself
     ├── ConfigError             the configuration can't be used
     ├── UsageError              the command line can't be used
+    ├── TruncatedError          the message came in without its end
     ├── LoopError               the wiring in master.cf sends our own output back to us
     ├── StoreError              the download store can't be used
     ├── ReinjectError           Postfix did not take the result
@@ -41,6 +42,10 @@ class ConfigError(PfilterError):
 
 class UsageError(PfilterError):
     """The command line can't be used."""
+
+
+class TruncatedError(PfilterError):
+    """The message came in without its end: what handed it over was killed, and will do so again."""
 
 
 class LoopError(PfilterError):

@@ -8,12 +8,16 @@ octets of output would make Postfix close the pipe.
 """
 
 import os
-import sys
+
+PARENT = os.getppid()  # before anything that takes time: a later one need not be pipe(8)
+
+import sys  # noqa: E402
 
 
 def run() -> None:
     """Run the door for Postfix; never returns."""
     said, status = 1, 75
+    delivered = [False]  # made now: there may be no memory for it when it counts
     try:
         said = os.dup(1)
         nothing = os.open(os.devnull, os.O_WRONLY)
@@ -25,14 +29,14 @@ def run() -> None:
             sys.path.append(os.path.join(here, "lib", version, "site-packages"))
         from pfilter.pipe import main
 
-        status, line = main([os.fsencode(argument) for argument in sys.argv[1:]])
+        status, line = main([os.fsencode(argument) for argument in sys.argv[1:]], PARENT, delivered)
         _say(said, line)
     except BaseException as error:  # noqa: BLE001  # this is the last net
-        if status == 75:
+        if status == 75 and not delivered[0]:
             text = "".join(c if c.isprintable() else " " for c in f"{type(error).__name__}: {error}")
             _say(said, f"4.3.0 pfilter: {text}")
     finally:
-        os._exit(status)  # even where there is no memory left to say why
+        os._exit(0 if delivered[0] else status)  # even where there is no memory left to say why
 
 
 def _say(said: int, line: str) -> None:

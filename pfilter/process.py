@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 else:
     import _signal  # the module signal brings enum along
 
+TRIES = 100  # a hundredth of a second apart
 OUTPUT_LIMIT = 4096  # octets of a child's output that anybody looks at
 # Python ignores SIGPIPE, and the door may ignore others; a child starts with the defaults.
 RESET = (_signal.SIGPIPE, _signal.SIGTERM, _signal.SIGALRM, _signal.SIGINT, _signal.SIGHUP)
@@ -48,10 +49,38 @@ def run(
         if not ended:
             _kill(pid)
             raise ReinjectError(f"{os.fsdecode(argv[0])} took longer than {seconds:.0f} s")
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        return status, _said(output)
+        status = _status(pid)
+        # How it ended is known: for what it was to do, no lack of memory counts any more.
+        said = ""
+        try:
+            said = _said(output)
+        except MemoryError:
+            pass
+        return status, said
     finally:
-        _close(output)
+        try:
+            os.close(output)
+        except (OSError, MemoryError):
+            pass
+
+
+def _status(pid: int) -> int:
+    """Return how a child has ended. It is asked again where memory was short, and only then reaped."""
+    for attempt in range(TRIES):
+        try:
+            found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            assert found
+            status = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+            break
+        except MemoryError:
+            if attempt == TRIES - 1:
+                raise
+            sleep(0.01)
+    try:
+        os.waitpid(pid, 0)
+    except (OSError, MemoryError):
+        pass
+    return status
 
 
 def _said(output: int) -> str:

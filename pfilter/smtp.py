@@ -5,6 +5,7 @@ Any refusal, 4xx or 5xx, means RSET and an error: a broken relay must not bounce
 is refused, for good, for the address alone is left out, and told of: the server would say so for ever.
 """
 
+import os
 from time import monotonic
 
 from pfilter import sockets
@@ -40,9 +41,15 @@ def send(
     called while the server takes the message over, and must not raise.
     """
     _refuse_controls(envelope)
+    # Who was refused, once the message is taken. Made now: no lack of memory counts from then on.
+    taken: list[tuple[Refused, ...] | None] = [None]
     try:
         with _Session(server, seconds) as session:
-            return session.transaction(message, envelope, done_seconds, meanwhile)
+            return session.transaction(message, envelope, done_seconds, meanwhile, taken)
+    except MemoryError:
+        if taken[0] is None:
+            raise
+        return taken[0]
     except OSError as error:
         raise ReinjectError(f"SMTP server {server}: {error.strerror or error}") from error
 
@@ -53,11 +60,12 @@ class _TooLongError(ReinjectError):
 
 class _Session:
     def __init__(self, server: str, seconds: float) -> None:
+        self.name = own_name(server)
         self.end = monotonic() + seconds
         self.socket = sockets.connect(server, seconds)
         self.buffer = b""
         self.extensions: dict[bytes, bytes] = {}
-        self.name = ""
+        self.peer = ""  # what the server calls itself
 
     def __enter__(self) -> "Self":
         return self
@@ -69,7 +77,12 @@ class _Session:
             return  # what the server said counts
 
     def transaction(
-        self, message: Spool, envelope: Envelope, done_seconds: float, meanwhile: "Callable[[], None] | None"
+        self,
+        message: Spool,
+        envelope: Envelope,
+        done_seconds: float,
+        meanwhile: "Callable[[], None] | None",
+        taken: "list[tuple[Refused, ...] | None]",
     ) -> tuple[Refused, ...]:
         self.expect(b"2", "greeting")
         self.hello()
@@ -91,6 +104,7 @@ class _Session:
             raise ReinjectError(
                 f"SMTP server did not answer the end of data{limit}; it may have the message"
             ) from error
+        taken[0] = refused
         # The message is theirs now: nothing that fails from here on may look like a failure.
         try:
             self.write(b"QUIT\r\n")
@@ -99,10 +113,8 @@ class _Session:
         return refused
 
     def hello(self) -> None:
-        name = self.socket.getsockname()[0]
-        literal = f"[IPv6:{name}]" if ":" in name else f"[{name}]"
-        lines = self.command(b"EHLO " + literal.encode("ascii"), b"2")
-        self.name = _readable(lines[0].split(b" ")[0])
+        lines = self.command(b"EHLO " + self.name, b"2")
+        self.peer = _readable(lines[0].split(b" ")[0])
         for line in lines[1:]:
             keyword, _, rest = line.partition(b" ")
             self.extensions[keyword.upper()] = rest
@@ -145,7 +157,7 @@ class _Session:
             prefix = status.encode("ascii") + b" "
             text = b" ".join([lines[0], *(line.removeprefix(prefix) for line in lines[1:])])
             said = f"{code.decode('ascii')} {_readable(text)}"
-            refused.append(Refused(address=address, status=status, said=said, server=self.name))
+            refused.append(Refused(address=address, status=status, said=said, server=self.peer))
         if len(refused) == len(envelope.recipients):
             self.leave()
             who = "the recipient" if len(refused) == 1 else f"all {len(refused)} recipients"
@@ -236,6 +248,16 @@ class _Session:
         if remaining <= 0:
             raise _TooLongError("SMTP server took too long")
         self.socket.settimeout(remaining)
+
+
+def own_name(server: str) -> bytes:
+    """Return what we call ourselves to a server (RFC 5321, 4.1.1.1), and nobody else does: it marks loops.
+
+    Another pfilter on this machine has another port to hand its mail back to.
+    """
+    host = "".join(c if c.isascii() and (c.isalnum() or c in "-.") else "-" for c in os.uname().nodename).strip("-.")
+    port = server.rpartition(":")[2]
+    return f"pfilter-{port if port.isdecimal() else 0}.{host or 'localhost'}".encode("ascii")
 
 
 def _is_ascii(message: Spool) -> bool:

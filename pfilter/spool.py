@@ -85,6 +85,12 @@ class Spool:
     def _pread(self, size: int, offset: int) -> bytes:
         return os.pread(self.fd, size, offset)
 
+    def cut(self, size: int) -> "Spool":
+        """Return the first so many octets in the same file; this one is closed. Raises OSError."""
+        os.ftruncate(self.fd, size)
+        fd, self.fd = self.fd, -1
+        return Spool(fd, size, self._window)
+
     def close(self) -> None:
         """Give the descriptor back."""
         if self.fd >= 0:

@@ -14,14 +14,15 @@ from tests.support import BytesSpool
 
 def test_all_options() -> None:
     """Every option of master.cf's argv arrives."""
-    config, envelope = pipe.parse(
-        [b"--config=/etc/x.toml", b"--queue-id=4F2A", b"--client=192.0.2.7", b"--helo=mx", b"--sasl=ann", b"-f",
-         b"a@b", b"--", b"c@d", b"e@f"]
+    config, envelope, told = pipe.parse(
+        [b"--config=/etc/x.toml", b"--queue-id=4F2A", b"--client=192.0.2.7", b"--helo=mx", b"--sasl=ann",
+         b"--end=blank-line", b"--size=4711", b"-f", b"a@b", b"--", b"c@d", b"e@f"]
     )  # fmt: skip
     assert config == "/etc/x.toml"
     assert envelope == Envelope(
         sender=b"a@b", recipients=(b"c@d", b"e@f"), queue_id="4F2A", client="192.0.2.7", helo="mx", sasl_user="ann"
     )
+    assert told == pipe.Told(marked=True, size=4711)
 
 
 def test_options_may_be_empty() -> None:

@@ -1,5 +1,7 @@
 """What pfilter-pipe tells Postfix, and where the message is then: sent exactly once and 0, or not sent and 75."""
 
+import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -10,12 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from pfilter.smtp import own_name
 from tests import support
 from tests.support import BASE_URL, Ended, Gateway
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from tests.test_smtp import Server
+from tests.test_smtp import Server
 
 PLAIN = support.message(support.part(b"Hello\n"))
 BIG = support.message(
@@ -627,13 +627,52 @@ def test_a_loop(gateway: Gateway) -> None:
     assert gateway.calls == []
 
 
+def by_smtp(gateway: Gateway, server: str) -> bytes:
+    """Make the way back SMTP; return the Received field that smtpd writes for what comes by it."""
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server}"')
+    name = own_name(server)
+    return b"Received: from %s (unknown [127.0.0.1])\n\tby mx (Postfix) with ESMTP id 4F2A; now\n" % name
+
+
+def test_a_loop_by_smtp(gateway: Gateway) -> None:
+    """What has just come back by SMTP is kept, and the service of master.cf that is wrong is named."""
+    looped = by_smtp(gateway, "127.0.0.1:1") + PLAIN
+    reason = deferred(gateway.pipe(looped))
+    assert "loop: this message has just been reinjected" in reason
+    assert "127.0.0.1:1 goes to the filter: set -o content_filter= there" in reason
+    assert "postsuper -r" in reason
+
+
+def test_what_only_looks_like_a_loop_by_smtp(gateway: Gateway) -> None:
+    """An older hop of ours, another gateway's or another pfilter's hop, and a stranger with our name are no loops."""
+    with contextlib.ExitStack() as stack:
+        made = []
+        for _ in range(5):
+            server = Server()
+            stack.callback(server.stop)
+            made.append(server)
+        ours = [by_smtp(gateway, server.address) for server in made]
+        other = b"Received: from client.example.org (unknown [192.0.2.1])\n\tby mx (Postfix) id 4F2A; now\n"
+        looks = [
+            other + ours[0],
+            ours[1].replace(b".", b".another-", 1),
+            ours[2].replace(b"127.0.0.1]", b"192.0.2.1]"),
+            by_smtp(gateway, "127.0.0.1:1"),
+            ours[4].replace(b"from ", b"by "),
+        ]
+        for server, field in zip(made, looks, strict=True):
+            by_smtp(gateway, server.address)
+            assert delivered(gateway.pipe(field + PLAIN)) == "passed"
+
+
 def test_what_only_looks_like_a_loop(gateway: Gateway) -> None:
     """An older hop of ours, another user's mail, or such a text in the body is no loop."""
     other = b"Received: by mx (Postfix, from userid 99999)\n\tid 4F2A; now\n"
     ours = b"Received: by mx (Postfix, from userid %d)\n\tid 4F2A; now\n" % os.getuid()
-    for data in (other + PLAIN, other + ours + PLAIN, PLAIN + ours):
+    claimed = b"Received: from from userid %d) (unknown [192.0.2.1])\n\tby mx (Postfix) id 4F2A; now\n" % os.getuid()
+    for data in (other + PLAIN, other + ours + PLAIN, PLAIN + ours, claimed + PLAIN):
         assert delivered(gateway.pipe(data)) == "passed (no attachments)"
-    assert len(gateway.calls) == 3
+    assert len(gateway.calls) == 4
 
 
 def test_a_result_over_the_size_limit(gateway: Gateway) -> None:
@@ -728,7 +767,7 @@ class Unspeakable(Exception):
     def __str__(self):
         raise MemoryError
 
-def main(arguments):
+def main(*arguments):
     raise Unspeakable
 """
 
@@ -804,3 +843,60 @@ def test_a_domain_in_another_script(gateway: Gateway, own: str, sender: str) -> 
     for _ in range(2):
         assert delivered(gateway.pipe(BIG, gateway.argv(sender))).startswith("1 linked")
     assert delivered(gateway.pipe(BIG, gateway.argv("a@strasse.example"))) == "passed (not our sender)"
+
+
+# --- No memory once the message is sent
+
+WITHOUT_MEMORY = """
+import os, runpy, sys
+
+number, method, count, launcher, sys.argv = int(sys.argv[1]), *sys.argv[2:5], sys.argv[4:]
+seen = -1  # calls since it is known that the message was taken
+
+
+def is_known(frame):
+    code = frame.f_code
+    if method == "smtp":
+        return code.co_name == "expect" and frame.f_locals["what"] == "end of data"
+    return code.co_name == "_status"
+
+
+def profile(frame, event, argument):
+    global seen
+    if seen < 0:
+        seen = 0 if event == "return" and is_known(frame) else -1
+    elif getattr(argument, "__name__", "") == "_exit":
+        sys.setprofile(None)
+        with open(count, "w") as stream:
+            stream.write(str(seen))
+    elif event in ("call", "c_call"):
+        seen += 1
+        if seen == number:
+            raise MemoryError
+
+
+sys.setprofile(profile)
+runpy.run_path(launcher, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("method", ["sendmail", "smtp"])
+def test_no_memory_after_delivery(gateway: Gateway, method: str) -> None:
+    """Each call after the message was taken, of Python or of C, fails for lack of memory: the exit status is 0."""
+    count = gateway.root / "count"
+    gateway.launcher = [sys.executable, "-P", "-c", WITHOUT_MEMORY, "0", method, str(count), str(support.LAUNCHER)]
+    for number in itertools.count():
+        server = Server()
+        smtp = f'smtp = "{server.address}"\n' if method == "smtp" else ""
+        gateway.configure(reinject=f'method = "{method}"\n{smtp}', log='level = "info"')
+        gateway.launcher[4] = str(number)
+        ended = gateway.pipe(PLAIN)
+        assert (ended.status, ended.stderr) == (0, b""), (number, ended)
+        if method == "smtp":
+            server.stop()
+        if number == 0:
+            assert ended.stdout == b"passed (no attachments)\n"
+            calls = int(count.read_text())
+            assert calls > 10
+        if number > calls:
+            break

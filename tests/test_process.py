@@ -173,3 +173,26 @@ def test_a_failing_poll(empty: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(process, "poll", fails)
     assert shell("sleep 0.1; exit 3", empty) == (3, "")
+
+
+def test_how_a_child_ended_is_not_forgotten_for_lack_of_memory(monkeypatch: pytest.MonkeyPatch, empty: int) -> None:
+    """Without memory for the answer it is asked again; a failure to reap or to read its output changes nothing."""
+    asked = []
+    real = os.waitid
+
+    def waitid(*arguments: int) -> object:
+        asked.append(arguments)
+        if len(asked) < 4:
+            raise MemoryError
+        return real(*arguments)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(os, "waitid", waitid)
+    monkeypatch.setattr(os, "pread", fail)
+    monkeypatch.setattr(process, "_wait_by_poll", lambda *_: True)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "waitpid", fail)
+        assert shell("exit 3", empty) == (3, "")
+    os.waitpid(-1, 0)

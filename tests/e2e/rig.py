@@ -23,7 +23,7 @@ from urllib.parse import unquote
 
 from tests.e2e.arrived import Arrived
 from tests.e2e.client import LIMIT, submit
-from tests.support import BASE_URL, NOTICE, PROJECT, addresses, crlf
+from tests.support import BASE_URL, MARK, NOTICE, PROJECT, addresses, crlf, queue_size
 
 PRIVATE = PROJECT / "postfix" / "private"
 USER = "nobody"  # whom the filter runs as
@@ -225,11 +225,11 @@ class Gate:
     def pipe(self, data: bytes, recipients: Sequence[str] = (READER,)) -> "subprocess.Popen[bytes]":
         """Start pfilter-pipe as Postfix does, in the instance's world, with a message on stdin."""
         source = self.root / f"stdin-{time.monotonic_ns()}"
-        source.write_bytes(data)
+        source.write_bytes(data + MARK)
         argv = [sys.executable, str(PRIVATE), str(self.instance.work), "run", "--", "setpriv", "--reuid", USER]
         argv += ["--regid", "nogroup", "--clear-groups", "env", "-i", "PATH=/usr/bin:/bin", "LANG=C"]
         argv += [str(self.instance.current / "bin" / "pfilter-pipe"), f"--config={self.instance.config}"]
-        argv += ["--queue-id=4F2A", "-f", SENDER, "--", *recipients]
+        argv += ["--queue-id=4F2A", "--end=blank-line", f"--size={queue_size(data)}", "-f", SENDER, "--", *recipients]
         with open(source, "rb") as stdin:
             return subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

@@ -71,8 +71,9 @@ def test_round_trip(scratch: Path, layout: str) -> None:
     assert "no_milters" in kept
     assert postconf(scratch, "-P", "smtp/inet/content_filter") == ""
     service = postconf(scratch, "-M", "pfilter/unix")
-    for word in ("flags=q", "null_sender=", "user=nobody", "--queue-id=${queue_id}", "-f ${sender} -- ${recipient}"):
+    for word in ("flags=Bq", "null_sender=", "user=nobody", "--queue-id=${queue_id}", "-f ${sender} -- ${recipient}"):
         assert word in service
+    assert "--end=blank-line --size=${size}" in service
     assert ("10026" in postconf(scratch, "-M")) == (layout == "smtp")
 
     installed = snapshot(scratch)

@@ -17,6 +17,9 @@ from faultlib.trace import Call
 WRITING = ("ENOSPC", "EDQUOT", "EIO", "EROFS")
 NAMING = (*WRITING, "EACCES", "ENOMEM")
 MEMORY = ("ENOMEM",)
+# brk(2) that fails returns the break as it is, never -ENOMEM: glibc would take that for an address, and use memory that
+# is not there. With 0 malloc(3) sees a failure, and asks for the break the next time.
+NO_BREAK = "retval=0"
 NETWORK = ("ECONNRESET", "ETIMEDOUT", "ENOMEM", "EINTR")
 ERRORS: dict[str, tuple[str, ...]] = {
     "read": ("EIO", "ENOMEM", "EINTR"),
@@ -105,6 +108,11 @@ def errors(call: Call) -> tuple[str, ...]:
     return ERRORS.get(call.name, ())
 
 
+def failing(call: Call, error: str) -> str:
+    """Return what strace(1) injects for an error of a call."""
+    return NO_BREAK if call.name == "brk" else f"error={error}"
+
+
 def imports(calls: list[Call], place: Place) -> set[int]:
     """Return the calls by which Python finds and loads modules."""
     found = set()
@@ -138,7 +146,7 @@ def _of(place: Place, run: Run, *, signals: bool) -> Iterator[Case]:
         inside = first <= call.order <= known
         chosen = errors(call)
         for error in chosen[:2] if call.order in loading else chosen:
-            yield _case("system call", run, call, f"error={error}", may_double=inside)
+            yield _case("system call", run, call, failing(call, error), may_double=inside)
     for before, call in zip([None, *calls], calls, strict=False):
         # Between two calls that change nothing, nothing outside can tell when a process was killed.
         quiet = call.name in QUIET and before is not None and before.name in QUIET

@@ -17,7 +17,7 @@ from faultlib.mail import CHANGES, PASSES, STRIPPED, Mail
 from faultlib.process import Ended, adopt_orphans, finish, reap, start
 from faultlib.server import Server
 
-from tests.support import BASE_URL
+from tests.support import BASE_URL, MARK, queue_size
 
 ENVIRONMENT = {"LANG": "C", "PATH": "/usr/bin:/bin"}  # pipe(8) passes little more
 SECONDS = 30.0  # for one attempt; most take a tenth
@@ -55,7 +55,7 @@ class Place:
         self.server = Server()
         self.mails = {mail.name: mail for mail in (PASSES, CHANGES, STRIPPED)}
         for mail in self.mails.values():
-            (root / mail.name).write_bytes(mail.data)
+            (root / mail.name).write_bytes(mail.data + MARK)
         self._configure()
         time.sleep(CACHE_AGE)
         self._warm_up()
@@ -135,8 +135,9 @@ class Place:
 
     def argv(self, mail: Mail, config: str = "sendmail", command: Sequence[str] = ()) -> list[str]:
         """Return the command line as master.cf has it."""
-        told = [f"--config={self.root / config}.toml", "--queue-id=4F2A1", "-f", mail.sender, "--", *mail.readers]
-        return [*(command or self.command), *told]
+        told = [f"--config={self.root / config}.toml", "--queue-id=4F2A1"]
+        told += ["--end=blank-line", f"--size={queue_size(mail.data)}"]
+        return [*(command or self.command), *told, "-f", mail.sender, "--", *mail.readers]
 
     def attempt(
         self,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pfilter import body, codec, errors, header, measure, names
+from pfilter import body, codec, errors, header, names, references
 from pfilter.model import Message
 from pfilter.scan import Limits, scan
 from pfilter.spool import Spool
@@ -205,10 +205,10 @@ BOMBS: "dict[str, Bomb]" = {
     "text: relabelled with parameters": Bomb(
         lambda n: b"Content-Type: text/plain" + b";a=b" * n + b"\n\nx\n", relabelled, 400
     ),
-    "pattern: cid": Bomb(lambda n: b"cid:" * n, by_pattern(measure._REFERENCE), 200_000),
-    "pattern: src": Bomb(lambda n: b"src  " * n, by_pattern(measure._LOCATION), 200_000),
-    "pattern: src and blanks": Bomb(lambda n: b"src" + b" " * n, by_pattern(measure._LOCATION), 500_000),
-    "pattern: src = and blanks": Bomb(lambda n: b"src=" + b" " * n + b">", by_pattern(measure._LOCATION), 500_000),
+    "pattern: cid": Bomb(lambda n: b"cid:" * n, by_pattern(references._ANYWHERE), 200_000),
+    "pattern: src": Bomb(lambda n: b"src  " * n, by_pattern(references._ATTRIBUTE), 200_000),
+    "pattern: src and blanks": Bomb(lambda n: b"src" + b" " * n, by_pattern(references._ATTRIBUTE), 500_000),
+    "pattern: src = and blanks": Bomb(lambda n: b"src=" + b" " * n + b">", by_pattern(references._ATTRIBUTE), 500_000),
     "pattern: token": Bomb(lambda n: b"a" * n, without_tokens, 500_000),
     "pattern: tokens": Bomb(lambda n: b"a2b3" * 8 * n, without_tokens, 50_000),
     "pattern: long lines of blanks": Bomb(lambda n: (b"x" * 73 + b"=20") * n, by_pattern(codec._QP_LONG), 50_000),
