@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
@@ -278,6 +279,21 @@ def test_whole_downloads_are_logged_and_nothing_else(tmp_path: Path) -> None:
     events = [{key: event[key] for key in event if key != "timestamp"} for event in served.events()]
     one = {"event": "downloaded", "level": "info", "download": ID[:8], "file": NAME, "size": len(DATA)}
     assert events == [one] * 21
+
+
+def test_the_first_downloads_may_end_together(tmp_path: Path) -> None:
+    """What logging takes is loaded once, by nobody else's side: two threads at it would end the log for good."""
+    counter = tmp_path / "loads"
+    limits = "from pfilter import slim; load = slim.load; import time"
+    limits += f"; slim.load = lambda: (open({str(counter)!r}, 'a').write('x'), time.sleep(1), load())[2]"
+    served = Served(tmp_path, limits)
+    try:
+        with ThreadPoolExecutor(5) as pool:
+            assert [answer.status for answer in pool.map(served.ask, [file_path(NAME)] * 5)] == [200] * 5
+    finally:
+        assert served.stop() == 0
+    assert counter.read_text() == "x"
+    assert len(served.events()) == 5
 
 
 def test_memory_does_not_grow_with_the_file_nor_with_slow_clients(tmp_path: Path) -> None:

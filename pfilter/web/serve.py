@@ -382,6 +382,7 @@ class Server:
         )
         config.load()
         config.ssl = self._context
+        log.prepare()  # events come from threads, and two that load it at once get in each other's way
         signal.signal(signal.SIGHUP, lambda *_: self._reload(log))
         # uvicorn raises what it caught once more when it is done; stopping is no failure.
         for number in (signal.SIGTERM, signal.SIGINT):
