@@ -6,6 +6,9 @@ edits that message. Rules:
 
 - A delimiter is a line `--boundary`, optionally `--`, then blanks only (RFC 2046, 5.1.1). A line that starts like a
   delimiter and goes on is ambiguous: Postfix (mime_state.c) takes it for one, the stdlib does not.
+- A boundary may go on from an outer one: whole lines are compared. The other way round is ambiguous.
+- A close delimiter that is repeated ends nothing more. A delimiter at the very end starts a part of no octets.
+- A transfer encoding on a multipart is not applied (RFC 2045, 6.4), as by all parsers.
 - Delimiters of outer multiparts win. An inner one left open then is ambiguous; left open at the end of the message,
   with everything else in order, it is common and clear.
 - A message/rfc822 is opened, so that what is signed inside is seen, unless it is encoded. What is unsound inside does
@@ -190,8 +193,10 @@ class _Scanner:
         if not self.may_keep(len(draft.params) + len(draft.disposition_params), 0):
             draft.params = draft.disposition_params = ()
         composite = draft.type.startswith(b"multipart/")
-        if composite and draft.encoding not in IDENTITY:
-            self.unsound(draft, "multipart with a transfer encoding")  # RFC 2045, 6.4 forbids it
+        if composite and draft.encoding not in ENCODINGS:
+            # RFC 2045, 6.4 forbids all but the identities. Of base64 and quoted-printable it is known that nobody
+            # decodes them: whoever applied one has no delimiters that are seen, and that is told on leaving.
+            self.unsound(draft, "multipart with an unknown transfer encoding")
         elif draft.encoding not in ENCODINGS:
             draft.defect = draft.defect or "unknown transfer encoding"
 
@@ -233,10 +238,20 @@ class _Scanner:
             self.unsound(draft, "boundary with octets that are not allowed")
         else:
             for other in self.open:
-                if other.boundary and (other.boundary.startswith(boundary) or boundary.startswith(other.boundary)):
+                if other.boundary and self.confuses(other.boundary, boundary):
                     # Also between an embedded and an outer one: that decides where the outer part ends.
                     self.defects["boundary that is a prefix of another in use"] = None
             self.add_lines(draft, boundary)
+
+    @staticmethod
+    def confuses(outer: bytes, inner: bytes) -> bool:
+        """Whether parsers take a delimiter of one multipart for that of another which is open around it.
+
+        Postfix compares beginnings, the innermost boundary first: an inner one that only goes on from the outer one
+        is found first, as by all who compare whole lines. Not so the other way round, or where the outer one and what
+        may stand behind it make the inner one.
+        """
+        return outer.startswith(inner) or (inner.startswith(outer) and inner[len(outer) :].startswith((b"--", b" ")))
 
     def add_lines(self, draft: _Draft, boundary: bytes) -> None:
         """Look for the delimiter lines of a multipart from now on. Those of outer ones win."""
@@ -303,15 +318,29 @@ class _Scanner:
         body_end = start - (2 if before == b"\r\n" else 1)
         level = self.open.index(draft)
         self.leave(down_to=level + 1, body_end=body_end, span_end=start, at_end=False)
-        if draft.closed:
+        if draft.closed and not (closes and self.is_alone(draft)):
             self.unsound(draft, "delimiter behind the close delimiter")
         draft.started = True
         if closes:
             draft.closed = True
             return end
         if end >= self.spool.size:
-            self.unsound(draft, "delimiter at the end with nothing behind it")
+            if level or draft.type == b"multipart/digest":  # an empty message is read in more than one way
+                self.unsound(draft, "delimiter at the end with nothing behind it")
+            number = len(self.drafts)
+            self.enter(start, end, parent=draft)
+            self.drafts[number].defect = "nothing behind its delimiter"  # not even a place for a body
+            return end
         return self.enter(start, end, parent=draft)
+
+    def is_alone(self, draft: _Draft) -> bool:
+        """Whether no multipart around this one has a boundary that its own starts with.
+
+        Once closed, it is forgotten by Postfix, who would find the other one in a further close delimiter.
+        """
+        return not any(
+            other is not draft and other.boundary and draft.boundary.startswith(other.boundary) for other in self.open
+        )
 
     def leave(self, down_to: int, body_end: int, span_end: int, at_end: bool) -> None:
         """End the entities that are open from a level on."""
