@@ -51,6 +51,48 @@ def test_broken_copies(name: str, peers: "tuple[dict[str, compare.Peer], dict[st
     assert totals.messages["ambiguous to pfilter"] > 200
 
 
+TEXT = support.part(b"Hello\n")
+FILE = support.attachment(b"data of a file\n" * 9, "a.bin")
+WITHOUT_END = support.message(support.multipart("mixed", TEXT, FILE)).removesuffix(b"--\n")
+CLEAR = {
+    "boundary that goes on from an outer one": support.message(
+        support.multipart("mixed", support.multipart("alternative", TEXT, boundary="o1"), FILE, boundary="o")
+    ),
+    "three of them": support.message(
+        support.multipart(
+            "mixed",
+            support.multipart("related", support.multipart("alternative", TEXT, boundary="o12"), boundary="o1"),
+            FILE,
+            boundary="o",
+        )
+    ),
+    "inner close delimiter twice": support.message(
+        support.multipart("mixed", support.multipart("alternative", TEXT, boundary="i") + b"--i--\n", FILE)
+    ),
+    "close delimiter twice": support.message(support.multipart("mixed", TEXT, FILE)) + b"--b--\n",
+    "close delimiter again, without a line end": support.message(support.multipart("mixed", TEXT, FILE)) + b"\n--b--",
+    "last delimiter that does not close": WITHOUT_END + b"\n",
+    "last delimiter without a line end": WITHOUT_END,
+    "multipart in base64": support.message(
+        support.multipart("mixed", TEXT, FILE), "Content-Transfer-Encoding: base64\n"
+    ),
+    "multipart in quoted-printable": support.message(
+        support.multipart("mixed", TEXT, FILE), "Content-Transfer-Encoding: quoted-printable\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_breaks_rules_and_is_read_alike(
+    name: str, peers: "tuple[dict[str, compare.Peer], dict[str, str]]"
+) -> None:
+    """Another parser sees the same leaves and files, octet by octet, where boundaries or delimiters are unusual."""
+    twins = {f"{case} (CRLF)": support.crlf(data) for case, data in CLEAR.items()}
+    totals = run.run(iter([*CLEAR.items(), *twins.items()]), parser(name, peers))
+    assert told(totals) == []
+    assert totals.messages["compared"] == 2 * len(CLEAR)
+
+
 def test_mutations_are_the_same_in_every_run() -> None:
     """What was found once can be found again."""
     for _, data in MADE:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pfilter import scan
-from tests.fuzzlib.bombs import BOMBS, Bomb
+from tests.fuzzlib.bombs import BOMBS, SCANNER_BOMBS, Bomb
 from tests.support import BytesSpool
 
 # What the package itself does is counted; what C does inside of one call is timed by tests/fuzz --growth.
@@ -107,3 +107,65 @@ def test_what_is_kept_of_headers_is_limited() -> None:
         found = scan.scan(BytesSpool(data))
         assert any(why.startswith("too many") for why in found.defects)
         assert sum(len(part.params) for part in found.parts) < 120_000
+
+
+class CallsSpool(BytesSpool):
+    """A spool that counts how often it is asked."""
+
+    calls = 0
+
+    def read(self, start: int, end: int) -> bytes:
+        self.calls += 1
+        return super().read(start, end)
+
+    def find(self, needle: bytes, start: int, end: int) -> int:
+        self.calls += 1
+        return super().find(needle, start, end)
+
+
+LIMITED = {  # by the number of parts, delimiters, fields: more of these ends the scan
+    "close delimiters",
+    "empty parts",
+    "small multiparts",
+    "small multiparts with hyphens",
+    "bare CR and hyphens below 98",
+}
+
+
+@pytest.mark.parametrize("name", SCANNER_BOMBS)
+def test_the_file_is_not_asked_for_each_line(name: str) -> None:
+    """Twice the lines that look like delimiters make hardly more calls to the file, whatever they are."""
+    calls = []
+    for size in (1_000_000, 2_000_000):
+        spool = CallsSpool(SCANNER_BOMBS[name](size))
+        scan.scan(spool)
+        calls.append(spool.calls)
+    further = calls[1] - calls[0]
+    assert further <= (100_000 if name in LIMITED else 5000)
+    assert calls[1] <= 200_000
+
+
+def test_delimiters_without_end_end_at_a_limit() -> None:
+    """A close delimiter repeated without end ends the scan, as parts and header fields do."""
+    found = scan.scan(BytesSpool(SCANNER_BOMBS["close delimiters"](1_000_000)))
+    assert found.defects == ("more than 20000 delimiters",)
+
+
+def test_headers_of_all_parts_together_end_at_a_limit() -> None:
+    """Very many fields in very many parts end the scan."""
+    for name, why in (
+        ("header fields of parts", "too many header fields in all parts"),
+        ("folded header fields of parts", "too many octets in the headers of all parts"),
+    ):
+        few = scan.Limits(parts=10, header=1 << 16)
+        assert why in scan.scan(BytesSpool(SCANNER_BOMBS[name](1_000_000)), few).defects
+
+
+def test_lines_that_look_like_delimiters_hide_none() -> None:
+    """A delimiter is found behind thousands of lines of hyphens, in windows of any size."""
+    noise = b"--\n-- x\n" * 500 + b"y" * 3000 + b"\n--\n"
+    data = b'Content-Type: multipart/mixed; boundary="b"\n\n--b\n\n' + (noise + b"\n--b \t\n\n") * 3 + b"z\n--b--\n"
+    for window in (1 << 20, 4096, 64, 7):
+        found = scan.scan(BytesSpool(data, window))
+        assert found.defects == ()
+        assert [data[part.body.start : part.body.end] for part in found.parts[1:]] == [noise] * 3 + [b"z"]

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import generate, laws, support
+from tests.test_differential import CLEAR, FILE
 
 SENDER = b"sender@example.org"
 LINKED = "of this message can be downloaded until"
@@ -111,3 +112,18 @@ def test_small_corpus_is_edited(store: Path, no_sync: None) -> None:
     """Most messages of the small corpus have something to link, so that its laws say something."""
     results = [support.process(path.read_bytes(), support.link_everything(store)) for path in SMALL]
     assert sum(result.outcome.linked > 0 for result in results) >= 8
+
+
+UNUSUAL = CLEAR | {
+    "file alone, and nothing behind the last delimiter": support.message(support.multipart("mixed", FILE)).removesuffix(
+        b"--\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+@pytest.mark.parametrize("twin", [bytes, support.crlf], ids=["LF", "CRLF"])
+def test_unusual_delimiters_edited(name: str, twin: "Callable[[bytes], bytes]", store: Path, no_sync: None) -> None:
+    """Where boundaries or delimiters are unusual and clear, an edit keeps the rest, in octets and to a reader."""
+    result = laws.editing_keeps_the_rest(twin(UNUSUAL[name]), support.link_everything(store), SENDER, LINKED)
+    assert result.edited

@@ -48,6 +48,23 @@ def siblings(count: int) -> bytes:
     return nested(90) + end.join([one] * count)
 
 
+def alike(depth: int) -> bytes:
+    """Return multiparts inside of each other, the outermost with a short boundary, all with another first octet."""
+    names = [bytes([65 + n % 26]) * (1 + n // 26) + b"q" * (30 if n else 0) for n in range(depth)]
+    return b"".join(b'Content-Type: multipart/mixed; boundary="%s"\n\n--%s\n' % (name, name) for name in names)
+
+
+def numbered(count: int, start: bytes) -> bytes:
+    """Return lines that start alike and are all different."""
+    return b"".join(b"%s%x\n" % (start, n) for n in range(count))
+
+
+def opened(count: int, between: bytes) -> bytes:
+    """Return very many small multiparts in one, with lines in each."""
+    one = b'--b\nContent-Type: multipart/mixed; boundary="i%d"\n\n--i%d\n\n%s--i%d--\n'
+    return MIXED + b"".join(one % (n, n, between, n) for n in range(count)) + b"--b--\n"
+
+
 def block(data: bytes) -> object:
     """Read a header block, and the parameters of its fields."""
     found = header.read_block(BytesSpool(data), 0, len(data), 1 << 30, lambda line: False)
@@ -212,4 +229,37 @@ BOMBS: "dict[str, Bomb]" = {
     "pattern: token": Bomb(lambda n: b"a" * n, without_tokens, 500_000),
     "pattern: tokens": Bomb(lambda n: b"a2b3" * 8 * n, without_tokens, 50_000),
     "pattern: long lines of blanks": Bomb(lambda n: (b"x" * 73 + b"=20") * n, by_pattern(codec._QP_LONG), 50_000),
+}
+
+DEEP_SHORT = nested(98, "b") + b"\n"
+# What the scanner must take no longer for than a few times what it takes to go through the lines. Each of as many
+# octets as are asked for, about.
+SCANNER_BOMBS: "dict[str, Callable[[int], bytes]]" = {
+    "text": lambda size: MIXED + b"--b\n\n" + (b"x" * 76 + b"\n") * (size // 77),
+    "base64": lambda size: MIXED + b"--b\n\n" + (b"QUJD" * 19 + b"\n") * (size // 77),
+    "hyphens below 98 multiparts": lambda size: DEEP_SHORT + b"--\n" * (size // 3),
+    "hyphens below one": lambda size: MIXED + b"--b\n\n" + b"--\n" * (size // 3),
+    "half a boundary": lambda size: nested(98, "b" * 30) + b"\n" + (b"--" + b"b" * 15 + b"\n") * (size // 18),
+    "half a boundary, numbered": lambda size: nested(98, "b" * 30) + b"\n" + numbered(size // 22, b"--" + b"b" * 15),
+    "all of a long boundary but its end": lambda size: (
+        nested(98) + b"\n" + (b"--" + DEEP.encode() + b"\n") * (size // (len(DEEP) + 3))
+    ),
+    "delimiter and more": lambda size: DEEP_SHORT + b"--b001x\n" * (size // 8),
+    "delimiter and more, numbered": lambda size: DEEP_SHORT + numbered(size // 13, b"--b001x"),
+    "nearly short boundaries": lambda size: alike(98) + b"\n" + b"--Bq\n" * (size // 5),
+    "nearly short boundaries, numbered": lambda size: alike(98) + b"\n" + numbered(size // 9, b"--B"),
+    "comments of SQL, numbered": lambda size: MIXED + b"--b\n\n" + numbered(size // 46, b"-- " + b"x" * 36),
+    "close delimiters": lambda size: MIXED + b"--b\n\nx\n" + b"--b--\n" * (size // 6),
+    "blanks": lambda size: MIXED + b"--b\n\n" + b"\n" * size,
+    "bare CR and hyphens": lambda size: MIXED + b"--b\n\n" + b"\r--" * (size // 3) + b"\n",
+    "bare CR and hyphens below 98": lambda size: DEEP_SHORT + b"\r--" * (size // 3) + b"\n",
+    "CR LF and hyphens": lambda size: MIXED.replace(b"\n", b"\r\n") + b"--b\r\n\r\n" + b"--\r\n" * (size // 4),
+    "empty parts": lambda size: MIXED + b"--b\n\n" * (size // 5),
+    "small multiparts": lambda size: opened(size // 70, b""),
+    "small multiparts with hyphens": lambda size: opened(size // 370, b"--\n" * 100),
+    "header fields": lambda size: b"A:\n" * (size // 3) + b"\n",
+    "header fields of parts": lambda size: MIXED + (b"--b\n" + b"A:\n" * 9000 + b"\n") * (size // 27_005),
+    "folded header fields of parts": lambda size: MIXED + (b"--b\nA:\n" + b" c\n" * 9000 + b"\n") * (size // 27_008),
+    "messages in each other": lambda size: b"Content-Type: message/rfc822\n\n" * 99 + b"--\n" * (size // 3),
+    "hyphens over the ends of windows": lambda size: DEEP_SHORT + (b"--" + b"x" * 1021 + b"\n") * (size >> 10),
 }
