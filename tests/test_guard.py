@@ -143,6 +143,7 @@ def test_refused_by_choice(gateway: Gateway, scanner: str) -> None:
     assert ended.status == 69
     assert ended.line == f"5.7.1 pfilter: the message contains a virus: {SIGNATURE}.UNOFFICIAL"
     assert kept(gateway) == []
+    assert events(gateway) == ["virus", "refused"]
     assert gateway.pipe(infected("zip")).line.startswith("quarantined")
     assert gateway.calls == []
 
