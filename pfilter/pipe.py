@@ -97,8 +97,10 @@ def main(arguments: "Sequence[bytes]", parent: int = -1, delivered: "list[bool] 
             _last_words()
             reason = without_tokens(sentence(error))
             status = exit_status(error, in_pipe=True)
-            level, event = ("error", "failed") if status == EX_TEMPFAIL else ("warning", "refused")
-            run.log.event(level, event, queue_id=run.queue_id, reason=reason)
+            if status == EX_TEMPFAIL:
+                run.log.event("error", "failed", queue_id=run.queue_id, reason=reason)
+            else:
+                run.log.event("warning", "refused", queue_id=run.queue_id, reason=reason)
             return status, f"{dsn(error)} pfilter: {reason}"
         # It is sent: a failure now would send it again.
         try:
