@@ -399,7 +399,7 @@ def test_a_sendmail_that_is_slow(gateway: Gateway) -> None:
     """A sendmail that has read all may have queued it: it is waited for, or the message would go out twice."""
     gateway.configure(reinject='timeout = "1s"\ndata_done_timeout = "60s"')
     gateway.stub("sleep 1.5")
-    assert delivered(gateway.pipe(PLAIN)) == "passed"
+    assert delivered(gateway.pipe(PLAIN)) == "passed (no attachments)"
 
 
 def test_a_slow_answer_to_the_final_dot(gateway: Gateway) -> None:
@@ -410,7 +410,7 @@ def test_a_slow_answer_to_the_final_dot(gateway: Gateway) -> None:
     server.dot_delay = 7  # over timeout and what the alarm leaves it
     limits = 'timeout = "1s"\ndata_done_timeout = "60s"'
     gateway.configure(policy='deadline = "3s"', reinject=f'method = "smtp"\nsmtp = "{server.address}"\n{limits}')
-    assert delivered(gateway.pipe(PLAIN)) == "passed"
+    assert delivered(gateway.pipe(PLAIN)) == "passed (no attachments)"
     server.stop()
     assert server.verbs[-1] == b"QUIT"
 
@@ -504,7 +504,7 @@ def refusing_one(gateway: Gateway, sender: str, report: bytes = b"250 ok") -> "t
 def test_one_recipient_refused_for_the_address(gateway: Gateway) -> None:
     """The others get the message; its sender gets a report from the null sender, and the line says it."""
     ended, server = refusing_one(gateway, "sender@example.org")
-    assert delivered(ended) == "passed; 1 of 2 recipients refused"
+    assert delivered(ended) == "passed (no attachments); 1 of 2 recipients refused"
     message, _, report = server.data.partition(b"From: MAILER-DAEMON@mx.example.org")
     assert message == support.crlf(PLAIN)
     assert b"Final-Recipient: rfc822; -evil@example.net" in report
@@ -527,7 +527,7 @@ def test_a_report_that_can_not_be_sent(gateway: Gateway) -> None:
 def test_nobody_is_told_of_mail_from_the_null_sender(gateway: Gateway) -> None:
     """A report about a report would never end: the log has it."""
     ended, server = refusing_one(gateway, "")
-    assert delivered(ended) == "passed; 1 of 2 recipients refused"
+    assert delivered(ended) == "passed (no attachments); 1 of 2 recipients refused"
     assert server.data == support.crlf(PLAIN)
     assert '"event": "recipient refused"' in gateway.log.read_text()
 
@@ -662,7 +662,7 @@ def test_what_only_looks_like_a_loop_by_smtp(gateway: Gateway) -> None:
         ]
         for server, field in zip(made, looks, strict=True):
             by_smtp(gateway, server.address)
-            assert delivered(gateway.pipe(field + PLAIN)) == "passed"
+            assert delivered(gateway.pipe(field + PLAIN)) == "passed (no attachments)"
 
 
 def test_what_only_looks_like_a_loop(gateway: Gateway) -> None:
