@@ -5,14 +5,13 @@ was meant; but only its tail is written anew. Where that is not possible the ans
 a text/plain part in front of it.
 
 - text/plain: at the end. Where the charset can't hold the notice, the whole part becomes UTF-8, and says so.
-- text/html: before the last real `</body>`, not one in a comment, an attribute or a script. What the charset can't
+- text/html: where the body ends to an HTML5 parser, and only where that shows it (`visible`). What the charset can't
   hold stands as a character reference, so no HTML is ever relabelled.
 """
 
 import codecs
-import re
 
-from pfilter import codec, rewrite
+from pfilter import codec, rewrite, visible
 from pfilter.frozen import Frozen
 from pfilter.model import Edit, Part, Range
 from pfilter.spool import Spool
@@ -23,23 +22,11 @@ if TYPE_CHECKING:
 
     from pfilter.materials import Arena
 
-HTML_WHOLE = 4 << 20  # octets: HTML up to this size is looked at from its start, else its tail alone
-TAIL = 64 << 10  # octets of encoded body that may be written anew
+HTML_WHOLE = 4 << 20  # octets: HTML beyond is not looked at, and the notice is a part of its own
 NOT_TEXT = ("utf_7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
 ESCAPED = ("iso2022", "hz")  # a tag is ASCII in these, but not all octets that look like one are a tag
 ASCII = '<a href="https://x/?y=1">\n'  # what a charset must hold as it is, to be edited in octets
 WIDE = ("utf-16", "utf-32")  # not even that
-
-# One token of HTML a match; each alternative ends at the end of the input where its end is missing, so that no input
-# makes the search go back.
-_TOKEN = re.compile(
-    rb"""(?isx)
-      <!--(?:.*?-->|.*)
-    | <(script|style|title|textarea|xmp|iframe|noembed|noframes)\b(?:.*?</\1\b|.*)
-    | (?P<end></body(?=[\s/>])[^>]*>)
-    | </?[a-z](?:[^>"']++|"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))*+(?:>|\Z)
-    """
-)
 
 
 class _Decoded(Frozen):
@@ -161,31 +148,16 @@ def _stuffed(text: str) -> str:
 
 
 def _octets_behind_body(spool: Spool, part: Part, size: int, escaped_charset: str) -> int:
-    """Return how many decoded octets follow the place for the notice, those from the last real </body> on; or -1."""
-    if size <= HTML_WHOLE:
-        data = b"".join(codec.decode(spool, part.body, part.encoding))
-    else:
-        tail = _decoded_tail(spool, part, TAIL)
-        if tail is None:
-            return -1
-        data = tail[1]
-    if not escaped_charset:
-        return len(data) - _place_in_html(data)
-    try:
-        text = data.decode(escaped_charset).encode("utf-8")
-        ending = text[_place_in_html(text) :].decode("utf-8").encode(escaped_charset)
-    except UnicodeError:
-        return -1  # a tail that starts within an escape sequence
+    """Return how many decoded octets follow the place for the notice; -1 where no reader is certain to see it."""
+    if size > HTML_WHOLE:
+        return -1  # what is open at its end, only all of it can tell
+    data = b"".join(codec.decode(spool, part.body, part.encoding))
+    text = data.decode(escaped_charset).encode("utf-8") if escaped_charset else data
+    place = visible.place_at_end(text)
+    if place < 0 or not escaped_charset:
+        return len(data) - place if place >= 0 else -1
+    ending = text[place:].decode("utf-8").encode(escaped_charset)
     return len(ending) if data.endswith(ending) else -1
-
-
-def _place_in_html(data: bytes) -> int:
-    """Return the offset of the last real </body>, else the end."""
-    place = len(data)
-    for token in _TOKEN.finditer(data):
-        if token["end"]:
-            place = token.start()
-    return place
 
 
 def _decoded_tail(spool: Spool, part: Part, reach: int) -> tuple[int, bytes] | None:

@@ -28,7 +28,7 @@ LAYERS = (
     ("change", "alert"),
     ("notify",),
     ("body", "measure", "notice", "config", "reinject", "decide"),
-    ("rewrite", "archive", "language"),
+    ("rewrite", "archive", "language", "visible"),
     ("materials", "owner", "store.opening"),
     ("store.s3_rules", "store.local_upkeep", "store.objects_upkeep"),
     ("store.interface",),
