@@ -24,12 +24,12 @@ FORMATTING = frozenset(b"a b big code em font i nobr s small strike strong tt u"
 PHRASING = FORMATTING | frozenset(
     b"abbr acronym bdi bdo cite data del dfn ins kbd label mark q rb rp rt rtc ruby samp span sub sup time var".split()
 )
-TABLE = frozenset(b"table tbody thead tfoot tr td th caption".split())
+TABLE_PARTS = frozenset(b"tbody thead tfoot tr td th caption".split())  # no elements at all outside of a table
 BLOCKS = frozenset(  # their end tags close all that is open in them, up to the next scope
     b"address article aside blockquote button center details dialog dir div fieldset figcaption figure footer header "
     b"hgroup listing main menu nav ol pre search section select summary ul".split()
 )
-SCOPES = frozenset((*b"applet marquee object template select svg math".split(), *TABLE))
+SCOPES = frozenset((*b"applet marquee object template select svg math table".split(), *TABLE_PARTS))
 LOOKS = 1 << 20  # at open elements, for one document: what needs more is hostile
 
 _BLANK = rb"[\t\n\f\r\x20]"
@@ -75,6 +75,8 @@ class _Open:
     def start(self, name: bytes, attributes: bytes) -> None:
         """Take a start tag, not a void one's."""
         hides = name in HIDING or _hides(name, attributes)
+        if name in (b"frameset", b"plaintext"):
+            raise _Unsure  # either ends only with the document
         if name in (b"html", b"body", b"head"):
             if hides:
                 raise _Unsure  # its attributes become those of the body, wherever it stands
@@ -97,8 +99,10 @@ class _Open:
                 return
             if name == b"template":
                 stays = inner in FOREIGN
-            elif name in TABLE:
-                stays = inner in (b"table", b"select", b"template", *FOREIGN)
+            elif name == b"table":
+                stays = inner in (b"select", b"template", *FOREIGN)
+            elif name in TABLE_PARTS:
+                stays = hides or not (inner in PHRASING or inner in TABLE_PARTS)
             elif name in BLOCKS:
                 stays = inner in SCOPES or (name == b"button" and inner in BLOCKS)
             else:
@@ -140,20 +144,15 @@ def _place(data: bytes) -> int:
                 raise _Unsure  # CDATA there, a comment elsewhere
         elif name in (b"/body", b"/html"):
             end = token.start() if end < 0 else end
-        elif name.startswith(b"/"):
-            if name[1:] not in UNSHOWN:
-                end = -1
+        elif name.removeprefix(b"/") not in UNSHOWN:
+            end = -1
+        if name.startswith(b"/"):
             opened.end(name[1:])
-        else:
-            if name not in UNSHOWN:
-                end = -1
-            if name in (b"frameset", b"plaintext"):
-                raise _Unsure
-            if name in RAW:
-                position = _behind_raw(data, position, name, opened)
-                whole = position >= 0
-            elif name not in VOID:
-                opened.start(name, token["attributes"])
+        elif name in RAW:
+            position = _behind_raw(data, position, name, opened)
+            whole = position >= 0
+        elif name and name not in VOID:
+            opened.start(name, token["attributes"])
     if whole and end >= 0 and data[position:].strip():
         end = -1
     if opened.elements or (not whole and end < 0):

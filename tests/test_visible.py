@@ -95,6 +95,8 @@ UNSEEN = [
     "<span hidden><div></span>Hi",
     "<form hidden><div></form>Hi",
     "<p><b hidden>x</p>Hi",
+    "<tr hidden><details></tr>Hi",
+    "<div hidden><tr><div></tr></div>Hi",
     "<div hidden><b hidden>x</div>Hi",
     "<div hidden><table><tr><td></div>Hi",
     "<script><!-- <script> </script>Hi",
