@@ -111,15 +111,26 @@ def main_bodies(message: Message) -> list[Part]:
     """Return the bodies that a notice goes into: the first displayed text, and its other form where it has one.
 
     That is at most one text/plain and one text/html: the first of each inside the outermost multipart/alternative
-    around the first displayed body. A reader sees one of them, once.
+    around the first displayed body, else beside it in the same multipart, where some programs put both and some
+    readers show the HTML alone.
     """
     bodies = displayed(message)
     if not bodies:
         return []
     around = [parent for parent in message.ancestors(bodies[0]) if parent.type == b"multipart/alternative"]
-    if not around:
-        return bodies[:1]
-    span = around[-1].span
-    inside = [body for body in bodies if span.start <= body.span.start < span.end]
-    firsts = (next((body for body in inside if body.type == kind), None) for kind in BODY_TYPES)
+    if around:
+        span = around[-1].span
+        beside = [body for body in bodies if span.start <= body.span.start < span.end]
+    else:
+        place = _place(message, bodies[0])
+        beside = [body for body in bodies if _place(message, body) == place]
+    firsts = (next((body for body in beside if body.type == kind), None) for kind in BODY_TYPES)
     return [body for body in firsts if body is not None]
+
+
+def _place(message: Message, body: Part) -> int:
+    """Return the multipart that a body stands in, HTML along with its images; -1 for none."""
+    parent = body.parent
+    while parent >= 0 and message.parts[parent].type == b"multipart/related":
+        parent = message.parts[parent].parent
+    return parent

@@ -511,3 +511,46 @@ def test_the_line(outcome: Outcome, line: str) -> None:
 def test_sizes_as_people_read_them(octets: int, text: str) -> None:
     """Sizes are decimal, with as many digits as matter."""
     assert human_size(octets) == text
+
+
+# --- Bodies side by side, and the notice as a part of its own
+
+
+def told_in(entity: bytes, store: Path) -> list[tuple[str, int]]:
+    """Return the types of the texts of the result, and how many notices each holds."""
+    leaves = support.leaves(support.parsed(linked(entity, store).output))
+    texts = [leaf for leaf in leaves if leaf.get_content_maintype() == "text"]
+    return [(leaf.get_content_subtype(), support.text_of(leaf).count(NOTICE)) for leaf in texts]
+
+
+@pytest.mark.parametrize(
+    ("entity", "expected"),
+    [
+        (multipart("mixed", TEXT, HTML, FILE), [("plain", 1), ("html", 1)]),
+        (multipart("mixed", HTML, TEXT, FILE), [("html", 1), ("plain", 1)]),
+        (multipart("mixed", TEXT, FILE, HTML, TEXT, HTML), [("plain", 1), ("html", 1), ("plain", 0), ("html", 0)]),
+        (
+            multipart("mixed", TEXT, multipart("related", HTML, boundary="i"), FILE),
+            [("plain", 1), ("html", 1)],
+        ),
+        (
+            multipart("mixed", TEXT, multipart("mixed", HTML, boundary="i"), FILE),
+            [("plain", 1), ("html", 0)],
+        ),
+        (multipart("mixed", TEXT, TEXT, FILE), [("plain", 1), ("plain", 0)]),
+    ],
+    ids=["text, html", "html, text", "first of each", "related", "not beside it", "text, text"],
+)
+def test_text_and_html_side_by_side_both_tell(entity: bytes, expected: object, store: Path) -> None:
+    """Who shows the HTML alone, or the text alone, sees the link where both stand in one multipart/mixed."""
+    assert told_in(entity, store) == expected
+
+
+@pytest.mark.parametrize("text", ["", "Ä"], ids=["ASCII", "UTF-8"])
+def test_a_notice_of_its_own_ends_in_a_blank_line(text: str, store: Path) -> None:
+    """Readers put texts one behind the other: the notice does not run into the one behind it."""
+    broken = part(b"!!", "text/plain", encoding="base64")
+    entity = multipart("mixed", broken, attachment(noise(100), f"a{text}.bin"))
+    first = support.leaves(support.parsed(linked(entity, store, notice={"contact": f"IT {text}"}).output))[0]
+    assert support.text_of(first).count(NOTICE) == 1
+    assert support.text_of(first).replace("\r\n", "\n").endswith("\n\n")
