@@ -28,6 +28,7 @@ LAYERS = (
     ("change", "alert"),
     ("notify",),
     ("body", "measure", "notice", "config", "reinject", "decide"),
+    ("insert",),
     ("rewrite", "archive", "language", "visible"),
     ("materials", "owner", "store.opening"),
     ("store.s3_rules", "store.local_upkeep", "store.objects_upkeep"),
