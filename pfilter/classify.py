@@ -24,6 +24,9 @@ UNTOUCHED_TYPES = {
     b"application/pkcs7-signature": "signature",
     b"application/x-pkcs7-signature": "signature",
 }
+# Forms of the body that no notice can be put into, and that every reader who knows them can do without: AMP for mail
+# and the Apple Watch fall back to the HTML or the text.
+DISPENSABLE_FORMS = (b"text/x-amp-html", b"text/watch-html")
 # A child of these is shown in place of its siblings, or belongs to one of them.
 CONTAINERS = {
     b"multipart/alternative": "alternative form of the body",
@@ -126,6 +129,30 @@ def main_bodies(message: Message) -> list[Part]:
         beside = [body for body in bodies if _place(message, body) == place]
     firsts = (next((body for body in beside if body.type == kind), None) for kind in BODY_TYPES)
     return [body for body in firsts if body is not None]
+
+
+def other_forms(message: Message) -> list[Part]:
+    """Return the texts that a reader may be shown in place of the main bodies, and that no notice goes into.
+
+    text/enriched, text/rtf and the like: whoever is shown one of them sees no link (RFC 2046, 5.1.4). A calendar
+    object is an invitation beside the body.
+    """
+    bodies = main_bodies(message)
+    around = [up for up in message.ancestors(bodies[0]) if up.type == b"multipart/alternative"] if bodies else []
+    if not around:
+        return []
+    span = around[-1].span
+    return [
+        part
+        for part in message.parts
+        if span.start <= part.span.start < span.end
+        and part.type.startswith(b"text/")
+        and part.type not in BODY_TYPES
+        and part.type not in UNTOUCHED_TYPES
+        and part.disposition != b"attachment"
+        and not part.embedded
+        and _is_form_of_body(message, part)
+    ]
 
 
 def _place(message: Message, body: Part) -> int:

@@ -123,7 +123,7 @@ def decided(data: bytes, policy: Policy, sender: bytes) -> "dict[int, str]":
 
 def emptied(message: Message, parts: "dict[int, str]") -> "set[int]":
     """Return the multiparts of which nothing is left."""
-    gone = {number for number, what in parts.items() if what in ("link", "strip")}
+    gone = {number for number, what in parts.items() if what in ("link", "strip", "drop")}
     found: set[int] = set()
     for part in reversed(message.parts):
         if part.is_multipart and part.children and all(n in gone or n in found for n in part.children):
@@ -153,7 +153,9 @@ def readers_see_the_rest_unchanged(data: bytes, policy: Policy, result: Processe
     ours = own_leaves(message)
     assert len(old) == len(ours)
     remaining = [
-        (part, leaf) for part, leaf in zip(ours, old, strict=True) if parts.get(part.number) not in ("link", "strip")
+        (part, leaf)
+        for part, leaf in zip(ours, old, strict=True)
+        if parts.get(part.number) not in ("link", "strip", "drop")
     ]
     added = len(found) - len(remaining)
     if added == 1:
