@@ -1,20 +1,19 @@
 """A notice into a text or HTML body that exists already (DESIGN, "Bodies").
 
 The body is decoded strictly, by its declared encoding and charset, to be sure that what is appended will be read as it
-was meant; but only its tail is written anew. Where that is not possible the answer is None: leave the body, and put
-a text/plain part in front of it.
+was meant; but nothing of it is written anew (`insert`). Where that is not possible the answer is None: leave the body,
+and put a text/plain part in front of it.
 
 - text/plain: at the end. Where the charset can't hold the notice, the whole part becomes UTF-8, and says so.
-- text/html: before the last real `</body>`, not one in a comment, an attribute or a script. What the charset can't
+- text/html: where the body ends to an HTML5 parser, and only where that shows it (`visible`). What the charset can't
   hold stands as a character reference, so no HTML is ever relabelled.
 """
 
 import codecs
-import re
 
-from pfilter import codec, rewrite
+from pfilter import codec, insert, rewrite, visible
 from pfilter.frozen import Frozen
-from pfilter.model import Edit, Part, Range
+from pfilter.model import Edit, Part
 from pfilter.spool import Spool
 
 TYPE_CHECKING = False
@@ -23,23 +22,11 @@ if TYPE_CHECKING:
 
     from pfilter.materials import Arena
 
-HTML_WHOLE = 4 << 20  # octets: HTML up to this size is looked at from its start, else its tail alone
-TAIL = 64 << 10  # octets of encoded body that may be written anew
+HTML_WHOLE = 4 << 20  # octets: HTML beyond is not looked at, and the notice is a part of its own
 NOT_TEXT = ("utf_7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
 ESCAPED = ("iso2022", "hz")  # a tag is ASCII in these, but not all octets that look like one are a tag
 ASCII = '<a href="https://x/?y=1">\n'  # what a charset must hold as it is, to be edited in octets
 WIDE = ("utf-16", "utf-32")  # not even that
-
-# One token of HTML a match; each alternative ends at the end of the input where its end is missing, so that no input
-# makes the search go back.
-_TOKEN = re.compile(
-    rb"""(?isx)
-      <!--(?:.*?-->|.*)
-    | <(script|style|title|textarea|xmp|iframe|noembed|noframes)\b(?:.*?</\1\b|.*)
-    | (?P<end></body(?=[\s/>])[^>]*>)
-    | </?[a-z](?:[^>"']++|"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z))*+(?:>|\Z)
-    """
-)
 
 
 class _Decoded(Frozen):
@@ -67,7 +54,7 @@ def append_text(spool: Spool, part: Part, text: str, eol: bytes, arena: "Arena")
         octets = b""
     holds = bool(octets) and _reads_as(decoded.decoder, octets, added)
     if holds and (octets.isascii() or part.encoding != b"7bit") and rewrite.fits_lines(octets):
-        edits = _insert(spool, part, 0, octets, eol)
+        edits = insert.insert(spool, part, 0, octets, eol)
         if edits:
             return [*edits, *rewrite.drop_md5(part)]
     return _recoded(spool, part, charset, added, eol, arena)
@@ -91,7 +78,7 @@ def append_html(spool: Spool, part: Part, html: str, eol: bytes) -> list[Edit] |
     behind = _octets_behind_body(spool, part, decoded.size, charset if escaped else "")
     if escaped and not behind and not _reads_as(decoded.decoder, octets, plain.decode("ascii")):
         return None  # ends within an escape sequence
-    edits = _insert(spool, part, behind, octets, eol) if behind >= 0 else None
+    edits = insert.insert(spool, part, behind, octets, eol) if behind >= 0 else None
     return [*edits, *rewrite.drop_md5(part)] if edits else None
 
 
@@ -161,83 +148,16 @@ def _stuffed(text: str) -> str:
 
 
 def _octets_behind_body(spool: Spool, part: Part, size: int, escaped_charset: str) -> int:
-    """Return how many decoded octets follow the place for the notice, those from the last real </body> on; or -1."""
-    if size <= HTML_WHOLE:
-        data = b"".join(codec.decode(spool, part.body, part.encoding))
-    else:
-        tail = _decoded_tail(spool, part, TAIL)
-        if tail is None:
-            return -1
-        data = tail[1]
-    if not escaped_charset:
-        return len(data) - _place_in_html(data)
-    try:
-        text = data.decode(escaped_charset).encode("utf-8")
-        ending = text[_place_in_html(text) :].decode("utf-8").encode(escaped_charset)
-    except UnicodeError:
-        return -1  # a tail that starts within an escape sequence
+    """Return how many decoded octets follow the place for the notice; -1 where no reader is certain to see it."""
+    if size > HTML_WHOLE:
+        return -1  # what is open at its end, only all of it can tell
+    data = b"".join(codec.decode(spool, part.body, part.encoding))
+    text = data.decode(escaped_charset).encode("utf-8") if escaped_charset else data
+    place = visible.place_at_end(text)
+    if place < 0 or not escaped_charset:
+        return len(data) - place if place >= 0 else -1
+    ending = text[place:].decode("utf-8").encode(escaped_charset)
     return len(ending) if data.endswith(ending) else -1
-
-
-def _place_in_html(data: bytes) -> int:
-    """Return the offset of the last real </body>, else the end."""
-    place = len(data)
-    for token in _TOKEN.finditer(data):
-        if token["end"]:
-            place = token.start()
-    return place
-
-
-def _decoded_tail(spool: Spool, part: Part, reach: int) -> tuple[int, bytes] | None:
-    """Return where in the message, at a line start, some `reach` octets of encoded tail begin, and them decoded."""
-    start = max(part.body.start, part.body.end - reach)
-    if start > part.body.start:
-        newline = spool.find(b"\n", start, part.body.end)
-        start = newline + 1 if newline >= 0 else part.body.start
-    if part.body.end - start > HTML_WHOLE:
-        return None
-    try:
-        return start, b"".join(codec.decode(spool, Range(start=start, end=part.body.end), part.encoding))
-    except codec.Undecodable:  # base64 in lines that are no multiple of four characters
-        if part.body.size > HTML_WHOLE:
-            return None
-        return part.body.start, b"".join(codec.decode(spool, part.body, part.encoding))
-
-
-def _insert(spool: Spool, part: Part, behind: int, octets: bytes, eol: bytes) -> list[Edit] | None:
-    """Insert octets before the last `behind` decoded octets of a body, writing no more than its tail anew.
-
-    None where the lines of its tail are too long for that. Raises OSError.
-    """
-    if not part.body.size:
-        encoded = b"".join(codec.encode(part.encoding, [octets], eol)).removesuffix(eol)
-        return [Edit(range=part.body, content=rewrite.framed(part, encoded, eol))]
-    if part.encoding in (b"7bit", b"8bit", b"binary"):
-        place = part.body.end - behind
-        return [Edit(range=Range(start=place, end=place), content=octets)]
-    reach = 256
-    while True:
-        tail = _decoded_tail(spool, part, reach)
-        if tail is None:
-            return None
-        start, data = tail
-        # Not at the very end of base64: the padding of what is there must go.
-        if start == part.body.start or (data and len(data) >= behind):
-            break
-        reach *= 4
-    place = len(data) - behind
-    data = data[:place] + octets + data[place:]
-    if part.encoding == b"base64":
-        text = b"".join(codec.encode_base64([data], eol))
-        text = text[: -len(eol)] + _line_ends_at_end(spool, part)
-    else:
-        text = b"".join(codec.encode_quoted_printable([data], eol))
-    return [Edit(range=Range(start=start, end=part.body.end), content=text)]
-
-
-def _line_ends_at_end(spool: Spool, part: Part) -> bytes:
-    tail = spool.read(max(part.body.start, part.body.end - 64), part.body.end)
-    return tail[len(tail.rstrip(b"\r\n")) :]
 
 
 def _recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, arena: "Arena") -> list[Edit]:

@@ -67,7 +67,7 @@ def _carry_out(
         said = notice.for_stripped([action.name for action in strips], _reference(message, envelope, original), policy)
     edits = list(_zip_edits(message, zips, materials))
     if said:
-        gone = {action.part for action in (*links, *strips)}
+        gone = {action.part for action in (*links, *strips, *plan.chosen("drop"))}
         edits += _removals(spool, message, gone, said, materials.arena)
     edits += _trace(message, policy)
     made = edit.apply(spool, edits, materials.workspace)

@@ -50,6 +50,9 @@ ENCODED_TYPES = {
     b"application/x-uuencoded": "uuencoded",
     b"text/x-uuencode": "uuencoded",
 }
+# Forms of the body that no notice can be put into, and that every reader who knows them can do without: AMP for mail
+# and the Apple Watch fall back to the HTML or the text.
+DISPENSABLE_FORMS = (b"text/x-amp-html", b"text/watch-html")
 # A child of these is shown in place of its siblings, or belongs to one of them.
 CONTAINERS = {
     b"multipart/alternative": "alternative form of the body",
@@ -189,15 +192,50 @@ def main_bodies(message: Message) -> list[Part]:
     """Return the bodies that a notice goes into: the first displayed text, and its other form where it has one.
 
     That is at most one text/plain and one text/html: the first of each inside the outermost multipart/alternative
-    around the first displayed body. A reader sees one of them, once.
+    around the first displayed body, else beside it in the same multipart, where some programs put both and some
+    readers show the HTML alone.
     """
     bodies = displayed(message)
     if not bodies:
         return []
     around = [parent for parent in message.ancestors(bodies[0]) if parent.type == b"multipart/alternative"]
-    if not around:
-        return bodies[:1]
-    span = around[-1].span
-    inside = [body for body in bodies if span.start <= body.span.start < span.end]
-    firsts = (next((body for body in inside if body.type == kind), None) for kind in BODY_TYPES)
+    if around:
+        span = around[-1].span
+        beside = [body for body in bodies if span.start <= body.span.start < span.end]
+    else:
+        place = _place(message, bodies[0])
+        beside = [body for body in bodies if _place(message, body) == place]
+    firsts = (next((body for body in beside if body.type == kind), None) for kind in BODY_TYPES)
     return [body for body in firsts if body is not None]
+
+
+def other_forms(message: Message) -> list[Part]:
+    """Return the texts that a reader may be shown in place of the main bodies, and that no notice goes into.
+
+    text/enriched, text/rtf and the like: whoever is shown one of them sees no link (RFC 2046, 5.1.4). A calendar
+    object is an invitation beside the body.
+    """
+    bodies = main_bodies(message)
+    around = [up for up in message.ancestors(bodies[0]) if up.type == b"multipart/alternative"] if bodies else []
+    if not around:
+        return []
+    span = around[-1].span
+    return [
+        part
+        for part in message.parts
+        if span.start <= part.span.start < span.end
+        and part.type.startswith(b"text/")
+        and part.type not in BODY_TYPES
+        and part.type not in UNTOUCHED_TYPES
+        and part.disposition != b"attachment"
+        and not part.embedded
+        and _is_form_of_body(message, part)
+    ]
+
+
+def _place(message: Message, body: Part) -> int:
+    """Return the multipart that a body stands in, HTML along with its images; -1 for none."""
+    parent = body.parent
+    while parent >= 0 and message.parts[parent].type == b"multipart/related":
+        parent = message.parts[parent].parent
+    return parent

@@ -155,13 +155,13 @@ def encode_quoted_printable(chunks: "Iterable[bytes]", eol: bytes) -> "Iterator[
             yield _encode_lines(data[:cut], eol)
         elif len(rest) > QP_LINE_LIMIT:
             # A line without an end in sight: close what is there with a soft line break.
-            yield _soft_broken(_encode_lines(rest, eol), eol)
+            yield soft_broken(_encode_lines(rest, eol), eol)
             rest = b""
     if rest:
         yield _encode_lines(rest, eol)
 
 
-def _soft_broken(text: bytes, eol: bytes) -> bytes:
+def soft_broken(text: bytes, eol: bytes) -> bytes:
     """Close a text with a soft line break, its last line no longer than 76 octets with it."""
     last = len(text) - (text.rfind(b"\n") + 1)
     if last < 76:

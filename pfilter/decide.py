@@ -4,7 +4,7 @@ The order is that of the rules: foreign, exempt, ambiguous, protected, null send
 """
 
 from pfilter import classify
-from pfilter.model import Action, Envelope, Facts, Measured, Message, Plan, exact_size
+from pfilter.model import Action, Envelope, Facts, Measured, Message, Part, Plan, exact_size
 from pfilter.names import domain_of
 from pfilter.patterns import in_networks, is_own, matches
 from pfilter.policy import Policy
@@ -69,8 +69,20 @@ def decide(message: Message, measured: Measured, envelope: Envelope, policy: Pol
     else:
         actions = _for_size(message, measured, len(envelope.recipients), policy)
         reason = "attachments" if any(action.what != "keep" for action in actions) else "nothing to gain"
-    plan = Plan(reason=reason, actions=tuple(sorted((*kept, *actions), key=lambda action: action.part)))
-    return plan.replace(remarks=_remarks(message, envelope, policy, changes=plan.changes))
+    removes = any(action.what in ("link", "strip") for action in actions)
+    forms = classify.other_forms(message) if removes else []
+    lasting = [form for form in forms if form.type not in classify.DISPENSABLE_FORMS]
+    if lasting:
+        untold = f"a form of the body can't hold a notice ({lasting[0].type.decode('ascii', 'replace')})"
+        actions = _without_notice(actions, measured, untold)
+        reason = reason if any(action.what != "keep" for action in actions) else untold
+        forms = []
+    dropped = {form.number: _drop(form) for form in forms}
+    kept = tuple(action for action in kept if action.part not in dropped)
+    everything = (*kept, *actions, *dropped.values())
+    plan = Plan(reason=reason, actions=tuple(sorted(everything, key=lambda action: action.part)))
+    gone = tuple(f"{form.type.decode('ascii', 'replace')} removed: it can't hold a notice" for form in forms)
+    return plan.replace(remarks=(*_remarks(message, envelope, policy, changes=plan.changes), *gone))
 
 
 def in_a_word(plan: Plan) -> str:
@@ -132,6 +144,23 @@ def _for_size(message: Message, measured: Measured, recipients: int, policy: Pol
         planned += _growth(largest, chosen[largest.part])
         notice = NOTICE_OCTETS
     return list(chosen.values())
+
+
+def _without_notice(actions: list[Action], measured: Measured, reason: str) -> list[Action]:
+    """Keep what a notice would have to tell about; what gains by zip needs none."""
+    facts = {one.part: one for one in measured.attachments}
+    return [
+        action
+        if action.what not in ("link", "strip")
+        else _zip_or_keep(facts[action.part])
+        if action.what == "link" and facts[action.part].zip_size >= 0
+        else _keep(facts[action.part], reason)
+        for action in actions
+    ]
+
+
+def _drop(form: Part) -> Action:
+    return Action(part=form.number, what="drop", reason="can't hold a notice")
 
 
 def _growth(facts: Facts, action: Action) -> int:

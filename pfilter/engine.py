@@ -237,11 +237,11 @@ def _tell(
     result: "Result | None",
     seconds: float,
 ) -> None:
-    """Write one event for each action, and one for the message. Never a token that opens a download."""
+    """Write one event for each file that is changed, and one for the message. Never a token that opens a download."""
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
     done = bool(outcome.linked or outcome.zipped or outcome.stripped)
     for action in found.plan.actions:
-        if action.what != "keep":
+        if action.event:  # none for what stays, and for a form of the body, which is a remark
             log.event("info", action.event, **about, **_describe(action), applied=done)
     level = "error" if result and result.no_room else _level(found)
     if level == "warning" and outcome.note == TOO_LARGE:

@@ -13,7 +13,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-VERBS = {"keep": "stays", "zip": "is zipped", "link": "becomes a link", "strip": "is taken off"}
+VERBS = {
+    "keep": "stays",
+    "zip": "is zipped",
+    "link": "becomes a link",
+    "strip": "is taken off",
+    "drop": "is removed",
+}
 
 
 class Scanned(Frozen):

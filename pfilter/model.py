@@ -152,7 +152,7 @@ class Measured(Frozen):
 
 
 class Action(Frozen):
-    """What happens to one part, and why. `what` is "keep", "zip", "link" or "strip"."""
+    """What happens to one part, and why. `what` is "keep", "zip", "link", "strip" or "drop" (a form of the body)."""
 
     part: int
     what: str

@@ -60,12 +60,15 @@ def become_text(message: Message, part: Part, text: str) -> list[Edit]:
 
 
 def add_text_part(message: Message, container: Part, text: str) -> Edit:
-    """Put a text/plain in front of the first part of a multipart."""
+    """Put a text/plain in front of the first part of a multipart.
+
+    It ends in a blank line, because readers show the next text directly behind it.
+    """
     eol = message.eol
     fields, body = text_entity(text, eol)
     start = message.parts[container.children[0]].span.start
     head = b"--" + _boundary(container) + eol + b"".join(fields.values()) + b"Content-Disposition: inline" + eol
-    return Edit(range=Range(start=start, end=start), content=head + eol + body)
+    return Edit(range=Range(start=start, end=start), content=head + eol + body + eol + eol)
 
 
 def put_text_before(spool: Spool, message: Message, part: Part, text: str) -> list[Edit]:

@@ -93,8 +93,23 @@ def edits_lie_where_they_may(data: bytes, policy: Policy, result: Processed, sen
     parts = decided(data, policy, sender)
     allowed = [message.parts[number].span for number in (*parts, *emptied(message, parts))]
     allowed += [part.span for part in classify.main_bodies(message)]
+    untouched = [part.body for part in classify.main_bodies(message) if part.number not in parts and part.body.size]
     for start, end, _ in result.edited:
+        told = next((b for b in untouched if b.start <= start <= end <= b.end), None)
+        if told and start < end:
+            coded_anew(message, told.start, start, end, result)
         assert start == end or any(span.start <= start <= end <= span.end for span in allowed), (start, end)
+
+
+def coded_anew(message: Message, body: int, start: int, end: int, result: Processed) -> None:
+    """Assert that octets of a body gave way to the notice only in base64, or where the body became UTF-8."""
+    part = next(part for part in message.parts if part.body.start == body and not part.is_multipart)
+    relabelled = any(
+        part.header.start <= at <= part.header.end and b"charset=utf-8" in new for at, _, new in result.edited
+    )
+    if not relabelled:
+        assert part.encoding == b"base64", (part.section, start, end)
+        assert end - start <= 8, "four characters, and a line end among them"
 
 
 def decided(data: bytes, policy: Policy, sender: bytes) -> "dict[int, str]":
@@ -108,7 +123,7 @@ def decided(data: bytes, policy: Policy, sender: bytes) -> "dict[int, str]":
 
 def emptied(message: Message, parts: "dict[int, str]") -> "set[int]":
     """Return the multiparts of which nothing is left."""
-    gone = {number for number, what in parts.items() if what in ("link", "strip")}
+    gone = {number for number, what in parts.items() if what in ("link", "strip", "drop")}
     found: set[int] = set()
     for part in reversed(message.parts):
         if part.is_multipart and part.children and all(n in gone or n in found for n in part.children):
@@ -138,7 +153,9 @@ def readers_see_the_rest_unchanged(data: bytes, policy: Policy, result: Processe
     ours = own_leaves(message)
     assert len(old) == len(ours)
     remaining = [
-        (part, leaf) for part, leaf in zip(ours, old, strict=True) if parts.get(part.number) not in ("link", "strip")
+        (part, leaf)
+        for part, leaf in zip(ours, old, strict=True)
+        if parts.get(part.number) not in ("link", "strip", "drop")
     ]
     added = len(found) - len(remaining)
     if added == 1:

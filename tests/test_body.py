@@ -2,11 +2,12 @@
 
 import base64
 import quopri
+import re
 import tempfile
 
 import pytest
 
-from pfilter import body, edit
+from pfilter import body, codec, edit
 from tests import support
 from tests.support import BytesSpool, MemoryArena, content, message, scanned
 
@@ -122,6 +123,101 @@ def test_only_the_tail_is_written_anew() -> None:
     assert result.startswith(data[:-2000])
 
 
+def outside(data: bytes, result: "bytes | None") -> int:
+    """Return how many octets of a message are no longer there, before and behind what was inserted."""
+    assert result is not None
+    before = next((n for n, (a, b) in enumerate(zip(data, result, strict=False)) if a != b), len(data))
+    rest, end = data[before:], result[before:]
+    behind = next((n for n, (a, b) in enumerate(zip(reversed(rest), reversed(end), strict=False)) if a != b), len(rest))
+    return len(rest) - behind
+
+
+# Tails of quoted-printable as writers leave them, and what they are read as.
+QP_TAILS = [
+    (b"Hello", "Hello"),
+    (b"Hello  ", "Hello"),
+    (b"Hello \n", "Hello\n"),
+    (b"Hello=20\n", "Hello \n"),
+    (b"Hello=\n", "Hello"),
+    (b"Hello=", "Hello"),
+    (b"Hel=\nlo, wor=\nld =\n=\n", "Hello, world "),
+    (b"Hello=0A", "Hello\n"),
+    (b"Hello=0A=0A", "Hello\n\n"),
+    (b"Hello=0A  ", "Hello\n"),
+    (b"Gr=fc=DFe\n\n", "Gr\u00fc\u00dfe\n\n"),
+    (b"x" * 76 + b"\n", "x" * 76 + "\n"),
+    (b"x" * 75 + b"=\n" + b"y" * 100, "x" * 75 + "y" * 100),
+    (b"short=\nlines=\nof the sender" + b"=\nand more" * 90, "shortlinesof the sender" + "and more" * 90),
+]
+QP_HTML = [
+    (b"Hi|</body>", "Hi|</body>"),
+    (b"Hi |</body>", "Hi |</body>"),
+    (b"Hi\t|</bo=\ndy></html>  \n", "Hi\t|</body></html>\n"),
+    (b"Hi=\n|</body>", "Hi|</body>"),
+    (b"Hi =\n|</body>", "Hi |</body>"),
+    (b"Hi|=3C/body=3e", "Hi|</body>"),
+    (b"x" * 69 + b"|</body=\n></html>", "x" * 69 + "|</body></html>"),
+    (b"Hi|</body>" + b"=\n<!-- " + b"y" * 70 + b"=\n y=\n -->", "Hi|</body><!-- " + "y" * 70 + " y -->"),
+    (b"Hi|  ", "Hi|"),
+    (b"Hi =\n|", "Hi |"),
+]
+
+
+@pytest.mark.parametrize("twin", [support.lf, support.crlf], ids=["LF", "CRLF"])
+@pytest.mark.parametrize(("coded", "text"), QP_TAILS)
+def test_quoted_printable_stays_around_the_notice(coded: bytes, text: str, twin: object) -> None:
+    """The sender's soft line breaks, blanks and spellings stay as they are, and no line of ours passes 76 octets."""
+    data = twin(message(support.part(coded, "text/plain; charset=iso-8859-1", encoding="quoted-printable")))  # type: ignore[operator]
+    result = told(data, NOTE + "/" + "z" * 120)
+    assert outside(data, result) == 0
+    assert result is not None
+    assert max(map(len, result.replace(b"\r\n", b"\n").partition(b"\n\n")[2].split(b"\n"))) <= max(
+        76, *map(len, coded.split(b"\n"))
+    )
+    assert (
+        shown_strictly(result).rstrip("\n")
+        == text.rstrip("\n") + "\n" * max(2, text.count("\n")) + NOTE + "/" + "z" * 120
+    )
+
+
+@pytest.mark.parametrize("twin", [support.lf, support.crlf], ids=["LF", "CRLF"])
+@pytest.mark.parametrize(("coded", "text"), QP_HTML)
+def test_quoted_printable_html_stays_around_the_notice(coded: bytes, text: str, twin: object) -> None:
+    """A line is cut for the notice by soft line breaks, so that no blank gets lost and nothing is wrapped anew."""
+    coded = coded.replace(b"|", b"")
+    data = twin(message(support.part(coded, "text/html; charset=us-ascii", encoding="quoted-printable")))  # type: ignore[operator]
+    result = told(data, HTML_NOTE)
+    assert outside(data, result) == 0
+    assert result is not None
+    assert max(map(len, result.replace(b"\r\n", b"\n").partition(b"\n\n")[2].split(b"\n"))) <= 76
+    assert shown_strictly(result) == text.replace("|", "\n" + HTML_NOTE + "\n")
+
+
+def shown_strictly(data: bytes) -> str:
+    """Return what a text in quoted-printable says, by RFC 2045: blanks at the end of a line are no content."""
+    found = scanned(data)
+    octets = b"".join(codec.decode(BytesSpool(data), found.root.body, b"quoted-printable"))
+    return octets.decode("iso-8859-1").replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("length", [60, 64, 72, 76, 996])
+@pytest.mark.parametrize("text", ["Hello\n" * 50, "Hello\n" * 50 + "!", "Hello\n" * 50 + "!!", "", "x"])
+@pytest.mark.parametrize("kind", ["plain", "html"])
+@pytest.mark.parametrize("end", ["", "</body></html>", "</body></html>\n", "</body></html>\n\n"])
+def test_base64_stays_around_the_notice(length: int, text: str, kind: str, end: str) -> None:
+    """Of base64, in whatever lines, no more than the four octets around the notice are coded anew."""
+    dense = base64.b64encode((text + end).encode("ascii"))
+    coded = b"".join(dense[at : at + length] + b"\n" for at in range(0, len(dense), length))
+    data = message(support.part(coded, f"text/{kind}; charset=us-ascii", encoding="base64"))
+    result = told(data, HTML_NOTE)
+    assert outside(data, result) <= 4
+    if kind == "html" and end:
+        assert re.sub(r"\n *</body>", "\n</body>", shown(result)) == f"{text}\n{HTML_NOTE}\n{end}"
+    else:
+        assert shown(result).rstrip("\n").endswith(HTML_NOTE)
+        assert shown(result).startswith(text + end)
+
+
 def test_a_soft_line_break_at_the_end_is_closed() -> None:
     """Quoted-printable that ends in a soft line break does not swallow the notice's first line."""
     data = message(support.part(b"Hello=\n", "text/plain; charset=utf-8", encoding="quoted-printable"))
@@ -197,7 +293,10 @@ HTML = [
     ("<!--[if mso]><p></body></p><![endif]--><p>Hi</p>", "</body></html>"),
     ("<p>&lt;/body&gt;</p>", "</body>"),
     ("<p>no end at all</p>", ""),
-    ("<p>a comment that does not end <!-- </body>", ""),
+    ("<p>no body end</p>", "</html>\n"),
+    ("<p>no body end</p>", "</html>\n<!-- generated -->\n"),
+    ("<blockquote><html><body>q</body></html></blockquote>", "</html>"),
+    ("<blockquote><html><body>q</body></html></blockquote><p>more", ""),
     ("</bodyguard>", "</body>"),
     ('<p>1 < 2 and a="', "</body>"),
     ("plain", ""),
@@ -207,8 +306,8 @@ htmls = pytest.mark.parametrize(("before", "after"), HTML)
 
 @htmls
 @pytest.mark.parametrize("encoding", ["7bit", "quoted-printable", "base64"])
-def test_html_gets_the_notice_before_the_last_real_body_end(before: str, after: str, encoding: str) -> None:
-    """Not in a comment, an attribute or a script, but before the last real </body>, else at the end."""
+def test_html_gets_the_notice_where_its_body_ends(before: str, after: str, encoding: str) -> None:
+    """Before the last real </body> or </html>, not one in a comment, an attribute, a script or a quotation."""
     data = text_message(before + after, "utf-8", encoding, kind="html")
     text = shown(told(data, HTML_NOTE))
     start, _, rest = text.partition(HTML_NOTE)
@@ -240,23 +339,31 @@ def test_html_with_accents_keeps_them() -> None:
     assert shown(told(data, HTML_NOTE)).replace("\n" + HTML_NOTE + "\n", "") == text
 
 
-def test_large_html_is_looked_at_from_its_tail() -> None:
-    """HTML beyond the limit gets its notice before the </body> of its tail."""
+def test_large_html_is_left() -> None:
+    """HTML beyond the limit is not looked at, so nobody knows what its end is in."""
     before = "<p>text</p>\n" * (body.HTML_WHOLE // 12 + 10)
-    data = text_message(before + "</body></html>\n", "us-ascii", "7bit", kind="html")
-    assert shown(told(data, HTML_NOTE)) == before + "\n" + HTML_NOTE + "\n</body></html>\n"
+    assert told(text_message(before + "</body></html>\n", "us-ascii", "7bit", kind="html"), HTML_NOTE) is None
 
 
 @pytest.mark.parametrize(
-    "start", ["<a " * 50_000, "<!--" * 50_000, "<script>" * 30_000, "<a b='" * 40_000, '<a "' * 50_000]
+    "start",
+    [
+        "<a " * 50_000,
+        "<!--" * 50_000,
+        "<script>" * 30_000,
+        "<a b='" * 40_000,
+        '<a "' * 50_000,
+        "<b hidden>" * 50_000 + "</i>" * 50_000,
+        "<svg>" + "<title>x</title>" * 30_000,
+    ],
 )
 def test_hostile_html_takes_no_time(start: str) -> None:
-    """No HTML makes the search for </body> go back and forth."""
+    """No HTML makes the search for its end go back and forth."""
     from time import process_time
 
     data = text_message(start, "us-ascii", "7bit", kind="html")
     began = process_time()
-    assert told(data, HTML_NOTE) is not None
+    told(data, HTML_NOTE)
     assert process_time() - began < 2
 
 

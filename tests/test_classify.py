@@ -286,7 +286,7 @@ def test_a_named_text_beside_the_letter_is_a_file(entity: bytes, section: str) -
         (HTML, [""]),
         (multipart("mixed", TEXT, FILE), ["1"]),
         (multipart("mixed", FILE, TEXT), ["2"]),
-        (multipart("mixed", TEXT, TEXT, HTML), ["1"]),
+        (multipart("mixed", TEXT, TEXT, HTML), ["1", "3"]),
         (multipart("alternative", TEXT, part(b"<p>", 'text/html; name="body.html"')), ["1", "2"]),
         (multipart("related", part(b"<p>", "text/html", disposition="inline; filename=a.html"), FILE), ["1"]),
         (multipart("alternative", TEXT, HTML), ["1", "2"]),

@@ -291,3 +291,29 @@ def test_base_url_is_no_matter_of_decisions() -> None:
     assert decide.decide(MIXED, measured, envelope(), other) == decide.decide(
         MIXED, measured, envelope(), policy(**SETTINGS)
     )
+
+
+# --- Other forms of the body
+
+
+def with_form(kind: str) -> object:
+    """Return a message that has another form of its body."""
+    forms = multipart("alternative", part(b"x"), part(b"x", kind), part(b"x", "text/html"), boundary="i")
+    return scanned(message(multipart("mixed", forms, attachment(b"1"), attachment(b"2"))))
+
+
+def test_a_form_that_cannot_tell_is_the_reason() -> None:
+    """What would become a link stays for a form of the body without a notice, and what gains by zip is zipped."""
+    found = plan(facts(5, 900 * KIB), facts(6, 300 * KIB, zip_size=10 * KIB), message=with_form("text/enriched"))
+    assert whats(found) == ["keep", "zip"]
+    assert found.actions[0].reason == "a form of the body can't hold a notice (text/enriched)"
+    alone = plan(facts(5, 900 * KIB), message=with_form("text/enriched"))
+    assert (alone.reason, alone.changes) == ("a form of the body can't hold a notice (text/enriched)", False)
+
+
+def test_a_form_to_do_without_is_dropped() -> None:
+    """A form that readers can do without is an action of its own, with its reason."""
+    found = plan(facts(5, 900 * KIB), message=with_form("text/x-amp-html"))
+    assert [(action.part, action.what) for action in found.actions] == [(3, "drop"), (5, "link")]
+    assert found.actions[0].reason == "can't hold a notice"
+    assert found.remarks == ("text/x-amp-html removed: it can't hold a notice",)

@@ -674,3 +674,101 @@ def test_the_line(outcome: Outcome, line: str) -> None:
 def test_sizes_as_people_read_them(octets: int, text: str) -> None:
     """Sizes are decimal, with as many digits as matter."""
     assert human_size(octets) == text
+
+
+# --- Bodies side by side, and the notice as a part of its own
+
+
+def told_in(entity: bytes, store: Path) -> list[tuple[str, int]]:
+    """Return the types of the texts of the result, and how many notices each holds."""
+    leaves = support.leaves(support.parsed(linked(entity, store).output))
+    texts = [leaf for leaf in leaves if leaf.get_content_maintype() == "text"]
+    return [(leaf.get_content_subtype(), support.text_of(leaf).count(NOTICE)) for leaf in texts]
+
+
+@pytest.mark.parametrize(
+    ("entity", "expected"),
+    [
+        (multipart("mixed", TEXT, HTML, FILE), [("plain", 1), ("html", 1)]),
+        (multipart("mixed", HTML, TEXT, FILE), [("html", 1), ("plain", 1)]),
+        (multipart("mixed", TEXT, FILE, HTML, TEXT, HTML), [("plain", 1), ("html", 1), ("plain", 0), ("html", 0)]),
+        (
+            multipart("mixed", TEXT, multipart("related", HTML, boundary="i"), FILE),
+            [("plain", 1), ("html", 1)],
+        ),
+        (
+            multipart("mixed", TEXT, multipart("mixed", HTML, boundary="i"), FILE),
+            [("plain", 1), ("html", 0)],
+        ),
+        (multipart("mixed", TEXT, TEXT, FILE), [("plain", 1), ("plain", 0)]),
+    ],
+    ids=["text, html", "html, text", "first of each", "related", "not beside it", "text, text"],
+)
+def test_text_and_html_side_by_side_both_tell(entity: bytes, expected: object, store: Path) -> None:
+    """Who shows the HTML alone, or the text alone, sees the link where both stand in one multipart/mixed."""
+    assert told_in(entity, store) == expected
+
+
+@pytest.mark.parametrize("text", ["", "Ä"], ids=["ASCII", "UTF-8"])
+def test_a_notice_of_its_own_ends_in_a_blank_line(text: str, store: Path) -> None:
+    """Readers put texts one behind the other: the notice does not run into the one behind it."""
+    broken = part(b"!!", "text/plain", encoding="base64")
+    entity = multipart("mixed", broken, attachment(noise(100), f"a{text}.bin"))
+    first = support.leaves(support.parsed(linked(entity, store, notice={"contact": f"IT {text}"}).output))[0]
+    assert support.text_of(first).count(NOTICE) == 1
+    assert support.text_of(first).replace("\r\n", "\n").endswith("\n\n")
+
+
+# --- Other forms of the body
+
+AMP = part(b"<html amp4email><p>Hi</p></html>", "text/x-amp-html; charset=us-ascii")
+WATCH = part(b"<b>Hi</b>", "text/watch-html; charset=us-ascii")
+ENRICHED = part(b"<bold>Hi</bold>", "text/enriched; charset=us-ascii")
+
+
+@pytest.mark.parametrize(
+    ("forms", "expected"),
+    [
+        ((TEXT, AMP, HTML), ["alternative", "plain", "html"]),
+        ((TEXT, HTML, AMP, WATCH), ["alternative", "plain", "html"]),
+        ((TEXT, WATCH), ["alternative", "plain"]),
+    ],
+)
+@pytest.mark.parametrize("sender", [b"sender@example.org", b""], ids=["linked", "stripped"])
+def test_forms_that_readers_can_do_without_are_removed(
+    forms: tuple[bytes, ...], expected: object, sender: bytes, store: Path
+) -> None:
+    """AMP and watch forms of the body can't hold a notice, and readers fall back to those that do."""
+    data = message(multipart("mixed", multipart("alternative", *forms, boundary="i"), FILE))
+    result = process(data, link_everything(store), ENVELOPE.replace(sender=sender))
+    assert structure(result.output) == ["mixed", expected]
+
+
+def test_forms_of_the_body_stay_where_nothing_is_told(store: Path) -> None:
+    """Without a notice no form of the body is removed."""
+    data = message(multipart("mixed", multipart("alternative", TEXT, AMP, HTML, boundary="i"), FILE))
+    assert process(data, support.zip_everything(store)).output == data
+
+
+@pytest.mark.parametrize("kind", ["enriched", "richtext", "rtf", "markdown"])
+@pytest.mark.parametrize("sender", [b"sender@example.org", b""], ids=["linked", "stripped"])
+def test_a_form_that_no_notice_goes_into_keeps_the_attachments(kind: str, sender: bytes, store: Path) -> None:
+    """Who is shown another form of the body would see neither file nor link, so the file stays."""
+    form = part(b"x", f"text/{kind}")
+    data = message(multipart("mixed", multipart("alternative", TEXT, form, HTML, boundary="i"), FILE))
+    result = process(data, link_everything(store), ENVELOPE.replace(sender=sender))
+    assert result.output == data
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        multipart("mixed", TEXT, ENRICHED, FILE),
+        multipart("mixed", multipart("alternative", TEXT, HTML, part(b"x", "text/calendar"), boundary="i"), FILE),
+        multipart("mixed", multipart("alternative", TEXT, HTML, boundary="i"), ENRICHED, FILE),
+    ],
+    ids=["beside the text", "an invitation", "behind"],
+)
+def test_texts_that_are_no_form_of_the_body_keep_nothing(entity: bytes, store: Path) -> None:
+    """What readers show beside the body, or as an invitation, keeps no attachment from becoming a link."""
+    assert linked(entity, store).outcome.linked == 1

@@ -535,7 +535,7 @@ def said(place: Place) -> dict[str, list[str]]:
     from pfilter import check
 
     found: dict[str, list[str]] = {}
-    # Where no Postfix says otherwise, pfilter_time_limit is 1000 s: with the requests to a bucket not enough by default.
+    # Where no Postfix says otherwise, pfilter_time_limit is 1000 s: not enough for a bucket by default.
     for one in check.run(place.policy.replace(deadline=240)):
         if any(word in one.text for word in ("object store", "[store]", "key of links", "presigned")):
             found.setdefault(one.level, []).append(one.text)

@@ -1,0 +1,190 @@
+"""Where HTML ends for its reader: the place that an HTML5 parser shows, or none that is certain. Pure.
+
+Not a parser: it follows the HTML standard's tokenizer (13.2.5), and of the elements only those that matter: the ones
+that hide or quote what is in them, and what is open inside of those. An end tag closes one of them here only where it
+does so for every HTML5 parser (13.2.6), so that a doubt leaves it open, and an open one is no place for a notice.
+"""
+
+import re
+
+# What is in these is not shown, or not by all readers; a quotation is shown, but as what somebody else wrote, and
+# folded away by many.
+HIDING = frozenset(
+    b"template noscript select svg math object applet canvas audio video datalist rp progress meter noframes "
+    b"blockquote".split()
+)
+FOLDED = (b"details", b"dialog")  # shown with the attribute `open` alone
+RAW = frozenset(b"script style title textarea xmp iframe noembed noframes".split())  # text, whatever is in them
+VOID = frozenset(
+    b"area base basefont bgsound br col embed frame hr image img input keygen link meta param source track wbr".split()
+)
+FOREIGN = (b"svg", b"math")
+UNSHOWN = (b"script", b"style", b"link", b"meta", b"base")  # may follow </body> without being seen
+FORMATTING = frozenset(b"a b big code em font i nobr s small strike strong tt u".split())  # opened again by the parser
+PHRASING = FORMATTING | frozenset(
+    b"abbr acronym bdi bdo cite data del dfn ins kbd label mark q rb rp rt rtc ruby samp span sub sup time var".split()
+)
+TABLE_PARTS = frozenset(b"tbody thead tfoot tr td th caption".split())  # no elements at all outside of a table
+BLOCKS = frozenset(  # their end tags close all that is open in them, up to the next scope
+    b"address article aside blockquote button center details dialog dir div fieldset figcaption figure footer header "
+    b"hgroup listing main menu nav ol pre search section select summary ul".split()
+)
+SCOPES = frozenset((*b"applet marquee object template select svg math table".split(), *TABLE_PARTS))
+LOOKS = 1 << 20  # at open elements, for one document: what needs more is hostile
+
+_BLANK = rb"[\t\n\f\r\x20]"
+_ATTRIBUTE = rb"""
+    ([^\t\n\f\r\x20/>][^\t\n\f\r\x20/>=]*+)
+    (?:%(blank)s*+=%(blank)s*+("[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r\x20>"'][^\t\n\f\r\x20>]*+|(?=>)|\Z))?+
+""" % {b"blank": _BLANK}  # fmt: skip
+_ATTRIBUTES = re.compile(b"(?x)" + _ATTRIBUTE)
+# One token a match; each alternative ends at the end of the input where its own end is missing, so that no input makes
+# the search go back.
+_TOKEN = re.compile(
+    rb"""(?isx)
+    <(?:
+      !--(?:-?>|.*?(?:--!?>|(?P<comment>\Z)))
+    | (?P<name>/?[a-z][^\t\n\f\r\x20/>]*+)(?P<attributes>(?:[\t\n\f\r\x20/]++|%s)*+)(?:>|(?P<tag>\Z))
+    | [!?/][^>]*+(?:>|(?P<bogus>\Z))
+    )"""
+    % _ATTRIBUTE.replace(b"([^\\t", b"(?:[^\\t").replace(b'("', b'(?:"')
+)
+_RAW_ENDS = {name: re.compile(rb"(?i)</" + name + rb"(?=[\t\n\f\r\x20/>])") for name in RAW}
+_HIDDEN_STYLE = re.compile(
+    rb"(?i)display:none|visibility:(?:hidden|collapse)|mso-hide:all|max-height:0|opacity:0(?:\.0*)?(?![.\d])|\\"
+)
+_CSS_COMMENT = re.compile(rb"(?s)/\*.*?(?:\*/|\Z)")
+
+
+class _Unsure(Exception):  # noqa: N818  # a property of the HTML, not an error
+    """No place is certain to be seen."""
+
+
+class _Open:
+    """The innermost hiding elements and what is open in them: empty where all that follows is seen."""
+
+    def __init__(self) -> None:
+        self.elements: list[tuple[bytes, bool]] = []  # name; whether it hides by itself
+        self.looks = 0
+
+    def is_in(self, names: "tuple[bytes, ...]") -> bool:
+        """Whether one of these is open."""
+        self._look(len(self.elements))
+        return any(name in names for name, _ in self.elements)
+
+    def start(self, name: bytes, attributes: bytes) -> None:
+        """Take a start tag, not a void one's."""
+        hides = name in HIDING or _hides(name, attributes)
+        if name in (b"frameset", b"plaintext"):
+            raise _Unsure  # either ends only with the document
+        if name in (b"html", b"body", b"head"):
+            if hides:
+                raise _Unsure  # its attributes become those of the body, wherever it stands
+            return
+        if not (hides or self.elements):
+            return
+        if name in FOREIGN or self.is_in(FOREIGN):
+            rest = _ATTRIBUTES.sub(b"", attributes)
+            if rest.endswith(b"/"):
+                return
+        self.elements.append((name, hides))
+
+    def end(self, name: bytes) -> None:
+        """Take an end tag: close what every parser closes."""
+        for depth in range(len(self.elements) - 1, -1, -1):
+            self._look(1)
+            inner, hides = self.elements[depth]
+            if inner == name:
+                del self.elements[depth:]
+                return
+            if name == b"template":
+                stays = inner in FOREIGN
+            elif name == b"table":
+                stays = inner in (b"select", b"template", *FOREIGN)
+            elif name in TABLE_PARTS:
+                stays = hides or not (inner in PHRASING or inner in TABLE_PARTS)
+            elif name in BLOCKS:
+                stays = inner in SCOPES or (name == b"button" and inner in BLOCKS)
+            else:
+                stays = hides or inner not in PHRASING or name in (b"form", *FOREIGN)
+            if stays or (hides and inner in FORMATTING):
+                return
+
+    def _look(self, number: int) -> None:
+        self.looks += number
+        if self.looks > LOOKS:
+            raise _Unsure
+
+
+def place_at_end(data: bytes) -> int:
+    """Return where the body ends, an offset: before the last `</body>` or `</html>` that nothing visible follows, else
+    the end. -1 where a reader may not see, as the writer's own, what is inserted there. The octets are those of a
+    charset that has ASCII's as they are.
+    """  # noqa: D205
+    try:
+        return _place(data)
+    except _Unsure:
+        return -1
+
+
+def _place(data: bytes) -> int:
+    opened = _Open()
+    position, end = 0, -1  # end: of the body, if nothing visible follows
+    whole = True
+    while whole and (token := _TOKEN.search(data, position)):
+        if end >= 0 and data[position : token.start()].strip():
+            end = -1
+        position = token.end()
+        name = (token["name"] or b"").lower()
+        whole = token["comment"] is token["tag"] is token["bogus"] is None
+        if not whole:
+            break
+        if not name:
+            if token[0].startswith(b"<![") and opened.elements and opened.is_in(FOREIGN):
+                raise _Unsure  # CDATA there, a comment elsewhere
+        elif name in (b"/body", b"/html"):
+            end = token.start() if end < 0 else end
+        elif name.removeprefix(b"/") not in UNSHOWN:
+            end = -1
+        if name.startswith(b"/"):
+            opened.end(name[1:])
+        elif name in RAW:
+            position = _behind_raw(data, position, name, opened)
+            whole = position >= 0
+        elif name and name not in VOID:
+            opened.start(name, token["attributes"])
+    if whole and end >= 0 and data[position:].strip():
+        end = -1
+    if opened.elements or (not whole and end < 0):
+        return -1
+    return end if end >= 0 else len(data)
+
+
+def _behind_raw(data: bytes, start: int, name: bytes, opened: _Open) -> int:
+    """Return where the end tag of an element stands that is all text, -1 if nowhere. Raises _Unsure."""
+    found = _RAW_ENDS[name].search(data, start)
+    if not found:
+        return -1
+    text = data[start : found.start()]
+    if b"<" in text and opened.elements and opened.is_in((*FOREIGN, b"select")):
+        raise _Unsure  # there it may be no text at all
+    if name == b"script" and b"<!--" in text and b"<script" in text.lower():
+        raise _Unsure  # whose end tag ends the inner one
+    return found.start()
+
+
+def _hides(name: bytes, attributes: bytes) -> bool:
+    """Whether an element is not shown for its attributes."""
+    lower = attributes.lower()
+    folded = name in FOLDED
+    if not (folded or b"hidden" in lower or b"style" in lower):
+        return False
+    found = {key: value.strip(b"\"'") for key, value in _ATTRIBUTES.findall(lower)}
+    if b"hidden" in found or (folded and b"open" not in found):
+        return True
+    style = found.get(b"style", b"")
+    if b"&" in style:
+        from html import unescape
+
+        style = unescape(style.decode("latin-1")).encode("ascii", "replace")
+    return bool(_HIDDEN_STYLE.search(b"".join(_CSS_COMMENT.sub(b"", style).split())))
