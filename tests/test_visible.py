@@ -1,6 +1,7 @@
 """Where a notice goes into HTML: an HTML5 parser shows it, or a text stands in front."""
 
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import html5lib
 import pytest
@@ -11,7 +12,6 @@ from tests.support import attachment, link_everything, multipart, part, process
 
 MARK = b"<table><tr><td>NOTICE</td></tr></table>"
 NOTICE = "The following attachment"
-XHTML = "{http://www.w3.org/1999/xhtml}"
 RAW = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "plaintext")
 HIDING = (*RAW, "template", "noscript", "select", "svg", "math", "object", "canvas", "head", "frameset", "details",
           "dialog", "datalist", "audio", "video", "blockquote")  # fmt: skip
@@ -104,16 +104,16 @@ UNSEEN = [
 ]
 
 
-def ancestors_of_the_notice(html: bytes) -> list[object]:
+def ancestors_of_the_notice(html: bytes) -> list[Element]:
     """Return the elements around the notice, as an HTML5 parser builds them; none where it is in no element."""
     tree = html5lib.parse(html.decode("utf-8"))
-    found: list[object] = []
+    found: list[Element] = []
 
-    def walk(element: object, around: list[object]) -> None:
+    def walk(element: Element, around: list[Element]) -> None:
         here = [*around, element]
-        if "NOTICE" in (element.text or "") and str(element.tag).endswith("td"):  # type: ignore[attr-defined]
+        if "NOTICE" in (element.text or "") and element.tag.endswith("td"):
             found.extend(here)
-        for child in element:  # type: ignore[attr-defined]
+        for child in element:
             if isinstance(child.tag, str):
                 walk(child, here)
 
@@ -124,14 +124,14 @@ def ancestors_of_the_notice(html: bytes) -> list[object]:
 def is_seen(html: bytes) -> bool:
     """Whether a reader sees the notice: in the body, below nothing that hides or quotes it."""
     around = ancestors_of_the_notice(html)
-    names = [element.tag.rpartition("}")[2] for element in around]  # type: ignore[attr-defined]
+    names = [element.tag.rpartition("}")[2] for element in around]
     if "body" not in names:
         return False
     for element, name in zip(around, names, strict=True):
-        style = "".join(element.get("style", "").lower().split()).replace("/**/", "")  # type: ignore[attr-defined]
-        if element.get("hidden") is not None or "display:none" in style or "visibility:hidden" in style:  # type: ignore[attr-defined]
+        style = "".join(element.get("style", "").lower().split()).replace("/**/", "")
+        if element.get("hidden") is not None or "display:none" in style or "visibility:hidden" in style:
             return False
-        if name in HIDING and not (name == "details" and element.get("open") is not None):  # type: ignore[attr-defined]
+        if name in HIDING and not (name == "details" and element.get("open") is not None):
             return False
     return True
 
