@@ -1,10 +1,13 @@
 """Where a notice goes into HTML: an HTML5 parser shows it, or a text stands in front."""
 
+import re
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
 import html5lib
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pfilter import visible
 from tests import support
@@ -186,3 +189,30 @@ def test_the_place_is_where_a_browser_closes_the_body(html: str) -> None:
     """Before the last </body> or </html> that nothing visible follows, else at the end."""
     before, _, after = html.partition("|")
     assert visible.place_at_end((before + after).encode("ascii")) == len(before)
+
+
+NAMES = re.findall(
+    r"\w+",
+    "div span p b a table tbody tr td caption select option svg math title style textarea script blockquote form object "
+    "details noscript ul li h1 mi foreignObject desc button body html i section frameset",
+)
+ATTRIBUTES = ("", "", "", " hidden", " style='display:none'", " open", " /", " title='<!--'", ' a="</body>"')
+OTHERS = ("text", " ", "<!-- c -->", "<!--", "-->", "--!>", "</body>", "</html>", "<br>", "<![CDATA[ > ]]>", "<a b='")
+TOKENS = st.one_of(
+    st.builds("<{}{}>".format, st.sampled_from(NAMES), st.sampled_from(ATTRIBUTES)),
+    st.builds("</{}>".format, st.sampled_from(NAMES)),
+    st.sampled_from(OTHERS),
+)
+
+
+@given(tokens=st.lists(TOKENS, max_size=14))
+def test_whatever_tags_there_are_a_notice_is_seen(tokens: list[str]) -> None:
+    """In no order of tags does a notice stand where an HTML5 parser hides it."""
+    result = with_notice("".join(tokens))
+    if result is None:
+        return
+    try:
+        seen = is_seen(result)
+    except (AssertionError, IndexError):  # of the parser itself
+        return
+    assert seen, result
