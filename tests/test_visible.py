@@ -99,6 +99,8 @@ UNSEEN = [
     "<form hidden><div></form>Hi",
     "<p><b hidden>x</p>Hi",
     "<tr hidden><details></tr>Hi",
+    "<math><blockquote /></math>Hi",
+    "<div hidden><svg><div/></svg></div>Hi",
     "<div hidden><tr><div></tr></div>Hi",
     "<div hidden><b hidden>x</div>Hi",
     "<div hidden><table><tr><td></div>Hi",
@@ -193,8 +195,8 @@ def test_the_place_is_where_a_browser_closes_the_body(html: str) -> None:
 
 NAMES = re.findall(
     r"\w+",
-    "div span p b a table tbody tr td caption select option svg math title style textarea script blockquote form object "
-    "details noscript ul li h1 mi foreignObject desc button body html i section frameset",
+    "div span p b a table tbody tr td caption select option svg math title style textarea script blockquote form "
+    "object details noscript ul li h1 mi foreignObject desc button body html i section frameset",
 )
 ATTRIBUTES = ("", "", "", " hidden", " style='display:none'", " open", " /", " title='<!--'", ' a="</body>"')
 OTHERS = ("text", " ", "<!-- c -->", "<!--", "-->", "--!>", "</body>", "</html>", "<br>", "<![CDATA[ > ]]>", "<a b='")
