@@ -149,14 +149,13 @@ def _for_size(message: Message, measured: Measured, recipients: int, policy: Pol
 def _without_notice(actions: list[Action], measured: Measured, reason: str) -> list[Action]:
     """Keep what a notice would have to tell about; what gains by zip needs none."""
     facts = {one.part: one for one in measured.attachments}
-    return [
-        action
-        if action.what not in ("link", "strip")
-        else _zip_or_keep(facts[action.part])
-        if action.what == "link" and facts[action.part].zip_size >= 0
-        else _keep(facts[action.part], reason)
-        for action in actions
-    ]
+
+    def instead(action: Action) -> Action:
+        if action.what == "link" and facts[action.part].zip_size >= 0:
+            return _zip_or_keep(facts[action.part])
+        return _keep(facts[action.part], reason)
+
+    return [instead(action) if action.what in ("link", "strip") else action for action in actions]
 
 
 def _drop(form: Part) -> Action:

@@ -36,8 +36,11 @@ def insert(spool: Spool, part: Part, behind: int, octets: bytes, eol: bytes) -> 
         return None
     start, data = found
     encoded = spool.read(start, part.body.end)
-    into = _into_base64 if part.encoding == b"base64" else _into_quoted_printable
-    where, content = into(encoded, data, len(data) - behind, octets, eol)
+    place = len(data) - behind
+    if part.encoding == b"base64":
+        where, content = _into_base64(encoded, data, place, octets, eol)
+    else:
+        where, content = _into_quoted_printable(encoded, place, octets, eol)
     return [Edit(range=Range(start=start + where.start, end=start + where.end), content=content)]
 
 
@@ -64,9 +67,9 @@ def _tail(spool: Spool, part: Part, behind: int) -> tuple[int, bytes] | None:
         reach *= 4
 
 
-def _into_quoted_printable(encoded: bytes, data: bytes, place: int, octets: bytes, eol: bytes) -> tuple[Range, bytes]:
-    """Return what goes where; data is what the encoded octets, from a line start on, decode to."""
-    at = _quoted_printable_offset(encoded, place) if data else 0
+def _into_quoted_printable(encoded: bytes, place: int, octets: bytes, eol: bytes) -> tuple[Range, bytes]:
+    """Return what goes where in encoded octets, that begin with a line."""
+    at = _quoted_printable_offset(encoded, place)
     text = b"".join(codec.encode_quoted_printable([octets], eol))
     line = encoded[encoded.rfind(b"\n", 0, at) + 1 : at]
     # A blank that is content must not come to stand at the end of a line; and no line may get too long.

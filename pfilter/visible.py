@@ -19,6 +19,10 @@ VOID = frozenset(
     b"area base basefont bgsound br col embed frame hr image img input keygen link meta param source track wbr".split()
 )
 FOREIGN = (b"svg", b"math")
+BREAKOUT = frozenset(  # of svg and math, which then are not open any more, and whose end tags count for nothing
+    b"b big blockquote center code dd div dl dt em font h1 h2 h3 h4 h5 h6 i li listing menu nobr ol p pre ruby s small "
+    b"span strong strike sub sup table tt u ul var".split()
+)
 UNSHOWN = (b"script", b"style", b"link", b"meta", b"base")  # may follow </body> without being seen
 FORMATTING = frozenset(b"a b big code em font i nobr s small strike strong tt u".split())  # opened again by the parser
 PHRASING = FORMATTING | frozenset(
@@ -83,7 +87,10 @@ class _Open:
             return
         if not (hides or self.elements):
             return
-        if name in FOREIGN or self.is_in(FOREIGN):
+        foreign = self.is_in(FOREIGN)
+        if foreign and name in BREAKOUT:
+            raise _Unsure
+        if foreign or name in FOREIGN:
             rest = _ATTRIBUTES.sub(b"", attributes)
             if rest.endswith(b"/"):
                 return
