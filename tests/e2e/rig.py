@@ -189,6 +189,7 @@ class Gate:
             "policy": {"own_domains": ["example.org"], "deadline": "60s"},
             "store": {"path": str(self.root / "store"), "base_url": BASE_URL, "min_free": 0},
             "log": {"to": f"file:{self.events_file}", "level": "debug"},
+            "notify": {"per_hour": 0},  # each notification is looked for
         }
         for name, changes in sections.items():
             values = {**self.sections.get(name, {}), **changes}

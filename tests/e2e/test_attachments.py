@@ -307,6 +307,7 @@ def test_log_that_cannot_be_written(gate: Gate) -> None:
 
 def test_who_sends_much_is_told_in_few_mails(gate: Gate) -> None:
     """Five are told at once; the others in one mail, sent by the next message's run when the hour is over."""
+    gate.configure(notify={"per_hour": None})  # the default
     for number in range(8):
         gate.send(mails.letter(attachment(mails.FILM, f"film-{number}.mp4")))
     told = [one for one in gate.settle() if one.sender == ""]
