@@ -97,6 +97,8 @@ def why_kept(message: Message, part: Part, shown: frozenset[int]) -> str:
         return "displayed body"
     if part.type in UNTOUCHED_TYPES:
         return UNTOUCHED_TYPES[part.type]
+    if b"calendar" in part.type or part.type.endswith(b"/x-ical"):
+        return "calendar"  # application/calendar+xml, text/x-icalendar: it goes by many names
     if part.type.startswith(b"application/pgp-"):
         return "PGP"
     around = message.ancestors(part)
@@ -139,7 +141,7 @@ def why_kept_by_name(name: str) -> str:
     lower = name.lower()
     if lower.startswith("winmail") and lower.endswith(".dat"):
         return "TNEF"
-    return "calendar" if lower.endswith(".ics") else ""
+    return "calendar" if lower.endswith((".ics", ".vcs")) else ""
 
 
 def displayed(message: Message) -> list[Part]:
@@ -164,13 +166,18 @@ def _may_be_shown(part: Part) -> bool:
 def _is_named_letter(message: Message, leaves: list[Part], part: Part) -> bool:
     """Whether a text is the letter in spite of its name.
 
-    It is where there is nothing else to read. It is where it comes first and is named in Content-Type alone, unless the
+    It is where there is nothing else to read. It is where it comes first and is marked inline, unless there is a text
+    without a name that is not. It is where it comes first and is named in Content-Type alone, unless the
     next thing is another body: a form of one, or a text without a name; but not another form of the same one, and not
     a text marked inline, as the footers of lists are.
     """
     if len(leaves) == 1:
         return True
-    if part is not leaves[0] or any(name.split(b"*")[0] == b"filename" for name, _ in part.disposition_params):
+    if part is not leaves[0]:
+        return False
+    if part.disposition == b"inline":
+        return not any(_may_be_shown(o) and not has_name(o) and o.disposition != b"inline" for o in leaves)
+    if any(name.split(b"*")[0] == b"filename" for name, _ in part.disposition_params):
         return False
     if any(parent.type in (b"multipart/alternative", b"multipart/related") for parent in message.ancestors(part)):
         return True

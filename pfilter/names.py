@@ -15,7 +15,7 @@ ENCODED_LIMIT = 4096  # octets of an encoded name; decoding takes time by their 
 LONG_NAME = 4096  # characters of a name of which only the ends are looked at
 HEADER_LIMIT = 65536  # octets of a header that is decoded for people
 FORBIDDEN = '/\\:*?"<>|'
-INVISIBLE = "\u115f\u1160\u3164\uffa0"  # letters by category, blanks on screen
+INVISIBLE = "\u115f\u1160\u2800\u3164\uffa0"  # letters by category, blanks on screen
 DEVICES = {
     "con",
     "prn",

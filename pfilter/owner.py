@@ -37,6 +37,7 @@ def _walk(path: str) -> os.stat_result:
 
     names = os.path.abspath(path).split("/")[::-1]
     others = -1  # some user on the way who is not root
+    open_to_all = False  # whether a directory on the way is
     links = 0
     at = os.open("/", os.O_PATH | os.O_CLOEXEC)
     try:
@@ -45,6 +46,7 @@ def _walk(path: str) -> os.stat_result:
             here = os.fstat(at)
             if here.st_uid:
                 others = here.st_uid
+            open_to_all = open_to_all or bool(here.st_mode & 0o002 and not here.st_mode & stat.S_ISVTX)
             fd = os.open(name or ".", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
             found = os.fstat(fd)
             if not stat.S_ISLNK(found.st_mode):
@@ -67,6 +69,8 @@ def _walk(path: str) -> os.stat_result:
         end = os.fstat(at)
     finally:
         os.close(at)
+    if end.st_uid == 0 and open_to_all:
+        raise StoreError(f"{path} belongs to root, but everybody can write to a directory above it, and replace it")
     if end.st_uid == 0 and others >= 0:
         raise StoreError(
             f"{path} belongs to root, but a directory above it to {users.name(others)}, who could replace it"

@@ -83,7 +83,10 @@ def put_text_before(spool: Spool, message: Message, part: Part, text: str) -> li
         return []
     fields, body = text_entity(text, eol)
     delimiter = b"--" + boundary
-    head = b'Content-Type: multipart/mixed; boundary="' + boundary + b'"' + eol + eol
+    # The multipart/related may name what it shows (RFC 2387, 3.2: start); that is now this one.
+    known = part.field(b"content-id")
+    own = b"Content-ID: " + b" ".join(known.value.split()) + eol if known else b""
+    head = own + b'Content-Type: multipart/mixed; boundary="' + boundary + b'"' + eol + eol
     inside = b"".join(fields.values()) + b"Content-Disposition: inline" + eol + eol + body
     before = head + delimiter + eol + inside + delimiter + eol
     after = (b"" if part.body.end < part.span.end else eol) + delimiter + b"--" + eol

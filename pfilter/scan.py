@@ -247,6 +247,8 @@ class _Scanner:
             draft.defect = draft.defect or "malformed Content-Type"  # text/plain then (RFC 2045, 5.2)
             return
         draft.type, draft.params = parsed.token, parsed.pairs
+        if main == b"multipart" and any(b"\n" in quoted for quoted in value.split(b'"')[1::2]):
+            self.unsound(draft, "line end within quotes in the Content-Type of a multipart")  # kept by the stdlib
         if main == b"multipart" and (parsed.defect or parsed.unusual):
             self.unsound(draft, parsed.defect or f"{parsed.unusual} in the Content-Type of a multipart")
         draft.defect = draft.defect or parsed.defect
@@ -260,6 +262,8 @@ class _Scanner:
             self.unsound(draft, "boundary in more than one form")
         elif len(boundary) > self.limits.boundary:
             self.unsound(draft, f"boundary over {self.limits.boundary} octets")
+        elif boundary.startswith(b"<") and boundary.endswith(b">"):
+            self.unsound(draft, "boundary in angle brackets")  # which the stdlib takes off
         elif boundary.translate(None, BOUNDARY_OCTETS) or boundary != boundary.strip():
             self.unsound(draft, "boundary with octets that are not allowed")
         else:

@@ -29,6 +29,7 @@ PHRASING = FORMATTING | frozenset(
     b"abbr acronym bdi bdo cite data del dfn ins kbd label mark q rb rp rt rtc ruby samp span sub sup time var".split()
 )
 TABLE_PARTS = frozenset(b"tbody thead tfoot tr td th caption".split())  # no elements at all outside of a table
+ENDS_SELECT = (b"input", b"keygen", b"textarea", b"select")  # these start tags do
 BLOCKS = frozenset(  # their end tags close all that is open in them, up to the next scope
     b"address article aside blockquote button center details dialog dir div fieldset figcaption figure footer header "
     b"hgroup listing main menu nav ol pre search section select summary ul".split()
@@ -55,7 +56,8 @@ _TOKEN = re.compile(
 )
 _RAW_ENDS = {name: re.compile(rb"(?i)</" + name + rb"(?=[\t\n\f\r\x20/>])") for name in RAW}
 _HIDDEN_STYLE = re.compile(
-    rb"(?i)display:none|visibility:(?:hidden|collapse)|mso-hide:all|max-height:0|opacity:0(?:\.0*)?(?![.\d])|\\"
+    rb"(?i)display:none|visibility:(?:hidden|collapse)|mso-hide:all|opacity:|position:(?:absolute|fixed)|transform:|clip"
+    rb"|(?:font-size|(?<!-)(?:max-)?(?:height|width)):\+?0*\.?0+(?![.\d])|text-indent:-|var\(|\\"
 )
 _CSS_COMMENT = re.compile(rb"(?s)/\*.*?(?:\*/|\Z)")
 
@@ -87,6 +89,8 @@ class _Open:
             return
         if not (hides or self.elements):
             return
+        if name == b"button":
+            raise _Unsure  # ends another one that is open, with all that is in it
         foreign = self.is_in(FOREIGN)
         if foreign and name in BREAKOUT:
             raise _Unsure
@@ -95,6 +99,11 @@ class _Open:
             if rest.endswith(b"/"):
                 return
         self.elements.append((name, hides))
+
+    def refuse_to_end_select(self, name: bytes) -> None:
+        """Raise _Unsure where a start tag ends an open select: what is closed behind it is another question."""
+        if name in ENDS_SELECT and self.elements and self.is_in((b"select",)):
+            raise _Unsure
 
     def end(self, name: bytes) -> None:
         """Take an end tag: close what every parser closes."""
@@ -109,7 +118,7 @@ class _Open:
             elif name == b"table":
                 stays = inner in (b"select", b"template", *FOREIGN)
             elif name in TABLE_PARTS:
-                stays = hides or not (inner in PHRASING or inner in TABLE_PARTS)
+                stays = hides or inner not in TABLE_PARTS  # outside of a table it is no element, and closes nothing
             elif name in BLOCKS:
                 stays = inner in SCOPES or (name == b"button" and inner in BLOCKS)
             else:
@@ -153,6 +162,7 @@ def _place(data: bytes) -> int:
             end = token.start() if end < 0 else end
         elif name.removeprefix(b"/") not in UNSHOWN:
             end = -1
+        opened.refuse_to_end_select(name)
         if name.startswith(b"/"):
             opened.end(name[1:])
         elif name in RAW:
@@ -184,14 +194,17 @@ def _hides(name: bytes, attributes: bytes) -> bool:
     """Whether an element is not shown for its attributes."""
     lower = attributes.lower()
     folded = name in FOLDED
-    if not (folded or b"hidden" in lower or b"style" in lower):
+    if not (folded or b"hidden" in lower or b"style" in lower or b"popover" in lower):
         return False
-    found = {key: value.strip(b"\"'") for key, value in _ATTRIBUTES.findall(lower)}
-    if b"hidden" in found or (folded and b"open" not in found):
+    found = {key: value.strip(b"\"'") for key, value in reversed(_ATTRIBUTES.findall(lower))}  # the first counts
+    if b"hidden" in found or b"popover" in found or (folded and b"open" not in found):
         return True
     style = found.get(b"style", b"")
     if b"&" in style:
         from html import unescape
 
-        style = unescape(style.decode("latin-1")).encode("ascii", "replace")
+        try:
+            style = unescape(style.decode("latin-1")).encode("ascii", "replace")
+        except ValueError:  # a character reference of more digits than int() takes
+            return True
     return bool(_HIDDEN_STYLE.search(b"".join(_CSS_COMMENT.sub(b"", style).split())))

@@ -101,6 +101,8 @@ def test_attachments(entity: bytes) -> None:
         (multipart("mixed", TEXT, attachment(b"x", "a.asc", "application/pgp-signature")), "2", "PGP"),
         (multipart("mixed", TEXT, attachment(b"x", "a.ics", "application/ics")), "2", "calendar"),
         (multipart("mixed", TEXT, attachment(b"x", "a.vcs", "text/x-vcalendar")), "2", "calendar"),
+        (multipart("mixed", TEXT, attachment(b"x", "a", "application/calendar+xml")), "2", "calendar"),
+        (multipart("mixed", TEXT, attachment(b"x", "a", "text/x-icalendar")), "2", "calendar"),
         (multipart("mixed", TEXT, attachment(b"x", "winmail.dat", "application/ms-tnef")), "2", "TNEF"),
         (multipart("mixed", TEXT, attachment(b"x", "a.dat", "application/vnd.ms-tnef")), "2", "TNEF"),
         (multipart("mixed", TEXT, attachment(b"x", "a.txt", "message/feedback-report")), "2", "report"),
@@ -140,6 +142,8 @@ def test_attachments(entity: bytes) -> None:
         "pgp signature",
         "application/ics",
         "vCalendar",
+        "xCal",
+        "iCalendar by another name",
         "TNEF",
         "TNEF of IANA",
         "abuse report",
@@ -240,6 +244,8 @@ NAMED_INLINE = part(b"Hello\n", "text/plain", disposition='inline; filename="let
         (multipart("mixed", NAMED_INLINE), "1"),
         (multipart("mixed", multipart("mixed", NAMED_INLINE, boundary="i")), "1.1"),
         (multipart("mixed", NAMED, FILE), "1"),
+        (multipart("mixed", NAMED_INLINE, FILE), "1"),
+        (multipart("mixed", NAMED_INLINE, part(b"-- \nlist\n", disposition="inline")), "1"),
         (multipart("mixed", NAMED, NAMED), "1"),
         (multipart("mixed", NAMED, part(b"-- \nlist\n", disposition="inline")), "1"),
         (multipart("mixed", NAMED, FILE, TEXT), "1"),
@@ -248,12 +254,13 @@ NAMED_INLINE = part(b"Hello\n", "text/plain", disposition='inline; filename="let
         (multipart("related", multipart("mixed", NAMED, boundary="i"), HTML), "1.1"),
     ],
     ids=["name", "name 2231", "inline", "html", "inline html", "alone in a multipart",
-         "inline alone in a multipart", "alone, deeper", "first", "first of two", "before the footer of a list",
+         "inline alone in a multipart", "alone, deeper", "first", "inline and first", "inline before a footer",
+         "first of two", "before the footer of a list",
          "before a file and a footer",
          "in one of two forms", "alone in one of two forms", "in what a related shows"],
 )  # fmt: skip
 def test_a_letter_that_has_a_name_is_a_body(entity: bytes, section: str) -> None:
-    """A named text that is all there is, or first and named in Content-Type alone, is what the reader reads."""
+    """A named text that is all there is, or first and not named as a file beside a letter, is what the reader reads."""
     assert kept(entity, section) == "displayed body"
 
 
@@ -268,11 +275,10 @@ def test_a_letter_that_has_a_name_is_a_body(entity: bytes, section: str) -> None
         (multipart("mixed", NAMED, multipart("alternative", TEXT, HTML, boundary="i")), "1"),
         (multipart("mixed", NAMED, multipart("related", HTML, FILE, boundary="i")), "1"),
         (multipart("mixed", multipart("mixed", NAMED, boundary="i"), TEXT), "1.1"),
-        (multipart("mixed", NAMED_INLINE, FILE), "1"),
         (multipart("mixed", NAMED_INLINE, TEXT), "1"),
     ],
     ids=["attachment", "attached html", "no text of a letter", "before a text", "before html",
-         "before both forms", "before html with images", "deeper", "inline before a file", "inline before a text"],
+         "before both forms", "before html with images", "deeper", "inline before a text"],
 )  # fmt: skip
 def test_a_named_text_beside_the_letter_is_a_file(entity: bytes, section: str) -> None:
     """A named text is a file where it is an attachment, or where the text next to it is the letter."""

@@ -59,6 +59,14 @@ def test_a_text_in_front_of_what_a_related_shows_is_an_insertion(store: Path) ->
     assert NOTICE in result.output.decode("ascii")
 
 
+def test_what_a_related_names_as_its_root_stays_its_child(store: Path) -> None:
+    """The multipart around the root of a multipart/related has the Content-ID that the parameter start names."""
+    data = multipart("related", b"Content-ID:\n <r@x>\n" + ODD_HTML, FILE, boundary="8f-x")
+    result = linked(data.replace(b"multipart/related;", b'multipart/related; start="<r@x>";'), store)
+    first = support.parsed(result.output).get_payload(0)
+    assert (first.get_content_type(), first["Content-ID"]) == ("multipart/mixed", "<r@x>")
+
+
 def test_where_no_boundary_is_left_the_text_takes_the_place_of_the_file(store: Path) -> None:
     """A message that holds every boundary that could be written gets its notice where the file was."""
     taken = b"".join(b"%08x-pfilter\n" % zlib.crc32(b"%d" % number) for number in range(10))

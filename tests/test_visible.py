@@ -106,6 +106,23 @@ UNSEEN = [
     "<div hidden><table><tr><td></div>Hi",
     "<script><!-- <script> </script>Hi",
     "Hi<blockquote><html><body>q</body></html>",
+    "<div style='color:red;&#" + "1" * 5000 + ";'>Hi",
+    "<div style='display:none' style='color:red'>Hi",
+    "<span hidden><td><span></td></span>Hi",
+    "<rt hidden><caption><rt></caption></rt>Hi",
+    "<select><input><div hidden></select>Hi",
+    "<select><textarea></textarea><div hidden></select>Hi",
+    "<select hidden><span/>x<select><span hidden></select>Hi",
+    "<button><details><button hidden></details>Hi",
+    "<div popover>Hi",
+    "<div style='display:var(--x,none)'>Hi",
+    "<div style='opacity:.0'>Hi",
+    "<div style='opacity:0.001'>Hi",
+    "<div style='font-size:0'>Hi",
+    "<div style='height:0;overflow:hidden'>Hi",
+    "<div style='position:absolute;left:-9999px'>Hi",
+    "<div style='transform:scale(0)'>Hi",
+    "<div style='clip-path:circle(0)'>Hi",
 ]
 
 
