@@ -32,9 +32,11 @@ def tell(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope, policy: 
     if not envelope.sender:
         return
     try:
-        notify.send(compose(refused, sent, envelope), envelope.sender, policy)
+        # More time than a notification has: nobody else would ever tell the sender.
+        notify.send(compose(refused, sent, envelope), envelope.sender, policy, policy.reinject_timeout)
     except Exception as error:  # noqa: BLE001  # it is sent: a failure now would send it again
-        log.event("error", "refusal not reported", **about, reason=without_tokens(sentence(error)))
+        names = " ".join(one.address.decode("utf-8", "replace") for one in refused)
+        log.event("error", "refusal not reported", **about, refused=names, reason=without_tokens(sentence(error)))
 
 
 def compose(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope) -> bytes:

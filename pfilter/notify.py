@@ -80,11 +80,11 @@ def catch_up(policy: Policy, held_back: str) -> None:
     heldback.sent(held_back, key, len(downloads), time())
 
 
-def send(content: bytes, recipient: bytes, policy: Policy) -> None:
-    """Send a mail of our own, from the null sender. Raises ReinjectError, OSError."""
+def send(content: bytes, recipient: bytes, policy: Policy, seconds: int = TIME_LIMIT) -> None:
+    """Send a mail of our own, from the null sender, within so many seconds. Raises ReinjectError, OSError."""
     mail = finished([content], str)
     # The message itself is done; until this process ends, a crash would do it again.
-    hurried = policy.replace(reinject_timeout=min(policy.reinject_timeout, TIME_LIMIT), reinject_data_done_timeout=0)
+    hurried = policy.replace(reinject_timeout=min(policy.reinject_timeout, seconds), reinject_data_done_timeout=0)
     try:
         reinject.send(mail, Envelope(sender=b"", recipients=(recipient,)), hurried)
     finally:

@@ -194,6 +194,7 @@ def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanw
         from pfilter import bounce
 
         run.refused = len(refused)
+        _signal.setitimer(_signal.ITIMER_REAL, policy.reinject_timeout + HARD_LIMIT)
         bounce.tell(refused, result, envelope, policy, run.log)
         _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
 

@@ -105,11 +105,19 @@ def _wait(pid: int, seconds: float) -> bool:
     try:
         return _wait_by_poll(pid, end)
     except (OSError, MemoryError):  # kernels before 5.3, some containers, nothing left of descriptors or memory
-        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        while not _has_ended(pid):
             if monotonic() > end:
                 return False
             sleep(0.01)
         return True
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether a child has ended, as far as there is memory to ask: it may have done its work."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except MemoryError:
+        return False
 
 
 def _wait_by_poll(pid: int, end: float) -> bool:

@@ -157,6 +157,7 @@ def test_a_report_that_fails_is_an_event(error: Exception, monkeypatch: pytest.M
     bounce.tell((BAD, BAD), BytesSpool(MESSAGE), ENVELOPE, support.policy(), log)
     level, name, fields = log.events[-1]
     assert (level, name, fields["recipients"]) == ("error", "refusal not reported", 2)
+    assert fields["refused"] == " ".join([BAD.address.decode()] * 2)
 
 
 def test_the_null_sender_is_never_told(monkeypatch: pytest.MonkeyPatch) -> None:

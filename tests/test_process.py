@@ -196,3 +196,27 @@ def test_how_a_child_ended_is_not_forgotten_for_lack_of_memory(monkeypatch: pyte
         patched.setattr(os, "waitpid", fail)
         assert shell("exit 3", empty) == (3, "")
     os.waitpid(-1, 0)
+
+
+def test_no_memory_to_ask_is_no_end_of_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory to ask how the child does it is asked again, not killed: it may have done its work."""
+    ask, failures = os.waitid, 3
+
+    def waitid(*arguments: int) -> object:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise MemoryError
+        return ask(*arguments)
+
+    def no_descriptor(_: int) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(os, "pidfd_open", no_descriptor)
+    monkeypatch.setattr(os, "waitid", waitid)
+    stdin = os.open(os.devnull, os.O_RDONLY)
+    try:
+        assert process.run(["/bin/sh", "-c", "exit 3"], stdin, 10)[0] == 3
+    finally:
+        os.close(stdin)
+    assert not failures
