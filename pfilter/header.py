@@ -188,7 +188,10 @@ def _unusual(name: bytes, raw: bytes, content: bytes) -> str:
         return "comment" if b"(" in name or len(raw) > len(content) + 2 else ""
     if b"(" in name or b"(" in raw:
         return "comment"
-    return "blank or quote inside a parameter" if raw.translate(None, b' \t"') != raw else ""
+    if raw.translate(None, b' \t"') != raw:
+        return "blank or quote inside a parameter"
+    is_cut = name.strip().lower() == b"boundary" and raw.translate(None, TOKEN_OCTETS)  # by Postfix and MIME-tools
+    return "special outside of quotes" if is_cut else ""
 
 
 def _split(value: bytes) -> tuple[list[bytes], bool]:

@@ -154,6 +154,9 @@ AMBIGUOUS = {
     "conflicting parameters boundary": MIXED.replace(b'boundary="b"', b'boundary="b"; boundary="c"'),
     "boundary in more than one form": MIXED.replace(b'boundary="b"', b"boundary=\"b\"; boundary*=us-ascii''b"),
     "boundary with octets that are not allowed": MIXED.replace(b'boundary="b"', b'boundary="b\xff"'),
+    "special outside of quotes in the Content-Type of a multipart": MIXED.replace(b'"b"', b"b=c").replace(
+        b"--b", b"--b=c"
+    ),
     "boundary in angle brackets": MIXED.replace(b'boundary="b"', b'boundary="<b>"'),
     "line end within quotes in the Content-Type of a multipart": MIXED.replace(b'"b"', b'"b\n c"').replace(
         b"--b", b"--b c"
