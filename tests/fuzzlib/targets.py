@@ -49,7 +49,7 @@ def head(data: bytes) -> None:
     assert len(parsed.pairs) <= header.PARAMETERS_LIMIT
     header.token(data)
     text = "".join(c for c in data.decode("utf-8", "ignore") if c.isprintable()).strip()
-    if text:
+    if text and not text.startswith("<"):  # safe names have no angle brackets, which the stdlib takes off
         line = b"Content-Disposition: attachment" + header.parameter_text("filename", text, b"\n")
         assert not header.parameters(line.partition(b":")[2]).defect
         theirs = message_from_bytes(line + b"\n\n").get_param("filename", header="content-disposition")
