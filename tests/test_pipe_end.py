@@ -134,7 +134,7 @@ def test_through_the_door(gateway: Gateway, data: bytes) -> None:
 # --- The parent
 
 FEEDER = """
-import ctypes, os, sys, time
+import ctypes, fcntl, os, sys, termios, time
 
 said, cut, when = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 message = sys.stdin.buffer.read()
@@ -153,8 +153,10 @@ if os.fork() == 0:
 os.close(reader)
 if cut:
     os.write(writer, message[:cut])
-if when == "while":
-    time.sleep(0.7)
+if when == "while":  # until it has been read: whoever reads knows its parent by then
+    end = time.monotonic() + 20
+    while fcntl.ioctl(writer, termios.FIONREAD, bytes(4)) != bytes(4) and time.monotonic() < end:
+        time.sleep(0.001)
 if when in ("before", "while"):
     os._exit(0)
 view = memoryview(message)
