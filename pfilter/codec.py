@@ -25,6 +25,7 @@ _QP_TRAILING = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n|\Z)")
 _QP_WRONG = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*(?:\r?\n|\Z))")
 
 # b2a_qp makes lines of 77 octets where an encoded blank is the last (RFC 2045, 6.7, rule 5: 76).
+_QP_HYPHENS = re.compile(rb"=\n--(?=(?P<more>[^\n]?))")
 _QP_LONG = re.compile(rb"(?<![^\n])([^\n]{74,75})(=20|=09)(?![^\n])")
 
 
@@ -147,18 +148,20 @@ def encoded_base64_size(octets: int, eol: bytes) -> int:
 def encode_quoted_printable(chunks: "Iterable[bytes]", eol: bytes) -> "Iterator[bytes]":
     """Yield quoted-printable of a text in lines of at most 76 octets; all line ends become eol."""
     rest = b""
+    broken = False  # whether a soft line break stands before what comes
     for chunk in chunks:
         data = rest + chunk
         cut = data.rfind(b"\n") + 1
         rest = data[cut:]
         if cut:
-            yield _encode_lines(data[:cut], eol)
+            yield _encode_lines(data[:cut], eol, broken)
+            broken = False
         elif len(rest) > QP_LINE_LIMIT:
             # A line without an end in sight: close what is there with a soft line break.
-            yield soft_broken(_encode_lines(rest, eol), eol)
-            rest = b""
+            yield soft_broken(_encode_lines(rest, eol, broken), eol)
+            rest, broken = b"", True
     if rest:
-        yield _encode_lines(rest, eol)
+        yield _encode_lines(rest, eol, broken)
 
 
 def soft_broken(text: bytes, eol: bytes) -> bytes:
@@ -170,7 +173,7 @@ def soft_broken(text: bytes, eol: bytes) -> bytes:
     return text[:split] + b"=" + eol + text[split:] + b"=" + eol
 
 
-def _encode_lines(data: bytes, eol: bytes) -> bytes:
+def _encode_lines(data: bytes, eol: bytes, broken: bool) -> bytes:
     # b2a_qp makes soft line breaks in the style of the first line end in its input, so that they are made here alike.
     data = data.replace(b"\r\n", b"\n")
     if b"\r" in data:  # no line end, so it must be encoded, which b2a_qp only does where nothing is one
@@ -179,4 +182,15 @@ def _encode_lines(data: bytes, eol: bytes) -> bytes:
         text = binascii.b2a_qp(data, quotetabs=False, istext=True, header=False)
     if b"=20" in text or b"=09" in text:
         text = _QP_LONG.sub(rb"\1=\n\2", text)
+    if b"--" in text:
+        text = _without_delimiters(text, broken)
     return text.replace(b"\n", eol) if eol != b"\n" else text
+
+
+def _without_delimiters(text: bytes, broken: bool) -> bytes:
+    """Let no line that a soft line break begins look like a delimiter: in the sender's text it was none."""
+    if broken:
+        text = b"=\n" + text
+    while b"=\n--" in text:  # a line's length in hyphens at most
+        text = _QP_HYPHENS.sub(lambda found: b"=\n=2D=2D" + (b"=\n" if found["more"] else b""), text)
+    return text[2:] if broken else text

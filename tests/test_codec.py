@@ -197,3 +197,17 @@ def test_a_bare_cr_is_kept(data: bytes) -> None:
     """A bare CR in a text that is encoded stays one, and is no line end."""
     coded = b"".join(codec.encode_quoted_printable([data], b"\r\n"))
     assert quopri.decodestring(coded) == data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize("hyphens", [2, 3, 4, 200])
+@pytest.mark.parametrize("eol", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("ending", [b"x\nend\n", b"", b"\n"], ids=["more", "end", "end of line"])
+def test_no_soft_line_break_makes_a_delimiter(hyphens: int, eol: bytes, ending: bytes) -> None:
+    """What looks like a delimiter within a line does not come to stand at the start of one, wherever it is cut."""
+    for before in (*range(60, 90), codec.QP_LINE_LIMIT, codec.QP_LINE_LIMIT + 1):
+        text = b"a" * before + b"-" * hyphens + ending
+        for chunks in ([text], [text[: before + 1], text[before + 1 :]], [text[:before], text[before:]]):
+            coded = b"".join(codec.encode_quoted_printable(chunks, eol))
+            assert quopri.decodestring(coded).replace(b"\r\n", b"\n") == text
+            lines = coded.split(eol)
+            assert not [line for line in lines if line.startswith(b"--") or len(line) > 76]

@@ -141,7 +141,7 @@ def _told(mail: bytes, note: str) -> None:
 def _text(mail: bytes, message: Message) -> str:
     part = message.parts[-1]
     octets = b"".join(codec.decode(BytesSpool(mail), part.body, part.encoding))
-    return octets.decode(part.param(b"charset").decode("ascii")).replace("\r\n", "\n").replace("\r", "\n")
+    return octets.decode(part.param(b"charset").decode("ascii") or "us-ascii").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def naming(data: bytes) -> None:
