@@ -121,6 +121,6 @@ def test_pipe_killed_before_we_start(layout: str, start: Make, ground: Path, ven
     wait(lambda: parent_of(late) != parent, "the death of pipe(8)")
     waits.unlink()
     wait(lambda: not Path(f"/proc/{late}").exists(), "the end of the filter")
-    assert gate.at_sink() == []
+    # What has arrived by now, if Postfix was quick to try again, is looked at below: whole, and once.
     assert any(event["event"] == "failed" for event in gate.events())
     arrives_whole(gate, queue_id)
