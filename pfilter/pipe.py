@@ -1,8 +1,5 @@
 """The door for Postfix: one message on stdin, one exit status, one line.
 
-That stdin has ended is never believed by itself: it ends, too, when pipe(8) is killed. Its mark, its size and our
-parent say whether it was the message that ended.
-
 Owns what a process has one of: signals, limits, the deadline, the exit status. 0 means that the message was handed over
 or is in quarantine, 75 that Postfix shall keep it and try again, 69 that policy refuses it, or smtpd(8) all of its
 recipients' addresses; there is nothing else.
@@ -20,19 +17,18 @@ from pfilter.errors import (
     DeadlineError,
     PfilterError,
     StoppedError,
-    TruncatedError,
     UsageError,
     dsn,
     exit_status,
     sentence,
     without_tokens,
 )
-from pfilter.frozen import Frozen
 from pfilter.log import Log
 from pfilter.model import Envelope
 from pfilter.owner import become_owner
 from pfilter.policy import DEFAULT_PATH, Policy
 from pfilter.spool import Spool, receive
+from pfilter.whole import Told, refuse_orphan, whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,12 +39,6 @@ else:
 
 OPTIONS = ("config", "queue-id", "client", "helo", "sasl", "end", "size")
 BLANK_LINE = "blank-line"  # the one value of --end: pipe(8)'s flag B
-NO_PARENTS = (0, 1)  # init, or a process outside of our namespace: never pipe(8), not even where master(8) is init
-PIPE = "pipe"  # the name of pipe(8)'s process
-# How a queue file holds a line (Postfix, rec_put()): its type and its length, in 7 bits an octet, in place of the LF;
-# what is longer than line_length_limit in pieces.
-PIECE = 2048
-TWO_OCTETS = 128
 AFTERWARDS = 10  # seconds for the log and the notification; each is a second in which a crash doubles the message
 HARD_LIMIT = 5  # seconds over the reinjection's own time limits
 # pipe(8) expands an empty ${sender} to this where master.cf lacks null_sender=
@@ -66,14 +56,6 @@ class _Run:
         self.queue_id = ""
         self.end = 0.0
         self.parent = parent
-
-    def refuse_orphan(self) -> None:
-        """Raise StoppedError without pipe(8): the end of stdin may not be the message's, and Postfix tries again."""
-        if os.getppid() != self.parent or self.parent in NO_PARENTS:
-            raise StoppedError(
-                "the process that handed the message over is gone, or was process 1, which pipe(8) never is; "
-                "nothing was sent"
-            )
 
     def on_alarm(self, *_: object) -> None:
         """Raise where the time is over; an alarm from elsewhere means nothing."""
@@ -142,7 +124,7 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     spool = receive(0, workspace)
     if not spool.size:
         raise UsageError("no message on stdin")
-    run.refuse_orphan()
+    refuse_orphan(run.parent)
     spool = whole(spool, told, run.parent)
     reinject.refuse_loop(newest_received(spool), policy)
     door = engine.Door(
@@ -180,7 +162,7 @@ def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanw
 
     if monotonic() + policy.reinject_timeout > run.end:
         raise DeadlineError("no time left for reinjection before the deadline; nothing was sent")
-    run.refuse_orphan()
+    refuse_orphan(run.parent)
     for ignored in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
         _signal.signal(ignored, _signal.SIG_IGN)
     limit = policy.reinject_timeout + policy.reinject_data_done_timeout + HARD_LIMIT
@@ -209,85 +191,6 @@ def _quietly(meanwhile: "Callable[[], None]") -> None:
 
 def _on_term(*_: object) -> None:
     raise StoppedError("stopped by SIGTERM; nothing was sent")
-
-
-class Told(Frozen):
-    """How the end of the message can be told, by master.cf's argv."""
-
-    marked: bool = False  # pipe(8) appends a blank line: its flag B
-    size: int = 0  # octets that the content takes in the queue file; 0: not told
-
-
-def whole(spool: Spool, told: Told, parent: int) -> Spool:
-    """Return the message without the mark of its end, the same file. Raises TruncatedError where its end is missing.
-
-    That stdin has ended proves nothing: it does so, too, when pipe(8) is killed.
-    """
-    if told.marked:
-        tail = spool.read(max(0, spool.size - 4), spool.size)
-        if tail.endswith(b"\n\n"):
-            spool = spool.cut(spool.size - 1)
-        elif tail == b"\r\n\r\n" and _ends_lines_by_crlf(spool):
-            spool = spool.cut(spool.size - 2)
-        else:
-            raise TruncatedError(
-                "the message came in without its end (--end=blank-line in master.cf's argv takes flags=B); "
-                "nothing was sent"
-            )
-    if told.size and is_short(spool, told.size) and not _is_pipe(parent):
-        raise TruncatedError(
-            f"the message came in shorter than Postfix has it: {spool.size} octets, which would take less than "
-            f"{told.size} in its queue file; nothing was sent"
-        )
-    return spool
-
-
-def is_short(spool: Spool, size: int) -> bool:
-    """Whether a message takes less than so many octets in a queue file.
-
-    Measured with Postfix 3.7: ${size} is this figure exactly, from SMTP (DATA, BDAT, with and without header checks
-    that add, replace and drop fields) and from sendmail(1), for lines of 0 to 100,000 octets, with two exceptions: 2
-    more for local mail that lacks its last line end, and anything (+244, -27 seen) once a milter has edited the header.
-    """
-    lines = sum(window.count(b"\n") for window in spool.windows(0, spool.size))
-    missing = size - spool.size - (0 if _ends_lines_by_crlf(spool) else lines)
-    return missing > 0 and not _has_long_lines(spool, missing)
-
-
-def _has_long_lines(spool: Spool, enough: int) -> bool:
-    """Whether the lengths of lines take so many octets more than one each."""
-    more = start = 0
-    while start < spool.size and more < enough:
-        near = spool.read(start, start + TWO_OCTETS).rfind(b"\n")
-        if near >= 0:  # this line is short, and so are those that follow up to there
-            start += near + 1
-            continue
-        end = spool.find(b"\n", start, spool.size)
-        end = end if end >= 0 else spool.size
-        more += _more(end - start)
-        start = end + 1
-    return more >= enough
-
-
-def _more(length: int) -> int:
-    pieces, rest = divmod(length, PIECE)
-    return 3 * pieces + (rest >= TWO_OCTETS)
-
-
-def _ends_lines_by_crlf(spool: Spool) -> bool:
-    """Whether pipe(8) is told to: no CR comes from elsewhere in the first line, which is Postfix's own."""
-    start = spool.read(0, PIECE)
-    return start[: start.find(b"\n") + 1].endswith(b"\r\n")
-
-
-def _is_pipe(pid: int) -> bool:
-    """Whether our parent is pipe(8), alive after stdin has ended: then it was pipe(8) that ended it."""
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as stream:
-            name = stream.read()
-    except OSError:
-        return False
-    return name.rstrip() == PIPE and os.getppid() == pid
 
 
 def newest_received(spool: Spool) -> bytes:

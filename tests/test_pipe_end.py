@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import pipe
+from pfilter import pipe, whole
 from pfilter.errors import TruncatedError, UsageError
-from pfilter.pipe import Told
 from pfilter.spool import receive
+from pfilter.whole import Told
 from tests import support
 from tests.support import BytesSpool, Ended, Gateway, queue_size
 from tests.test_pipe_contract import BIG, PLAIN, deferred, delivered
@@ -57,7 +57,7 @@ def test_the_mark_is_taken_off(ending: bytes, eol: bytes) -> None:
     data = plain.replace(b"\n", eol)
     spool = BytesSpool(data + eol)
     fd = spool.fd
-    found = pipe.whole(spool, Told(marked=True, size=queue_size(plain)), os.getppid())
+    found = whole.whole(spool, Told(marked=True, size=queue_size(plain)), os.getppid())
     assert (found.fd, found.size) == (fd, len(data))  # the same file, which sendmail gets
     assert os.pread(fd, len(data) + 10, 0) == data
 
@@ -69,7 +69,7 @@ def test_cut_anywhere(ending: bytes) -> None:
     told = Told(marked=True, size=queue_size(data))
     for length in range(1, len(data) + 1):
         with pytest.raises(TruncatedError):
-            pipe.whole(BytesSpool(data[:length]), told, os.getppid())
+            whole.whole(BytesSpool(data[:length]), told, os.getppid())
 
 
 def test_cut_anywhere_with_the_mark_alone() -> None:
@@ -78,7 +78,7 @@ def test_cut_anywhere_with_the_mark_alone() -> None:
     passed = []
     for length in range(1, len(data) + 1):
         try:
-            pipe.whole(BytesSpool(data[:length]), MARKED, os.getppid())
+            whole.whole(BytesSpool(data[:length]), MARKED, os.getppid())
         except TruncatedError:
             continue
         passed.append(length)
@@ -91,8 +91,8 @@ def test_lines_across_windows() -> None:
     for window in (1, 7, 100, 4096):
         spool = support.BytesSpool(data)
         spool._window = window
-        assert not pipe.is_short(spool, queue_size(data))
-        assert pipe.is_short(spool, queue_size(data) + 1)
+        assert not whole.is_short(spool, queue_size(data))
+        assert whole.is_short(spool, queue_size(data) + 1)
 
 
 def test_only_pipe_may_be_wrong_about_the_size(gateway: Gateway) -> None:
@@ -141,6 +141,8 @@ message = sys.stdin.buffer.read()
 ctypes.CDLL(None).prctl(15, b"pipe", 0, 0, 0)  # PR_SET_NAME
 reader, writer = os.pipe()
 parent = os.getpid()
+if when == "killed":
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 if os.fork() == 0:
     os.close(writer)
     os.dup2(reader, 0)
@@ -153,10 +155,14 @@ if os.fork() == 0:
 os.close(reader)
 if cut:
     os.write(writer, message[:cut])
-if when == "while":  # until it has been read: whoever reads knows its parent by then
+if when in ("while", "killed"):  # until it has been read: whoever reads knows its parent by then
     end = time.monotonic() + 20
     while fcntl.ioctl(writer, termios.FIONREAD, bytes(4)) != bytes(4) and time.monotonic() < end:
         time.sleep(0.001)
+if when == "killed":
+    # One processor, and for us what others leave of it: who waits for the end of our pipe runs before we are gone.
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    os.kill(parent, 9)
 if when in ("before", "while"):
     os._exit(0)
 view = memoryview(message)
@@ -179,7 +185,7 @@ def fed(
     try:
         done = subprocess.run(argv, input=data, env=gateway.environment, timeout=30, check=False)
         status = done.returncode
-        if when in ("before", "while"):
+        if when in ("before", "while", "killed"):
             status = 75  # nobody is left to hear it
             end = time.monotonic() + 20
             while not (said.exists() and said.read_bytes().endswith(b"\n")):
@@ -250,6 +256,15 @@ def children_of_init_elsewhere() -> bool:
 def test_a_parent_that_dies_later(gateway: Gateway, adopted: bool) -> None:
     """Killed while we read, with any master.cf, pipe(8) leaves nothing that is sent."""
     deferred(fed(gateway, HALF, gateway.argv(), "while", len(PLAIN), adopted=adopted))
+    assert gateway.calls == []
+
+
+@pytest.mark.parametrize("options", ["with mark and size", "older"])
+def test_a_parent_that_is_dying(gateway: Gateway, options: str) -> None:
+    """A killed pipe(8) closes its end before it stops to be our parent: that end of stdin is not the message's."""
+    arguments = gateway.argv() if options == "older" else gateway.argv(data=HALF)
+    for _ in range(20):
+        deferred(fed(gateway, HALF + b"\n", arguments, "killed", CUTS["behind a blank line"]))
     assert gateway.calls == []
 
 
