@@ -62,12 +62,12 @@ def compose(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope) -> by
             b"Remote-MTA: dns; " + _host(one.server).encode("ascii"),
             b"Diagnostic-Code: smtp; " + _ascii(one.said),
         ]
-    parts = (
+    entities = (
         b"".join(text_fields.values()) + b"\n" + text,
         _entity(b"message/" + wide + b"delivery-status", b"\n".join(status) + b"\n"),
         _entity(b"message/global-headers" if wide else b"text/rfc822-headers", header),
     )
-    body = b"".join(b"--" + boundary + b"\n" + part + b"\n" for part in parts) + b"--" + boundary + b"--\n"
+    body = b"".join(b"--" + boundary + b"\n" + part + b"\n" for part in entities) + b"--" + boundary + b"--\n"
     fields = [
         f"From: {author} (Mail Delivery System)".encode("ascii"),
         b"To: <" + envelope.sender + b">",

@@ -197,7 +197,7 @@ def networks(value: object) -> tuple[str, ...]:
     return found
 
 
-def addresses(value: object) -> tuple[str, ...]:
+def machines(value: object) -> tuple[str, ...]:
     """Read IP addresses of single machines."""
     found = strings(value)
     if found:
@@ -378,7 +378,7 @@ KEYS = (
     Key("serve", "listen", listener, "127.0.0.1:8025", "Where pfilter serve listens."),
     Key("serve", "certificate", optional_path, "", "Certificate, with its chain; without one serve speaks plain HTTP."),
     Key("serve", "key", optional_path, "", "Its private key, if that is not in the same file."),
-    Key("serve", "proxies", addresses, ["127.0.0.1"], "Proxies that are believed what they say of clients."),
+    Key("serve", "proxies", machines, ["127.0.0.1"], "Proxies that are believed what they say of clients."),
     Key("log", "to", log_target, "syslog", "Where events go."),
     Key("log", "level", one_of("debug", "info", "warning", "error"), "info", "Events below this level are dropped."),
     Key("log", "format", one_of("json", "logfmt"), "json", "How events are written."),

@@ -336,10 +336,10 @@ def test_null_sender_stripped(store: Path) -> None:
     assert text.startswith("Hello\n\n")
     assert all(word in text for word in ("a.bin", "<1@example.org> 4F2A", "Please do not send this message again"))
     assert held.find(str(store), "<1@example.org> 4F2A").folder == held.TROUBLE
-    (kept,) = (store / "trouble").glob("*.eml")
-    assert kept.read_bytes() == MIXED
-    assert "-4F2A-" in kept.name
-    assert support.mode(kept) == 0o600
+    (original,) = (store / "trouble").glob("*.eml")
+    assert original.read_bytes() == MIXED
+    assert "-4F2A-" in original.name
+    assert support.mode(original) == 0o600
     assert not (store / "downloads").exists()
 
 

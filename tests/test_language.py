@@ -107,12 +107,12 @@ def test_compiled_catalogues_are_those_of_the_sources(name: str) -> None:
 def test_what_goes_into_mail_fits_into_latin_1(name: str) -> None:
     """Notices use no typographic signs that would make a part in ISO 8859-1 another charset."""
     made = support.policy(notice={"language": name, "organisation": "X", "contact": "x@example.org"})
-    texts = [
+    said = [
         notice.for_links(download("a", "b"), "", made).text,
         notice.for_stripped(["a", "b"], "r", made).text,
         notice.notification(download("a"), "", "", made).text,
     ]
-    for text in texts:
+    for text in said:
         assert not set(text) & set(TYPOGRAPHIC)
         text.encode("iso-8859-1")
 

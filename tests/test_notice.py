@@ -92,7 +92,7 @@ def test_hostile_names_are_escaped_in_html() -> None:
 def test_controls_reach_no_reader() -> None:
     """No value brings a line end or a control into a notice, a page or a notification."""
     made = download(CONTROLS)
-    texts = [
+    said = [
         notice.for_links(made, SENDER, support.policy()).text,
         notice.for_links(made, SENDER, support.policy()).html,
         notice.for_stripped([CONTROLS], CONTROLS, support.policy()).text,
@@ -100,7 +100,7 @@ def test_controls_reach_no_reader() -> None:
         notice.page(made, CONTROLS, support.policy(), CONTROLS).decode("utf-8"),
         notice.notification(made, SENDER, CONTROLS, support.policy()).text,
     ]
-    for text in texts:
+    for text in said:
         assert not any(line.startswith("Bcc:") for line in text.split("\n"))
         assert all(character.isprintable() or character == "\n" for character in text)
 
@@ -131,7 +131,7 @@ def test_any_template_can_be_replaced(tmp_path: Path, name: str) -> None:
     made = download("a")
     stripped = notice.for_stripped(["a"], "r", changed)
     links = notice.for_links(made, SENDER, changed)
-    texts = {
+    said = {
         "notice.txt": links.text,
         "notice.html": links.html,
         "stripped.txt": stripped.text,
@@ -141,7 +141,7 @@ def test_any_template_can_be_replaced(tmp_path: Path, name: str) -> None:
         "page.html": notice.page(made, "s", changed).decode("utf-8"),
         "expired.html": notice.expired_page(changed).decode("utf-8"),
     }
-    assert [key for key, text in texts.items() if text.startswith("MINE")] == [name]
+    assert [key for key, text in said.items() if text.startswith("MINE")] == [name]
 
 
 def test_replaced_html_is_autoescaped_too(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ class Served:
                 stream.truncate(BIG)
         self.port = 0 if str(serve.get("listen", "")).startswith("/") else free_port()
         values = {"listen": f"127.0.0.1:{self.port}", **serve}
-        config = folder / "pfilter.toml"
-        config.write_text(
+        file = folder / "pfilter.toml"
+        file.write_text(
             f'[policy]\nown_domains = ["*"]\n[store]\npath = "{folder}/store"\n'
             f'base_url = "https://files.example/d"\n[log]\nto = "file:{self.log}"\n[serve]\n'
             + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
@@ -100,9 +100,9 @@ class Answer:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def file_path(name: str) -> str:

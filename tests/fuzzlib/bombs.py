@@ -50,8 +50,8 @@ def siblings(count: int) -> bytes:
 
 def alike(depth: int) -> bytes:
     """Return multiparts inside of each other, the outermost with a short boundary, all with another first octet."""
-    names = [bytes([65 + n % 26]) * (1 + n // 26) + b"q" * (30 if n else 0) for n in range(depth)]
-    return b"".join(b'Content-Type: multipart/mixed; boundary="%s"\n\n--%s\n' % (name, name) for name in names)
+    boundaries = [bytes([65 + n % 26]) * (1 + n // 26) + b"q" * (30 if n else 0) for n in range(depth)]
+    return b"".join(b'Content-Type: multipart/mixed; boundary="%s"\n\n--%s\n' % (name, name) for name in boundaries)
 
 
 def numbered(count: int, start: bytes) -> bytes:

@@ -22,7 +22,7 @@ COMMON = [name for name, _ in headers.COMMON]
 HSTS = headers.TRANSPORT[0]
 
 
-def check(place: servers.Place, server: servers.Running, plain: str, *, insecure: bool = True) -> dict[str, list[str]]:
+def wrong_rules(place: servers.Place, server: servers.Running, plain: str, *, insecure: bool = True) -> dict[str, list[str]]:
     """Return what check-web finds wrong, by rule."""
     policy = place.policy()
     store = LocalStore(policy.store_path, policy.store_base_url)
@@ -50,7 +50,7 @@ def test_all_rules_hold(
     if expired:
         (downloads / "expired.html").write_text("<!doctype html><title>Expired</title><p>Passé.\n")
     server, plain = start(kind)
-    assert check(place, server, plain, insecure=False) == {}
+    assert wrong_rules(place, server, plain, insecure=False) == {}
     gone = Client(place.policy().store_base_url, server.address).ask(f"{servers.PREFIX}/{'b' * 32}/")
     assert (gone.status, "Passé" in gone.body.decode()) == (404, expired)
     assert gone.get("content-type").startswith("text/html")
@@ -129,7 +129,7 @@ def test_all_rules_hold_behind_a_proxy(place: servers.Place, start: Start, monke
     text = PROXY.format(host=servers.HOST, folder=place.folder, back=back.address)
     front = servers.start("nginx", place, text, plain)
     try:
-        assert check(place, front, f"127.0.0.1:{plain}") == {}
+        assert wrong_rules(place, front, f"127.0.0.1:{plain}") == {}
     finally:
         front.stop()
 
@@ -322,7 +322,7 @@ def test_broken_apache_is_found_out(what: str, place: servers.Place, start: Star
 def found_out(kind: str, changes: list[tuple[str, str]], keys: set[str], place: servers.Place, start: Start) -> None:
     """Start a server with changes, and have it checked."""
     server, plain = start(kind, *changes)
-    wrong = check(place, server, plain)
+    wrong = wrong_rules(place, server, plain)
     assert set(wrong) == keys, wrong
     for text, nginx, apache in wrong.values():
         assert len(text) > len("not so: : ")
@@ -337,14 +337,14 @@ def test_a_certificate_that_ends_soon_is_found_out(
     place.make_certificate(days=9)
     monkeypatch.setenv("SSL_CERT_FILE", str(place.certificate))
     server, plain = start("nginx")
-    wrong = check(place, server, plain, insecure=False)
+    wrong = wrong_rules(place, server, plain, insecure=False)
     assert list(wrong) == ["certificate"]
     assert "it ends in 8 days" in wrong["certificate"][0]
 
 
 def test_a_certificate_that_is_not_trusted_is_said(place: servers.Place, start: Start) -> None:
     server, plain = start("nginx")
-    wrong = check(place, server, plain, insecure=False)
+    wrong = wrong_rules(place, server, plain, insecure=False)
     assert list(wrong) == ["reach"]
     assert "certificate verify failed" in wrong["reach"][0]
 
