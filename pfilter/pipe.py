@@ -9,9 +9,7 @@ import gc
 import os
 from time import monotonic
 
-from pfilter.compiled import load
-from pfilter.confine import confine
-from pfilter.errors import (
+from pfilter.base.errors import (
     EX_OK,
     EX_TEMPFAIL,
     DeadlineError,
@@ -23,12 +21,14 @@ from pfilter.errors import (
     sentence,
     without_tokens,
 )
-from pfilter.log import Log
-from pfilter.model import Envelope
-from pfilter.owner import become_owner
-from pfilter.policy import DEFAULT_PATH, Policy
-from pfilter.spool import Spool, receive
-from pfilter.whole import Told, refuse_orphan, whole
+from pfilter.base.log import Log
+from pfilter.base.privileges import become_owner
+from pfilter.base.rlimits import confine
+from pfilter.base.spool import Spool, receive
+from pfilter.config.cache import load
+from pfilter.config.settings import DEFAULT_PATH, Policy
+from pfilter.delivery.whole import Told, refuse_orphan, whole
+from pfilter.message.model import Envelope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +116,8 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     # Again and again: a first alarm can get lost where Python can't raise, in a destructor for example.
     _signal.setitimer(_signal.ITIMER_REAL, policy.deadline, 1)
 
-    from pfilter import engine, reinject
+    from pfilter import pipeline
+    from pfilter.delivery import reinject
 
     def workspace() -> str:
         return _workspace(policy)
@@ -127,14 +128,14 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     refuse_orphan(run.parent)
     spool = whole(spool, told, run.parent)
     reinject.refuse_loop(newest_received(spool), policy)
-    door = engine.Door(
+    door = pipeline.Door(
         deliver=lambda result, meanwhile: _deliver(run, result, envelope, policy, meanwhile),
         size_limit=lambda: reinject.size_limit(policy, envelope),
         workspace=workspace,
         log=run.log,
         may_notify=True,
     )
-    line = engine.process(spool, envelope, policy, door).line()
+    line = pipeline.process(spool, envelope, policy, door).line()
     return f"{line}; {run.refused} of {len(envelope.recipients)} recipients refused" if run.refused else line
 
 
@@ -158,7 +159,7 @@ def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanw
 
     What comes after it has a short limit of its own, whose end is a success.
     """
-    from pfilter import reinject
+    from pfilter.delivery import reinject
 
     if monotonic() + policy.reinject_timeout > run.end:
         raise DeadlineError("no time left for reinjection before the deadline; nothing was sent")
@@ -173,7 +174,7 @@ def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanw
     _signal.signal(_signal.SIGALRM, lambda *_: os._exit(EX_OK))
     _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
     if refused:
-        from pfilter import bounce
+        from pfilter.delivery import bounce
 
         run.refused = len(refused)
         _signal.setitimer(_signal.ITIMER_REAL, policy.reinject_timeout + HARD_LIMIT)

@@ -50,9 +50,9 @@ def figures(store: "Path | str", *, check: bool = False) -> "Counter[str]":
 
 def protected(data: bytes, policy: "support.Policy") -> "list[str]":
     """Return why a message with attachments may not be touched."""
-    from pfilter import engine
+    from pfilter import pipeline
 
-    examined = engine.examine(support.BytesSpool(data), support.ENVELOPE, policy, lambda: policy.store_path)
+    examined = pipeline.examine(support.BytesSpool(data), support.ENVELOPE, policy, lambda: policy.store_path)
     if examined.materials:
         examined.materials.close()
     return (

@@ -8,16 +8,18 @@ import tempfile
 import zipfile
 from email.message import Message as StdlibMessage
 
-from pfilter import classify, edit, engine
-from pfilter.model import Message, Part
-from pfilter.policy import Policy
+from pfilter import pipeline
+from pfilter.config.settings import Policy
+from pfilter.message import roles
+from pfilter.message.model import Message, Part
+from pfilter.rewriting import splice
 from tests import support
 from tests.support import ENVELOPE, BytesSpool, Processed, content, process, scanned
 
 
 def nothing_to_do_changes_nothing(data: bytes, policy: Policy) -> None:
     """Law 1: no edits, no change, neither through `edit.apply` nor through the whole engine."""
-    assert content(edit.apply(BytesSpool(data), [], tempfile.gettempdir)) == data
+    assert content(splice.apply(BytesSpool(data), [], tempfile.gettempdir)) == data
     result = process(data, policy)
     assert result.output == data
     assert result.outcome.line().startswith("passed")
@@ -92,8 +94,8 @@ def edits_lie_where_they_may(data: bytes, policy: Policy, result: Processed, sen
     message = scanned(data)
     parts = decided(data, policy, sender)
     allowed = [message.parts[number].span for number in (*parts, *emptied(message, parts))]
-    allowed += [part.span for part in classify.main_bodies(message)]
-    untouched = [part.body for part in classify.main_bodies(message) if part.number not in parts and part.body.size]
+    allowed += [part.span for part in roles.main_bodies(message)]
+    untouched = [part.body for part in roles.main_bodies(message) if part.number not in parts and part.body.size]
     for start, end, _ in result.edited:
         told = next((b for b in untouched if b.start <= start <= end <= b.end), None)
         if told and start < end:
@@ -115,7 +117,7 @@ def coded_anew(message: Message, body: int, start: int, end: int, result: Proces
 def decided(data: bytes, policy: Policy, sender: bytes) -> "dict[int, str]":
     """Return what is decided about parts, by number, those that stay left out."""
     envelope = ENVELOPE.replace(sender=sender)
-    found = engine.examine(BytesSpool(data), envelope, policy, lambda: policy.store_path)
+    found = pipeline.examine(BytesSpool(data), envelope, policy, lambda: policy.store_path)
     if found.materials:
         found.materials.close()
     return {action.part: action.what for action in found.plan.actions if action.what != "keep"}
@@ -139,7 +141,7 @@ def readers_see_the_rest_unchanged(data: bytes, policy: Policy, result: Processe
         return
     assert support.defects(after) == []
     parts = decided(data, policy, sender)
-    bodies = {part.number: part for part in classify.main_bodies(message)}
+    bodies = {part.number: part for part in roles.main_bodies(message)}
     removes = any(what != "zip" for what in parts.values())
     found = support.leaves(after)
     gone = emptied(message, parts)

@@ -7,11 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pfilter import config
-from pfilter.model import Download
-from pfilter.policy import Policy
-from pfilter.store.opening import open_keeper, open_store
-from pfilter.store.records import Record, RecordedFile
+from pfilter.config import load
+from pfilter.config.settings import Policy
+from pfilter.message.model import Download
+from pfilter.store.record import Record, RecordedFile
+from pfilter.store.select import open_keeper, open_store
 from tests import objectstore
 from tests.support import BASE_URL, NOW, SECRET, BytesSpool
 
@@ -93,4 +93,4 @@ def _policy(root: Path, store: dict[str, object], changes: dict[str, object]) ->
     root.mkdir(mode=0o711, exist_ok=True)
     (root / "secret").write_bytes(SECRET)
     values = {"path": str(root), "base_url": BASE_URL, "min_free": 0, **store, **changes}
-    return config.from_values({"policy": {"own_domains": ["*"]}, "log": {"to": "stderr"}, "store": values})
+    return load.from_values({"policy": {"own_domains": ["*"]}, "log": {"to": "stderr"}, "store": values})

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pfilter import decide
-from pfilter.model import Envelope, Facts, Measured, Plan
+from pfilter.decision import decide
+from pfilter.message.model import Envelope, Facts, Measured, Plan
 from tests.support import attachment, message, multipart, part, policy, scanned
 
 OURS = b"sender@example.org"

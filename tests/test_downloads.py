@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from pfilter.cli import app, downloads
-from pfilter.errors import ConfigError, StoreError, UsageError
-from pfilter.store import listing
-from pfilter.store.listing import Wanted
+from pfilter.base.errors import ConfigError, StoreError, UsageError
+from pfilter.cli import app, downloads, listing
+from pfilter.cli.listing import Wanted
 from tests import stores
 from tests.clamd_server import EICAR
 from tests.stores import DAY, ID, OTHER, Place, record
@@ -65,7 +64,7 @@ def fill(place: Place) -> None:
 
 def rewrite(place: Place, made: Any) -> None:
     """Change a record, whatever it says."""
-    from pfilter.store.records import encode
+    from pfilter.store.record import encode
 
     if place.kind == "local":
         Path(place.policy.store_path, "records", f"{made.id}.json").write_bytes(encode(made))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.store import held
+from pfilter.store import kept
 from tests import support
 from tests.clamd_server import EICAR, SIGNATURE, Clamd, found
 from tests.support import Gateway, attachment, multipart, noise, part
@@ -63,9 +63,9 @@ def events(gateway: Gateway) -> list[str]:
     return [json.loads(line)["event"] for line in gateway.log.read_text().splitlines()]
 
 
-def in_quarantine(gateway: Gateway) -> list[held.Held]:
+def in_quarantine(gateway: Gateway) -> list[kept.Held]:
     """Return what is in quarantine."""
-    return [one for one in held.entries(str(gateway.store)) if one.folder == held.QUARANTINE]
+    return [one for one in kept.entries(str(gateway.store)) if one.folder == kept.QUARANTINE]
 
 
 @pytest.mark.parametrize("kind", ["attachment", "zip", "forwarded", "large", "body"])

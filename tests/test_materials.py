@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter import spool
-from pfilter.codec import Undecodable
-from pfilter.materials import OWN_FILES, Arena, Materials
+from pfilter.base import spool
+from pfilter.message.codec import Undecodable
+from pfilter.message.scratch import OWN_FILES, Arena, Materials
 from tests import support
 from tests.support import BytesSpool, MemoryArena, content, noise, scanned
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from pfilter.materials import Materials
-from pfilter.measure import measure
-from pfilter.model import Envelope, Measured
-from pfilter.policy import Policy
-from pfilter.references import REFERENCE_LIMIT
+from pfilter.config.settings import Policy
+from pfilter.decision.measure import measure
+from pfilter.message.model import Envelope, Measured
+from pfilter.message.references import REFERENCE_LIMIT
+from pfilter.message.scratch import Materials
 from tests import support
 from tests.support import ENVELOPE, BytesSpool, attachment, content, message, multipart, noise, part, scanned, table
 

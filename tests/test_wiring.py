@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import wiring
-from pfilter.policy import Policy
+from pfilter.cli import wiring
+from pfilter.config.settings import Policy
 from tests import support
 
 

@@ -7,16 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from pfilter import config, patterns
-from pfilter.cli.common import ConfigOption, configured, log_removals, say_problems, say_removals
-from pfilter.errors import ConfigError, PfilterError, StoreError, UsageError, sentence
-from pfilter.log import Log
-from pfilter.model import human_size
-from pfilter.policy import Policy
-from pfilter.store import listing
+from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageError, sentence
+from pfilter.base.log import Log
+from pfilter.cli import listing
+from pfilter.cli.options import ConfigOption, configured, log_removals, say_problems, say_removals
+from pfilter.config import load
+from pfilter.config.settings import Policy
+from pfilter.message import addresses
+from pfilter.message.model import human_size
 from pfilter.store.cleanup import Report
-from pfilter.store.opening import open_keeper
-from pfilter.store.records import Record, match
+from pfilter.store.record import Record, match
+from pfilter.store.select import open_keeper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ SenderOption = Annotated[
 ]
 OlderOption = Annotated[
     Any,
-    typer.Option("--older-than", metavar="TIME", parser=_quantity(config.duration), help="Only those stored before."),
+    typer.Option("--older-than", metavar="TIME", parser=_quantity(load.duration), help="Only those stored before."),
 ]
 LargerOption = Annotated[
     Any,
-    typer.Option("--larger-than", metavar="SIZE", parser=_quantity(config.size), help="Only larger ones, in all."),
+    typer.Option("--larger-than", metavar="SIZE", parser=_quantity(load.size), help="Only larger ones, in all."),
 ]
 ExpiredOption = Annotated[bool, typer.Option("--expired", help="Only those past their date.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -116,7 +117,7 @@ def extend_command(
     config_file: ConfigOption = "",
     by: Annotated[
         Any,
-        typer.Option("--by", metavar="TIME", parser=_quantity(config.duration), help="How much longer, such as 7d."),
+        typer.Option("--by", metavar="TIME", parser=_quantity(load.duration), help="How much longer, such as 7d."),
     ] = None,
     until: Annotated[
         str, typer.Option("--until", metavar="DATE", help="Until when, such as 2030-01-31 or 2030-01-31T18:00 (UTC).")
@@ -208,7 +209,7 @@ def rescan_command(
 
 def _scan(keeper: "Keeper", record: Record, policy: Policy, said: dict[str, tuple[str, str]]) -> tuple[bool, list[str]]:
     """Return whether a file of a download is infected, and what could not be found out."""
-    from pfilter import clamd
+    from pfilter.antivirus import clamd
 
     infected, trouble = False, []
     for file in record.files:
@@ -252,7 +253,7 @@ def _is_person() -> bool:
 
 def _wanted(sender: list[str] | None, older_than: int | None, larger_than: int | None, expired: bool) -> listing.Wanted:
     return listing.Wanted(
-        senders=tuple(patterns.of_addresses(one) for one in sender or ()),
+        senders=tuple(addresses.of_addresses(one) for one in sender or ()),
         older_than=-1 if older_than is None else older_than,
         larger_than=-1 if larger_than is None else larger_than,
         expired=expired,
@@ -273,9 +274,9 @@ def _moment(text: str) -> int:
 
 
 def _page(record: Record, told: Any, policy: Policy) -> bytes:
-    from pfilter import notice
+    from pfilter.notices import texts
 
-    return notice.page(told, record.sender, policy, record.subject)
+    return texts.page(told, record.sender, policy, record.subject)
 
 
 def _log(policy: Policy) -> Log:

@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from pfilter import check, config
-from pfilter.cli.common import ConfigOption, configured
-from pfilter.errors import EX_FAILURE, ConfigError, UsageError
-from pfilter.log import Log
-from pfilter.owner import become_owner
-from pfilter.policy import DEFAULT_PATH, Policy
+from pfilter.base.errors import EX_FAILURE, ConfigError, UsageError
+from pfilter.base.log import Log
+from pfilter.base.privileges import become_owner
+from pfilter.cli import preflight
+from pfilter.cli.options import ConfigOption, configured
+from pfilter.config import load
+from pfilter.config.settings import DEFAULT_PATH, Policy
 
 app = typer.Typer()
 
@@ -26,9 +27,9 @@ def serve_command(
         from pfilter.web.serve import Server
     except ModuleNotFoundError as error:
         raise ConfigError(f"there is no {error.name} here: install pfilter[serve]") from error
-    policy = config.load(config_file or DEFAULT_PATH)
+    policy = load.load(config_file or DEFAULT_PATH)
     try:
-        policy = policy.replace(serve_listen=config.listener(listen)) if listen else policy
+        policy = policy.replace(serve_listen=load.listener(listen)) if listen else policy
     except ValueError as error:
         raise UsageError(f"--listen {listen}: must be {error}") from None
     _refuse_bucket(policy)
@@ -43,7 +44,7 @@ def serve_command(
         become_owner(policy.store_path)
     kind = "https" if policy.serve_certificate else "http"
     typer.echo(f"pfilter: {policy.store_base_url}/ is served by {kind} at {server.address}", err=True)
-    if policy.log_to.startswith("file:") and not check.can_log(policy):
+    if policy.log_to.startswith("file:") and not preflight.can_log(policy):
         typer.echo(f"pfilter: {policy.log_to} can't be written here: downloads are not logged", err=True)
     server.run(Log(policy.log_to, policy.log_level, policy.log_format))
 
@@ -61,15 +62,15 @@ def print_command(
     config_file: ConfigOption = "",
 ) -> None:
     """Print the configuration of a web server or a bucket, with this installation's paths and names."""
-    from pfilter.store import s3_rules
-    from pfilter.web import printed
+    from pfilter.store import bucket_rules
+    from pfilter.web import server_config
 
-    policy = config.load(config_file or DEFAULT_PATH)
+    policy = load.load(config_file or DEFAULT_PATH)
     if what == "s3-lifecycle" or what == "s3-policy":
-        typer.echo(s3_rules.printed(what, policy))
+        typer.echo(bucket_rules.printed(what, policy))
         return
     _refuse_bucket(policy)
-    typer.echo(printed.configuration(what, policy), nl=False)
+    typer.echo(server_config.configuration(what, policy), nl=False)
 
 
 @app.command(
@@ -92,7 +93,7 @@ def check_web_command(
 ) -> None:
     """Place a download for a moment, and try by the public URL all that a web server must and must not do."""
     from pfilter.store.local import LocalStore
-    from pfilter.web import probe
+    from pfilter.web import check
     from pfilter.web.client import Client
 
     policy = configured(config_file)
@@ -101,9 +102,9 @@ def check_web_command(
     if not where:
         raise ConfigError("[store] base_url is missing: there is nothing to check")
     for read, given in (
-        (config.base_url, where),
-        (config.host_and_port, connect),
-        (config.host_and_port, connect_http),
+        (load.base_url, where),
+        (load.host_and_port, connect),
+        (load.host_and_port, connect_http),
     ):
         try:
             if given:
@@ -112,7 +113,7 @@ def check_web_command(
             raise UsageError(f"{given}: must be {error}") from None
     store = LocalStore(policy.store_path, where.rstrip("/"))
     level = "ok"
-    for finding in probe.check(store, Client(where, connect, insecure=insecure), plain=connect_http):
+    for finding in check.check(store, Client(where, connect, insecure=insecure), plain=connect_http):
         typer.echo("\n".join([f"{finding.level:<8} {finding.text}", *(f"         {line}" for line in finding.mend)]))
         level = "error" if "error" in (level, finding.level) else level
     if level == "error":

@@ -7,9 +7,9 @@ to be used before fork(2): the child would hang.
 
 import os
 
-from pfilter.errors import StoreError
-from pfilter.policy import PRESIGNED_LIMIT, Policy
-from pfilter.spool import Spool
+from pfilter.base.errors import StoreError
+from pfilter.base.spool import Spool
+from pfilter.config.settings import PRESIGNED_LIMIT, Policy
 from pfilter.store import credentials
 
 TYPE_CHECKING = False

@@ -4,7 +4,7 @@ What can't be understood, or would cost more than the whole file, is ignored: th
 is always right. There are no dates here: no answer has Last-Modified, the entity tag is exact.
 """
 
-from pfilter.frozen import Frozen
+from pfilter.base.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

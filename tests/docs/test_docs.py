@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import typer
 
-from pfilter import config, decide, engine, pipe
+from pfilter import pipe, pipeline
 from pfilter.cli import app
+from pfilter.config import load
+from pfilter.decision import decide
 from tests.support import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -25,7 +27,7 @@ COMMANDS = {name: command for name, command in COMMAND.commands.items() if name 
     f"{group} {name}": command for group, found in GROUPS.items() for name, command in found.commands.items()
 }
 FUNCTIONS = {"file", "_", "ngettext", "symbol", "date", "kind"}  # what templates name that is no variable given to them
-SECTIONS = {key.section for key in config.KEYS}
+SECTIONS = {key.section for key in load.KEYS}
 
 
 def manual(name: str) -> str:
@@ -181,14 +183,14 @@ def test_synopsis_of_the_pipe_has_every_option() -> None:
 
 def test_every_key_is_in_the_manual() -> None:
     """pfilter.toml(5) has an entry for each key, below its section, and for no other; in the order of the code."""
-    assert {(key.section, key.name) for key in config.KEYS} == set(documented_keys())
+    assert {(key.section, key.name) for key in load.KEYS} == set(documented_keys())
 
 
-@pytest.mark.parametrize("key", config.KEYS, ids=lambda key: f"{key.section}.{key.name}")
-def test_default_in_the_manual_is_the_true_one(key: config.Key) -> None:
+@pytest.mark.parametrize("key", load.KEYS, ids=lambda key: f"{key.section}.{key.name}")
+def test_default_in_the_manual_is_the_true_one(key: load.Key) -> None:
     """The default that pfilter.toml(5) gives is the one that is used where the key is missing."""
     written = documented_keys()[key.section, key.name]
-    stated: Any = tomllib.loads(f"x = {written}")["x"] if written else config.REQUIRED
+    stated: Any = tomllib.loads(f"x = {written}")["x"] if written else load.REQUIRED
     assert (key.default, type(key.default)) == (stated, type(stated))
 
 
@@ -228,7 +230,7 @@ def test_every_reason_of_what_passed_is_in_the_manual() -> None:
     """pfilter-pipe(8) has an entry for each word that the line for Postfix may give as a reason, and for no other."""
     text = section(manual("pfilter-pipe.8"), "EXIT STATUS").partition(".Ss Why a message passed")[2]
     entries = set(re.findall(r"^\.It Li (.+)$", text, re.MULTILINE))
-    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), engine.NO_ROOM, engine.TOO_LARGE}
+    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), pipeline.NO_ROOM, pipeline.TOO_LARGE}
     assert {entry for entry in entries if not entry.startswith("observe: ")} == words
 
 
@@ -239,7 +241,7 @@ def test_example_configuration_can_be_used(place: str, text: str, tmp_path: Path
         text = f'[policy]\nown_domains = ["example.com"]\n[link]\nenabled = false\n{text}'
     file = tmp_path / "pfilter.toml"
     file.write_text(text, encoding="utf-8")
-    assert config.load(str(file)).own_domains
+    assert load.load(str(file)).own_domains
 
 
 def test_both_have_an_example_configuration() -> None:
@@ -263,10 +265,10 @@ def test_every_path_in_readme_exists() -> None:
 
 def test_every_key_in_readme_exists() -> None:
     """Each `[section] key`, and each `key = value` in README's text, is one of the configuration."""
-    known = {(key.section, key.name) for key in config.KEYS}
+    known = {(key.section, key.name) for key in load.KEYS}
     wrong = [f"[{where}] {name}" for where, name in re.findall(r"\[(\w+)\] (\w+)", README) if where in SECTIONS]
     wrong = [pair for pair in wrong if (pair[1:].split("] ")[0], pair.split("] ")[1]) not in known]
-    names = {key.name for key in config.KEYS}
+    names = {key.name for key in load.KEYS}
     postfix = {"smtputf8_autodetect_classes"}
     wrong += [name for name in re.findall(r"`(\w+) = [^`]+`", README) if name not in names | postfix]
     assert wrong == []
