@@ -11,7 +11,7 @@ from pfilter.base.errors import AmbiguousError, PfilterError, sentence, without_
 from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.decision import decide
 from pfilter.message import roles
 from pfilter.message.model import Action, Envelope, Measured, Message, Outcome, Plan
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pfilter.base.spool import Workspace
-    from pfilter.message.scratch import Materials
+    from pfilter.message.scratch import Scratch
     from pfilter.rewriting.execute import Result
 
 # Why a message passes that was to be changed; the line that Postfix logs says so.
@@ -31,7 +31,7 @@ TOO_LARGE = "result over the size limit"
 HELD_BACK = "notices"  # in the store: what senders are told later, see `heldback`
 
 
-class Door(Frozen):
+class Context(Frozen):
     """What the process around a message provides.
 
     `deliver` takes the result: it raises and nothing was sent, or it returns and nothing may fail any more. It may
@@ -52,84 +52,84 @@ class Examined(Frozen):
     message: Message | None  # None: nothing in it could change the decision
     measured: Measured
     plan: Plan
-    materials: "Materials | None"
+    scratch: "Scratch | None"
 
 
-def process(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> Outcome:
+def process(spool: Spool, envelope: Envelope, settings: Settings, context: Context) -> Outcome:
     """Take one message through. Raises PfilterError or OSError where it was not delivered: then try again."""
     began = monotonic()
-    held, untouched = _guarded(spool, envelope, policy, door)
+    held, untouched = _guarded(spool, envelope, settings, context)
     if held:
-        return _hold(spool, held, envelope, policy, door)
+        return _hold(spool, held, envelope, settings, context)
     if untouched:
-        found = _unscanned(spool, untouched, envelope, policy)
+        found = _unscanned(spool, untouched, envelope, settings)
     else:
-        found = examine(spool, envelope, policy, door.workspace)
+        found = examine(spool, envelope, settings, context.workspace)
     try:
-        held = _ambiguous(found, policy)
+        held = _ambiguous(found, settings)
         if held:
-            return _hold(spool, held, envelope, policy, door)
-        result = _change(spool, found, envelope, policy, door) if found.plan.changes else None
-        door.deliver(result.spool if result else spool, lambda: _prepare(found, door.log))
+            return _hold(spool, held, envelope, settings, context)
+        result = _change(spool, found, envelope, settings, context) if found.plan.changes else None
+        context.deliver(result.spool if result else spool, lambda: _prepare(found, context.log))
     finally:
-        if found.materials:
-            found.materials.close()
+        if found.scratch:
+            found.scratch.close()
     passed = Outcome(size_in=spool.size, size_out=spool.size, note=decide.in_a_word(found.plan))
     outcome = result.outcome if result else passed
-    if result and result.download and door.may_notify:
-        _notify(found, envelope, policy, door, result)
-    if door.log.wants(_level(found)):
-        _tell(found, outcome, envelope, door.log, result, monotonic() - began)
-    if door.may_notify and policy.notify_sender and _overdue(policy):
-        _catch_up(policy, door.log)
+    if result and result.download and context.may_notify:
+        _notify(found, envelope, settings, context, result)
+    if context.log.wants(_level(found)):
+        _tell(found, outcome, envelope, context.log, result, monotonic() - began)
+    if context.may_notify and settings.notify_sender and _overdue(settings):
+        _catch_up(settings, context.log)
     return outcome
 
 
-def _guarded(spool: Spool, envelope: Envelope, policy: Policy, door: Door) -> tuple[str, str]:
+def _guarded(spool: Spool, envelope: Envelope, settings: Settings, context: Context) -> tuple[str, str]:
     """Return why the message goes to quarantine, and why it passes untouched: by a scanner, before all other rules."""
-    if not policy.clamav_socket:
+    if not settings.clamav_socket:
         return "", ""
     from pfilter.antivirus import screen
 
-    ruling = screen.inspect(spool, envelope, limits(policy), policy, door.log)
-    return ruling.hold, ruling.untouched
+    screening = screen.inspect(spool, envelope, limits(settings), settings, context.log)
+    return screening.hold, screening.untouched
 
 
-def _unscanned(spool: Spool, reason: str, envelope: Envelope, policy: Policy) -> Examined:
+def _unscanned(spool: Spool, reason: str, envelope: Envelope, settings: Settings) -> Examined:
     """Return a message that passes since clamd could not take it, looked into only for being ambiguous."""
     found = _left_alone(reason)
-    if policy.ambiguous == "pass" or decide.why_untouched(envelope, policy):
+    if settings.ambiguous == "pass" or decide.why_untouched(envelope, settings):
         return found
-    return found.replace(message=scan(spool, limits(policy)))
+    return found.replace(message=scan(spool, limits(settings)))
 
 
-def _ambiguous(found: Examined, policy: Policy) -> str:
+def _ambiguous(found: Examined, settings: Settings) -> str:
     """Return why an ambiguous message goes to quarantine. Raises AmbiguousError where it shall wait."""
     defects = found.message.defects if found.message else ()
-    if not defects or policy.ambiguous == "pass" or policy.mode == "observe":
+    if not defects or settings.ambiguous == "pass" or settings.mode == "observe":
         return ""
-    if policy.ambiguous == "defer":
+    if settings.ambiguous == "defer":
         raise AmbiguousError(f"ambiguous: {defects[0]}")
     return f"ambiguous: {defects[0]}"
 
 
-def _hold(spool: Spool, reason: str, envelope: Envelope, policy: Policy, door: Door) -> Outcome:
+def _hold(spool: Spool, reason: str, envelope: Envelope, settings: Settings, context: Context) -> Outcome:
     from pfilter.antivirus import screen
 
-    return screen.hold(spool, envelope, reason, policy, door.log, may_notify=door.may_notify)
+    return screen.hold(spool, envelope, reason, settings, context.log, may_notify=context.may_notify)
 
 
 def _left_alone(reason: str) -> Examined:
-    return Examined(message=None, measured=Measured(), plan=Plan(reason=reason), materials=None)
+    return Examined(message=None, measured=Measured(), plan=Plan(reason=reason), scratch=None)
 
 
-def limits(policy: Policy) -> Limits:
+def limits(settings: Settings) -> Limits:
     """Return the limits of the scanner."""
     return Limits(
-        parts=policy.limits_parts,
-        nesting=policy.limits_nesting,
-        header=policy.limits_header,
-        boundary=policy.limits_boundary,
+        parts=settings.limits_parts,
+        nesting=settings.limits_nesting,
+        header=settings.limits_header,
+        boundary=settings.limits_boundary,
     )
 
 
@@ -145,42 +145,42 @@ def _prepare(found: Examined, log: Log) -> None:
 
 
 def examine(
-    spool: Spool, envelope: Envelope, policy: Policy, workspace: "Workspace", *, full: bool = False
+    spool: Spool, envelope: Envelope, settings: Settings, workspace: "Workspace", *, full: bool = False
 ) -> Examined:
     """Scan, measure, decide. `full` looks into messages too whose envelope decides (for people). Raises OSError."""
-    reason = decide.why_untouched(envelope, policy)
+    reason = decide.why_untouched(envelope, settings)
     if reason and not full:
         return _left_alone(reason)
-    message = scan(spool, limits(policy))
+    message = scan(spool, limits(settings))
     if not roles.files(message):
-        plan = decide.decide(message, Measured(), envelope, policy)
-        return Examined(message=message, measured=Measured(), plan=plan, materials=None)
+        plan = decide.decide(message, Measured(), envelope, settings)
+        return Examined(message=message, measured=Measured(), plan=plan, scratch=None)
     from pfilter.decision.measure import measure
-    from pfilter.message.scratch import Materials
+    from pfilter.message.scratch import Scratch
 
-    materials = Materials(workspace)
+    scratch = Scratch(workspace)
     try:
-        measured = measure(spool, message, envelope, policy, materials)
-        plan = decide.decide(message, measured, envelope, policy)
+        measured = measure(spool, message, envelope, settings, scratch)
+        plan = decide.decide(message, measured, envelope, settings)
     except BaseException:
-        materials.close()
+        scratch.close()
         raise
-    return Examined(message=message, measured=measured, plan=plan, materials=materials)
+    return Examined(message=message, measured=measured, plan=plan, scratch=scratch)
 
 
-def _change(spool: Spool, found: Examined, envelope: Envelope, policy: Policy, door: Door) -> "Result":
+def _change(spool: Spool, found: Examined, envelope: Envelope, settings: Settings, context: Context) -> "Result":
     """Carry the plan out; where the result can't be sent, the original goes."""
     from pfilter.rewriting.execute import Result, carry_out
 
     assert found.message
-    assert found.materials
+    assert found.scratch
     untouched = Outcome(size_in=spool.size, size_out=spool.size)
-    if policy.mode == "observe":
+    if settings.mode == "observe":
         return Result(spool=spool, outcome=untouched.replace(note=f"observe: would {_intended(found.plan)}"))
-    result = carry_out(spool, found.message, found.plan, envelope, policy, found.materials)
+    result = carry_out(spool, found.message, found.plan, envelope, settings, found.scratch)
     if result.no_room:
         return result.replace(outcome=untouched.replace(note=NO_ROOM))
-    limit = door.size_limit() if result.spool.size > spool.size else 0
+    limit = context.size_limit() if result.spool.size > spool.size else 0
     if limit and result.spool.size > limit:
         if result.original:
             raise PfilterError(f"result of {result.spool.size} octets is over the size limit of {limit}")
@@ -193,39 +193,39 @@ def _intended(plan: Plan) -> str:
     return ", ".join(f"{what} {count}" for count, what in counts if count)
 
 
-def _notify(found: Examined, envelope: Envelope, policy: Policy, door: Door, result: "Result") -> None:
+def _notify(found: Examined, envelope: Envelope, settings: Settings, context: Context, result: "Result") -> None:
     """Tell the sender. The message is sent: whatever goes wrong here is an event, and no more."""
     from pfilter.delivery import notification
 
     assert found.message
     assert result.download
     try:
-        if not notification.why_not(found.message, envelope, policy):
-            notification.notify(found.message, envelope, result.download, policy, _held_back(policy))
+        if not notification.why_not(found.message, envelope, settings):
+            notification.notify(found.message, envelope, result.download, settings, _held_back(settings))
     except (PfilterError, OSError, ValueError) as error:
-        door.log.event(
+        context.log.event(
             "warning", "sender not notified", queue_id=envelope.queue_id, reason=without_tokens(sentence(error))
         )
 
 
-def _held_back(policy: Policy) -> str:
-    return os.path.join(policy.store_path, HELD_BACK)
+def _held_back(settings: Settings) -> str:
+    return os.path.join(settings.store_path, HELD_BACK)
 
 
-def _overdue(policy: Policy) -> bool:
+def _overdue(settings: Settings) -> bool:
     """Whether there is a sender to be told what was held back from him. One system call."""
     try:
-        return os.stat(_held_back(policy)).st_mtime <= time()
+        return os.stat(_held_back(settings)).st_mtime <= time()
     except OSError:
         return False
 
 
-def _catch_up(policy: Policy, log: Log) -> None:
+def _catch_up(settings: Settings, log: Log) -> None:
     """Tell one sender, whoever he is; best effort as above."""
     from pfilter.delivery import notification
 
     try:
-        notification.catch_up(policy, _held_back(policy))
+        notification.catch_up(settings, _held_back(settings))
     except (PfilterError, OSError, ValueError) as error:
         log.event("warning", "sender not notified", reason=without_tokens(sentence(error)))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pfilter.config import load
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.message.model import Download
 from pfilter.store.record import Record, RecordedFile
 from pfilter.store.select import open_keeper, open_store
@@ -25,7 +25,7 @@ _prefixes = itertools.count(1)
 class Place:
     """A store, and what is needed to open it again."""
 
-    policy: Policy
+    policy: Settings
     kind: str
     server: objectstore.Server | None = None
 
@@ -89,7 +89,7 @@ def beside(other: Place, root: Path) -> Place:
     return Place(other.policy.replace(store_path=str(root)), other.kind, other.server)
 
 
-def _policy(root: Path, store: dict[str, object], changes: dict[str, object]) -> Policy:
+def _policy(root: Path, store: dict[str, object], changes: dict[str, object]) -> Settings:
     root.mkdir(mode=0o711, exist_ok=True)
     (root / "secret").write_bytes(SECRET)
     values = {"path": str(root), "base_url": BASE_URL, "min_free": 0, **store, **changes}

@@ -21,10 +21,10 @@ from pfilter.base import spool
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
 from pfilter.config import load
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.message.model import Edit, Envelope, Message, Outcome
 from pfilter.message.scan import Limits, scan
-from pfilter.message.scratch import Arena
+from pfilter.message.scratch import ScratchFile
 from pfilter.rewriting import splice
 
 TESTS = Path(__file__).resolve().parent
@@ -47,7 +47,7 @@ class BytesSpool(Spool):
         super().__init__(fd, len(data), window)
 
 
-class MemoryArena(Arena):
+class MemoryArena(ScratchFile):
     """An arena for a test, which gives its descriptor back by itself."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ def no_workspace() -> str:
     raise AssertionError("small contents need no workspace")
 
 
-def policy(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str, object]) -> Policy:
+def policy(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str, object]) -> Settings:
     """Return the defaults for every sender, with links into `store`, changed as `sections` say."""
     values: dict[str, dict[str, object]] = {
         "policy": {"own_domains": ["*"]},
@@ -85,12 +85,12 @@ def policy(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str,
     return load.from_values(values)
 
 
-def link_everything(store: os.PathLike[str] | str, **sections: dict[str, object]) -> Policy:
+def link_everything(store: os.PathLike[str] | str, **sections: dict[str, object]) -> Settings:
     """Return a policy under which every attachment of more than one octet becomes a link."""
     return policy(store, **{"link": {"part_limit": 0}, "compress": {"enabled": False}, **sections})
 
 
-def zip_everything(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str, object]) -> Policy:
+def zip_everything(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str, object]) -> Settings:
     """Return a policy under which every attachment that gains becomes a zip."""
     zips = {"min_size": 1, "min_gain": "0%", "skip": []}
     return policy(store, **{"link": {"enabled": False}, "compress": zips, **sections})
@@ -119,7 +119,7 @@ class Processed:
 
 
 def process(
-    data: bytes, with_policy: Policy, envelope: Envelope = ENVELOPE, *, size_limit: int = 0, may_notify: bool = False
+    data: bytes, with_policy: Settings, envelope: Envelope = ENVELOPE, *, size_limit: int = 0, may_notify: bool = False
 ) -> Processed:
     """Take a message the whole way through the engine, with a deliver that records."""
     delivered: list[bytes] = []
@@ -137,7 +137,7 @@ def process(
         delivered.append(content(result))
 
     log = RecordingLog()
-    door = pipeline.Door(
+    door = pipeline.Context(
         deliver=deliver,
         size_limit=lambda: size_limit,
         workspace=lambda: with_policy.store_path,

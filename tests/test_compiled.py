@@ -7,7 +7,7 @@ import pytest
 
 from pfilter.base.errors import ConfigError
 from pfilter.config import cache, load
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def kept(file: Path) -> Path:
     return file.parent / "store" / cache.NAME
 
 
-def without_reading(file: Path, monkeypatch: pytest.MonkeyPatch) -> Policy:
+def without_reading(file: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Load while the file itself can't be parsed."""
 
-    def refuse(_: str) -> Policy:
+    def refuse(_: str) -> Settings:
         raise AssertionError("the file was parsed")
 
     with monkeypatch.context() as patch:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pfilter.base.errors import ConfigError
 from pfilter.config import load
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 
 # As the project promised them; other keys are in config.KEYS alone.
 PROMISED = """
@@ -55,7 +55,7 @@ format = "json"
 LEAST = {"policy": {"own_domains": ["example.org"]}, "store": {"base_url": "https://files.example.org/d"}}
 
 
-def made(**sections: dict[str, object]) -> Policy:
+def made(**sections: dict[str, object]) -> Settings:
     """Return a policy with little but what is given."""
     values = {name: {**LEAST.get(name, {}), **sections.get(name, {})} for name in {*LEAST, *sections}}
     return load.from_values(values)
@@ -84,7 +84,7 @@ def test_the_defaults_written_out_are_the_defaults() -> None:
 
 def test_every_key_has_a_sentence_and_an_attribute() -> None:
     """Each key is an attribute of the policy, and says what it is for."""
-    assert {key.attribute for key in load.KEYS} == set(Policy._fields)
+    assert {key.attribute for key in load.KEYS} == set(Settings._fields)
     assert all(key.sentence.endswith(".") for key in load.KEYS)
 
 

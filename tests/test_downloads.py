@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from pfilter.base.errors import ConfigError, StoreError, UsageError
 from pfilter.cli import app, downloads, listing
-from pfilter.cli.listing import Wanted
+from pfilter.cli.listing import Filter
 from tests import stores
 from tests.clamd_server import EICAR
 from tests.stores import DAY, ID, OTHER, Place, record
@@ -179,8 +179,8 @@ def test_a_thousand_are_ordered_and_summed() -> None:
 
 def test_no_condition_selects_everything() -> None:
     """Without conditions all are wanted; a size of zero is a condition."""
-    assert Wanted().is_everything
-    assert not Wanted(larger_than=0).is_everything
+    assert Filter().is_everything
+    assert not Filter(larger_than=0).is_everything
 
 
 def test_show(place: Place, run: Any) -> None:

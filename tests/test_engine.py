@@ -368,9 +368,9 @@ def failing_deliver(error: BaseException) -> object:
     return deliver
 
 
-def door(store: Path, deliver: object) -> pipeline.Door:
+def door(store: Path, deliver: object) -> pipeline.Context:
     """Return a door."""
-    return pipeline.Door(
+    return pipeline.Context(
         deliver=deliver,  # type: ignore[arg-type]
         size_limit=lambda: 0,
         workspace=lambda: str(store),
@@ -470,7 +470,7 @@ def test_memory_does_not_grow_with_the_message(store: Path) -> None:
         "data = spool.finished(chunks(), lambda: store, 1 << 30)\n"
         "sizes = []\n"
         "deliver = lambda result, *_: sizes.append(result.size)\n"
-        "door = pipeline.Door(deliver=deliver, size_limit=lambda: 0, workspace=lambda: store,\n"
+        "door = pipeline.Context(deliver=deliver, size_limit=lambda: 0, workspace=lambda: store,\n"
         "                   log=support.RecordingLog(), may_notify=False)\n"
         "pipeline.process(data, support.ENVELOPE, support.policy(store), door)\n"
         "assert sizes[0] < 10000, sizes\n"
@@ -639,7 +639,7 @@ def test_a_broken_signature_is_told_where_only_warnings_are(store: Path, tmp_pat
     log = tmp_path / "log"
     for field in ("", "DKIM-Signature: v=1; d=example.org; b=x\n"):
         data = message(multipart("mixed", TEXT, FILE), field)
-        door = pipeline.Door(
+        door = pipeline.Context(
             deliver=lambda result, prepare: prepare(),
             size_limit=lambda: 0,
             workspace=lambda: str(store),

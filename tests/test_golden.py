@@ -14,7 +14,7 @@ import pytest
 from pfilter import pipeline
 from pfilter.cli import explain
 from pfilter.config import load
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.message.model import Envelope
 from tests import support
 from tests.support import BASE_URL, NOW, SECRET, TESTS
@@ -23,7 +23,7 @@ GOLDEN = TESTS / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.eml"))
 
 
-def case(name: str, store: Path) -> tuple[bytes, Policy, Envelope]:
+def case(name: str, store: Path) -> tuple[bytes, Settings, Envelope]:
     """Return message, policy and envelope of a case."""
     values = tomllib.loads((GOLDEN / f"{name}.toml").read_text(encoding="utf-8"))
     given = values.pop("envelope", {})
@@ -65,8 +65,8 @@ def test_tree(name: str, store: Path) -> None:
     data, policy, envelope = case(name, store)
     spool = support.BytesSpool(data)
     found = pipeline.examine(spool, envelope, policy, lambda: str(store), full=True)
-    if found.materials:
-        found.materials.close()
+    if found.scratch:
+        found.scratch.close()
     compare(GOLDEN / f"{name}.tree", explain.tree(spool, found, policy).encode("utf-8") + b"\n")
 
 

@@ -63,7 +63,7 @@ def events(gateway: Gateway) -> list[str]:
     return [json.loads(line)["event"] for line in gateway.log.read_text().splitlines()]
 
 
-def in_quarantine(gateway: Gateway) -> list[kept.Held]:
+def in_quarantine(gateway: Gateway) -> list[kept.KeptMessage]:
     """Return what is in quarantine."""
     return [one for one in kept.entries(str(gateway.store)) if one.folder == kept.QUARANTINE]
 

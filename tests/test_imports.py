@@ -38,10 +38,11 @@ EXCEPTIONS = {  # each of them is to end
     ("delivery.bounce", "rewriting.parts"),
     ("delivery.notification", "rewriting.parts"),
 }
+COMMANDS = ("__init__", "downloads", "maintenance", "message", "options", "quarantine", "web")
 ONLY_IMPORTERS = {
     "mailparser": {"message.filenames"},
     "structlog": {"base.structlog_loader"},
-    "typer": {f"cli.{name}" for name in "__init__ options downloads message quarantine maintenance web".split()},
+    "typer": {f"cli.{name}" for name in COMMANDS},
     "obstore": {"store.s3"},
     "minijinja": {"notices.texts", "web.server_config"},
     "starlette": {"web.serve"},

@@ -11,7 +11,7 @@ from pfilter.base.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pfilter.message.scratch import Arena
+    from pfilter.message.scratch import ScratchFile
 
 UTF8_NAMES = 0x0800  # general purpose bit 11
 DEFLATED = 8
@@ -23,34 +23,34 @@ MEMBER_LIMIT = 0xFFFFFFFF
 SAMPLE = 16 << 10  # octets of each of the three samples
 
 
-def zipped(source: Spool, name: str, limit: int, arena: "Arena") -> Spool | None:
+def zipped(source: Spool, name: str, limit: int, scratch_file: "ScratchFile") -> Spool | None:
     """Return a zip of the whole source, or None where it would be over `limit` octets. Raises OSError."""
     coded = name.encode("utf-8")
     local_size = 30 + len(coded)
     room = limit - local_size - 46 - len(coded) - 22
     if source.size >= MEMBER_LIMIT:
         return None
-    start = arena.end
-    arena.write(bytes(local_size))  # the checksum, which comes first, is known last
+    start = scratch_file.end
+    scratch_file.write(bytes(local_size))  # the checksum, which comes first, is known last
     compressor = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     checksum = 0
     for chunk in source.windows(0, source.size):
         checksum = zlib.crc32(chunk, checksum)
-        arena.write(compressor.compress(chunk))
-        if arena.end - start - local_size > room:
-            arena.roll_back(start)
+        scratch_file.write(compressor.compress(chunk))
+        if scratch_file.end - start - local_size > room:
+            scratch_file.roll_back(start)
             return None
-    arena.write(compressor.flush())
-    size = arena.end - start - local_size
+    scratch_file.write(compressor.flush())
+    size = scratch_file.end - start - local_size
     if size > room:
-        arena.roll_back(start)
+        scratch_file.roll_back(start)
         return None
     common = pack("<HHHHHIIIHH", VERSION, UTF8_NAMES, DEFLATED, 0, DOS_DATE, checksum, size, source.size, len(coded), 0)
     central = pack("<4sH", b"PK\1\2", MADE_BY) + common + pack("<HHHII", 0, 0, 0, ATTRIBUTES, 0) + coded
     end = pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(central), local_size + size, 0)
-    arena.write(central + end)
-    arena.patch(start, b"PK\3\4" + common + coded)
-    return arena.since(start)
+    scratch_file.write(central + end)
+    scratch_file.patch(start, b"PK\3\4" + common + coded)
+    return scratch_file.since(start)
 
 
 def promises_gain(source: Spool, min_gain: float) -> bool:

@@ -12,7 +12,7 @@ from pfilter.base.log import Log
 from pfilter.cli import listing
 from pfilter.cli.options import ConfigOption, configured, log_removals, say_problems, say_removals
 from pfilter.config import load
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.message import addresses
 from pfilter.message.model import human_size
 from pfilter.store.cleanup import Report
@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pfilter.store.interface import Keeper
+    from pfilter.store.interface import StoreAdmin
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -129,13 +129,15 @@ def extend_command(
     if not downloads:
         raise UsageError("give the ids of downloads")
     moment = _moment(until) if until else 0
-    policy = configured(config_file)
-    keeper = open_keeper(policy)
+    settings = configured(config_file)
+    keeper = open_keeper(settings)
     known = keeper.ids()
     for download_id in [match(known, given) for given in downloads]:
         before = keeper.record(download_id).until
-        record = keeper.extend(download_id, moment or before + int(by), lambda one, told: _page(one, told, policy))
-        _log(policy).event("info", "extended", downloads=download_id[: listing.SHORT], until=listing.date(record.until))
+        record = keeper.extend(download_id, moment or before + int(by), lambda one, told: _page(one, told, settings))
+        _log(settings).event(
+            "info", "extended", downloads=download_id[: listing.SHORT], until=listing.date(record.until)
+        )
         typer.echo(f"extended download {download_id[: listing.SHORT]} to {listing.date(record.until)}")
 
 
@@ -153,8 +155,8 @@ def revoke_command(
     wanted = _wanted(sender, older_than, larger_than, expired)
     if bool(downloads) != wanted.is_everything:
         raise UsageError("give ids, or at least one of --sender, --older-than, --larger-than, --expired")
-    policy = configured(config_file)
-    keeper, now, problems = open_keeper(policy), time.time(), list[str]()
+    settings = configured(config_file)
+    keeper, now, problems = open_keeper(settings), time.time(), list[str]()
     if downloads:
         known = keeper.ids()
         ids = [match(known, given) for given in downloads]
@@ -166,7 +168,7 @@ def revoke_command(
     report = Report((), (), 0, tuple(problems))
     for download_id in dict.fromkeys(ids):
         report = report.plus(_removed(keeper, download_id))
-    log_removals(policy, report, event="revoked")
+    log_removals(settings, report, event="revoked")
     if not report.ids and not report.problems:
         typer.echo("no downloads meet these conditions")
     say_removals(report, "removed", "freed")
@@ -182,11 +184,11 @@ def rescan_command(
     expired: ExpiredOption = False,
 ) -> None:
     """Ask clamd about stored files again, and take down what it finds infected by now."""
-    policy = configured(config_file)
-    if not policy.clamav_socket:
+    settings = configured(config_file)
+    if not settings.clamav_socket:
         raise ConfigError("[clamav] socket is not set: there is nobody to ask")
     wanted = _wanted(sender, older_than, larger_than, expired)
-    keeper, now, problems = open_keeper(policy), time.time(), list[str]()
+    keeper, now, problems = open_keeper(settings), time.time(), list[str]()
     if downloads:
         known = keeper.ids()
         records = [keeper.record(match(known, given)) for given in downloads]
@@ -195,11 +197,11 @@ def rescan_command(
     said: dict[str, tuple[str, str]] = {}  # by content: the same file in many messages is asked about once
     report = Report((), (), 0, tuple(problems))
     for record in records:
-        infected, trouble = _scan(keeper, record, policy, said)
+        infected, trouble = _scan(keeper, record, settings, said)
         report = report.replace(problems=(*report.problems, *trouble))
         if infected:
             report = report.plus(_removed(keeper, record.id))
-    log_removals(policy, report, event="revoked")
+    log_removals(settings, report, event="revoked")
     clean = sum(status == "clean" for status, _ in said.values())
     unscanned = sum(status == "unscanned" for status, _ in said.values())
     typer.echo(f"{len(said)} different files: {clean} clean, {len(report.ids)} downloads taken down", nl=False)
@@ -207,7 +209,9 @@ def rescan_command(
     say_removals(report, "removed", "freed")
 
 
-def _scan(keeper: "Keeper", record: Record, policy: Policy, said: dict[str, tuple[str, str]]) -> tuple[bool, list[str]]:
+def _scan(
+    keeper: "StoreAdmin", record: Record, settings: Settings, said: dict[str, tuple[str, str]]
+) -> tuple[bool, list[str]]:
     """Return whether a file of a download is infected, and what could not be found out."""
     from pfilter.antivirus import clamd
 
@@ -217,7 +221,7 @@ def _scan(keeper: "Keeper", record: Record, policy: Policy, said: dict[str, tupl
         if file.sha256 not in said:
             try:
                 chunks = keeper.read(record, file.name)
-                verdict = clamd.scan(chunks, policy.clamav_socket, policy.clamav_timeout)
+                verdict = clamd.scan(chunks, settings.clamav_socket, settings.clamav_timeout)
             except (PfilterError, OSError) as error:
                 trouble.append(f"{where}: {sentence(error)}")
                 continue
@@ -232,7 +236,7 @@ def _scan(keeper: "Keeper", record: Record, policy: Policy, said: dict[str, tupl
     return infected, trouble
 
 
-def _removed(keeper: "Keeper", download_id: str) -> Report:
+def _removed(keeper: "StoreAdmin", download_id: str) -> Report:
     try:
         return keeper.remove(download_id)
     except (StoreError, OSError) as error:
@@ -251,8 +255,8 @@ def _is_person() -> bool:
     return sys.stdin.isatty()
 
 
-def _wanted(sender: list[str] | None, older_than: int | None, larger_than: int | None, expired: bool) -> listing.Wanted:
-    return listing.Wanted(
+def _wanted(sender: list[str] | None, older_than: int | None, larger_than: int | None, expired: bool) -> listing.Filter:
+    return listing.Filter(
         senders=tuple(addresses.of_addresses(one) for one in sender or ()),
         older_than=-1 if older_than is None else older_than,
         larger_than=-1 if larger_than is None else larger_than,
@@ -273,11 +277,11 @@ def _moment(text: str) -> int:
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
-def _page(record: Record, told: Any, policy: Policy) -> bytes:
+def _page(record: Record, told: Any, settings: Settings) -> bytes:
     from pfilter.notices import texts
 
-    return texts.page(told, record.sender, policy, record.subject)
+    return texts.page(told, record.sender, settings, record.subject)
 
 
-def _log(policy: Policy) -> Log:
-    return Log(policy.log_to, policy.log_level, policy.log_format)
+def _log(settings: Settings) -> Log:
+    return Log(settings.log_to, settings.log_level, settings.log_format)

@@ -4,7 +4,7 @@ from pfilter.antivirus import examine, screen
 from pfilter.antivirus.clamd import Verdict
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.decision import decide
 from pfilter.message import filenames, roles
 from pfilter.message.model import Action, Envelope, Message, Part, human_size
@@ -28,18 +28,18 @@ class Scanned(Frozen):
     """What clamd said about a message, and what follows from it."""
 
     verdict: Verdict
-    ruling: screen.Ruling
+    screening: screen.Screening
 
 
-def ask_clamd(spool: Spool, envelope: Envelope, limits: Limits, policy: Policy) -> Scanned | None:
+def ask_clamd(spool: Spool, envelope: Envelope, limits: Limits, settings: Settings) -> Scanned | None:
     """Return what clamd says now, None where the configuration has none. Raises OSError for the message alone."""
-    if not policy.clamav_socket:
+    if not settings.clamav_socket:
         return None
-    verdict = examine.examine(spool, limits, policy)
-    return Scanned(verdict=verdict, ruling=screen.rule(verdict, envelope, policy))
+    verdict = examine.examine(spool, limits, settings)
+    return Scanned(verdict=verdict, screening=screen.rule(verdict, envelope, settings))
 
 
-def describe(spool: Spool, found: Examined, policy: Policy, scanned: Scanned | None = None) -> "dict[str, Any]":
+def describe(spool: Spool, found: Examined, settings: Settings, scanned: Scanned | None = None) -> "dict[str, Any]":
     """Return everything about an examined message as plain values."""
     message = found.message
     assert message
@@ -70,7 +70,7 @@ def describe(spool: Spool, found: Examined, policy: Policy, scanned: Scanned | N
         "message_id": message.message_id,
         "reason": found.plan.reason,
         "changes": found.plan.changes,
-        "mode": policy.mode,
+        "mode": settings.mode,
         "virus_scan": _scan_values(scanned),
         "remarks": list(found.plan.remarks),
         "defects": list(message.defects),
@@ -81,18 +81,18 @@ def describe(spool: Spool, found: Examined, policy: Policy, scanned: Scanned | N
 def _scan_values(scanned: Scanned | None) -> "dict[str, str] | None":
     if scanned is None:
         return None
-    ruling = scanned.ruling
+    screening = scanned.screening
     choices = (
-        ("quarantine", ruling.hold),
-        ("bounce", ruling.refuse),
-        ("wait", ruling.wait),
-        ("pass", ruling.untouched),
+        ("quarantine", screening.hold),
+        ("bounce", screening.refuse),
+        ("wait", screening.wait),
+        ("pass", screening.untouched),
     )
     then = next((what for what, reason in choices if reason), "")
     return {"status": scanned.verdict.status, "reason": scanned.verdict.reason, "then": then}
 
 
-def _fate(told: "dict[str, Any]", policy: Policy) -> str:
+def _fate(told: "dict[str, Any]", settings: Settings) -> str:
     """Return the sentence that says what would become of the message: what clamd found goes before all rules."""
     scan = told["virus_scan"] or {"then": ""}
     if scan["then"]:
@@ -104,7 +104,7 @@ def _fate(told: "dict[str, Any]", policy: Policy) -> str:
         }[scan["then"]]
         return f"The message would {fate}: {_line(scan['reason'])}."
     if told["changes"]:
-        observed = " (observe mode: decided, but not done)" if policy.mode == "observe" else ""
+        observed = " (observe mode: decided, but not done)" if settings.mode == "observe" else ""
         return f"The message would be changed{observed}: {told['reason']}."
     return f"The message would pass untouched: {told['reason']}."
 
@@ -121,11 +121,11 @@ def _name(part: Part, action: Action | None) -> str:
     return filenames.file_name(part, part.number) if filenames.has_name(part) else ""
 
 
-def tree(spool: Spool, found: Examined, policy: Policy, scanned: Scanned | None = None) -> str:
+def tree(spool: Spool, found: Examined, settings: Settings, scanned: Scanned | None = None) -> str:
     """Return the same for reading."""
     message = found.message
     assert message
-    told = describe(spool, found, policy, scanned)
+    told = describe(spool, found, settings, scanned)
     lines = [f"{name.capitalize() + ':':<9}{_line(told[name])}" for name in ("from", "to", "subject") if told[name]]
     lines.append(f"{'Size:':<9}{human_size(message.size)}")
     if told["virus_scan"]:
@@ -134,7 +134,7 @@ def tree(spool: Spool, found: Examined, policy: Policy, scanned: Scanned | None 
     for part, values in zip(message.parts, told["parts"], strict=True):
         lines.append("  " * _depth(message, part) + _part_line(values))
     lines.append("")
-    lines.append(_fate(told, policy))
+    lines.append(_fate(told, settings))
     for remark in found.plan.remarks:
         lines.append(f"{'Warning' if remark == decide.SIGNATURE_BROKEN else 'Note'}: {remark}.")
     return "\n".join(lines)

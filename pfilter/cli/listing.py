@@ -17,7 +17,7 @@ SENDER_WIDTH = 32
 ORDERS = ("created", "until", "sender", "size", "files")
 
 
-class Wanted(Frozen):
+class Filter(Frozen):
     """Which downloads: all conditions that are set must hold."""
 
     senders: tuple[str, ...] = ()  # addresses, @domain or @.domain
@@ -28,7 +28,7 @@ class Wanted(Frozen):
     @property
     def is_everything(self) -> bool:
         """Whether there is no condition."""
-        return self == Wanted()
+        return self == Filter()
 
 
 def total(record: Record) -> int:
@@ -36,7 +36,7 @@ def total(record: Record) -> int:
     return sum(file.size for file in record.files)
 
 
-def select(records: "Iterable[Record]", wanted: Wanted, now: float) -> "Iterator[Record]":
+def select(records: "Iterable[Record]", wanted: Filter, now: float) -> "Iterator[Record]":
     """Yield the downloads that are wanted."""
     for record in records:
         if wanted.senders and not matches(record.sender.encode("utf-8"), wanted.senders):

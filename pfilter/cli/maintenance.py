@@ -27,24 +27,24 @@ def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False
     from pfilter.store.local_admin import LocalKeeper
     from pfilter.store.select import open_keeper, open_local, open_store
 
-    policy = configured(config_file)
-    store = open_local(policy)
-    if not os.path.isdir(policy.store_path):
-        raise StoreError(f"store {policy.store_path} does not exist")
+    settings = configured(config_file)
+    store = open_local(settings)
+    if not os.path.isdir(settings.store_path):
+        raise StoreError(f"store {settings.store_path} does not exist")
     now = time.time()
     # What was stored here before [store] url was set expires here all the same.
-    report = LocalKeeper(store).expire(now, policy.store_grace, dry_run=dry_run)
-    if policy.store_url:
-        report = report.plus(open_keeper(policy).expire(now, policy.store_grace, dry_run=dry_run))
-    if policy.link_enabled and not dry_run:
-        open_store(policy).put_expired_page(lambda: texts.expired_page(policy), anew=True)
-    old = kept.expire(policy.store_path, now, policy.quarantine_keep, dry_run=dry_run)
+    report = LocalKeeper(store).expire(now, settings.store_grace, dry_run=dry_run)
+    if settings.store_url:
+        report = report.plus(open_keeper(settings).expire(now, settings.store_grace, dry_run=dry_run))
+    if settings.link_enabled and not dry_run:
+        open_store(settings).put_expired_page(lambda: texts.expired_page(settings), anew=True)
+    old = kept.expire(settings.store_path, now, settings.quarantine_keep, dry_run=dry_run)
     report = report.replace(
         leftovers=(*report.leftovers, *(store.path(one.folder, f"{one.name}.eml") for one in old)),
         freed=report.freed + sum(one.size for one in old),
     )
     if not dry_run:
-        log_removals(policy, report, event="expired")
+        log_removals(settings, report, event="expired")
     say_removals(report, "would remove" if dry_run else "removed", "would free" if dry_run else "freed")
 
 
@@ -57,10 +57,10 @@ def check_command(config_file: ConfigOption = "") -> None:
     """Check the configuration, and that the store, the templates and the way back to Postfix can be used."""
     from pfilter.cli import preflight
 
-    policy = configured(config_file)
+    settings = configured(config_file)
     load.load(config_file or DEFAULT_PATH)  # again, as the user that the pipe runs as
     typer.echo(f"ok       {config_file or DEFAULT_PATH} can be used")
-    findings = preflight.run(policy)
+    findings = preflight.run(settings)
     for finding in findings:
         typer.echo(f"{finding.level:<8} {finding.text}")
     if any(finding.level == "error" for finding in findings):

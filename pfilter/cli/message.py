@@ -12,7 +12,7 @@ from pfilter.base.privileges import become_owner
 from pfilter.base.spool import Spool, receive, write_all
 from pfilter.cli.options import ConfigOption, configured
 from pfilter.config import load
-from pfilter.config.settings import DEFAULT_PATH, Policy
+from pfilter.config.settings import DEFAULT_PATH, Settings
 from pfilter.message.model import Envelope
 
 TYPE_CHECKING = False
@@ -54,17 +54,17 @@ def filter_command(
     from pfilter import pipeline
 
     spool = _open_message(file)
-    policy = _policy(config_file, store, base_url)
-    log = Log(policy.log_to, policy.log_level, policy.log_format)
+    settings = _policy(config_file, store, base_url)
+    log = Log(settings.log_to, settings.log_level, settings.log_format)
 
     def deliver(result: Spool, _: "Callable[[], None]") -> None:
         for chunk in result.windows(0, result.size):
             write_all(1, chunk)
 
-    door = pipeline.Door(
-        deliver=deliver, size_limit=lambda: policy.reinject_max_size, workspace=_workspace, log=log, may_notify=False
+    context = pipeline.Context(
+        deliver=deliver, size_limit=lambda: settings.reinject_max_size, workspace=_workspace, log=log, may_notify=False
     )
-    outcome = pipeline.process(spool, _envelope(spool, sender, recipient), policy, door)
+    outcome = pipeline.process(spool, _envelope(spool, sender, recipient), settings, context)
     typer.echo(f"pfilter: {outcome.line()}", err=True)
     if outcome.held:
         raise typer.Exit(EX_FAILURE)  # nothing was written to stdout
@@ -89,17 +89,17 @@ def explain_command(
     from pfilter.cli import explain
 
     spool = _open_message(file)
-    policy = _policy(config_file, store, base_url, creates=False)
+    settings = _policy(config_file, store, base_url, creates=False)
     envelope = _envelope(spool, sender, recipient)
-    found = pipeline.examine(spool, envelope, policy, _workspace, full=True)
-    scanned = explain.ask_clamd(spool, envelope, pipeline.limits(policy), policy)
+    found = pipeline.examine(spool, envelope, settings, _workspace, full=True)
+    scanned = explain.ask_clamd(spool, envelope, pipeline.limits(settings), settings)
     if as_json:
-        typer.echo(json.dumps(explain.describe(spool, found, policy, scanned), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(explain.describe(spool, found, settings, scanned), indent=2, ensure_ascii=False))
     else:
-        typer.echo(explain.tree(spool, found, policy, scanned))
+        typer.echo(explain.tree(spool, found, settings, scanned))
 
 
-def _policy(file: str, store: str, base_url: str, *, creates: bool = True) -> Policy:
+def _policy(file: str, store: str, base_url: str, *, creates: bool = True) -> Settings:
     """Return the configuration, or the defaults where there is no file."""
     if file or os.path.exists(DEFAULT_PATH):
         if store or base_url:

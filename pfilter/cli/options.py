@@ -8,7 +8,7 @@ from pfilter.base.errors import EX_FAILURE
 from pfilter.base.log import Log
 from pfilter.base.privileges import become_owner
 from pfilter.config import load
-from pfilter.config.settings import DEFAULT_PATH, Policy
+from pfilter.config.settings import DEFAULT_PATH, Settings
 from pfilter.message.model import human_size
 
 TYPE_CHECKING = False
@@ -29,17 +29,17 @@ ConfigOption = Annotated[
 ]
 
 
-def configured(file: str) -> Policy:
+def configured(file: str) -> Settings:
     """Read the configuration and become the owner of its store. Raises ConfigError."""
-    policy = load.load(file or DEFAULT_PATH)
-    become_owner(policy.store_path)
-    return policy
+    settings = load.load(file or DEFAULT_PATH)
+    become_owner(settings.store_path)
+    return settings
 
 
-def log_removals(policy: Policy, report: "Report", event: str) -> None:
+def log_removals(settings: Settings, report: "Report", event: str) -> None:
     """Write one event where anything was removed, or could not be."""
     if report.ids or report.leftovers or report.problems:
-        log = Log(policy.log_to, policy.log_level, policy.log_format)
+        log = Log(settings.log_to, settings.log_level, settings.log_format)
         level = "error" if report.problems else "info"
         downloads = ", ".join(download_id[:8] for download_id in report.ids)
         counts = {"leftovers": len(report.leftovers), "freed": report.freed, "problems": len(report.problems)}

@@ -7,7 +7,7 @@ from pfilter.base import users
 from pfilter.base.errors import PfilterError, sentence
 from pfilter.base.frozen import Frozen
 from pfilter.cli import wiring
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.delivery import reinject
 from pfilter.notices import language, texts
 from pfilter.store.select import open_local
@@ -24,19 +24,19 @@ class Finding(Frozen):
     text: str
 
 
-def run(policy: Policy) -> "list[Finding]":
+def run(settings: Settings) -> "list[Finding]":
     """Look at everything that mail will need. Raises nothing."""
     findings: list[Finding] = []
     for check in (_store, _secret, _bucket, _links, _templates, _reinjection, _scanner, _wiring, _log):
         try:
-            findings += check(policy)
+            findings += check(settings)
         except (PfilterError, OSError) as error:
             findings.append(Finding("error", sentence(error)))
     return findings
 
 
-def _store(policy: Policy) -> "Iterator[Finding]":
-    root = policy.store_path
+def _store(settings: Settings) -> "Iterator[Finding]":
+    root = settings.store_path
     try:
         found = os.stat(root)
     except FileNotFoundError:
@@ -53,27 +53,27 @@ def _store(policy: Policy) -> "Iterator[Finding]":
         )
     if found.st_mode & 0o022:
         yield Finding("error", f"store {root} can be written by others (mode {found.st_mode & 0o777:04o}): chmod 0711")
-    if policy.link_enabled and not found.st_mode & 0o001:
+    if settings.link_enabled and not found.st_mode & 0o001:
         yield Finding("error", f"store {root} can't be entered by the web server: chmod 0711 {root}")
     if not os.access(root, os.W_OK | os.X_OK):
         yield Finding("error", f"store {root} can't be written by {users.name(os.geteuid())}")
         return
-    store = open_local(policy)
+    store = open_local(settings)
     store.workspace()
-    if store.has_room(0, policy.store_min_free):
+    if store.has_room(0, settings.store_min_free):
         yield Finding("ok", f"store {root} can be written, and has room")
     else:
         yield Finding("error", f"store {root} has less free space than [store] min_free, or inodes: nothing is stored")
 
 
-def _secret(policy: Policy) -> "Iterator[Finding]":
-    if not policy.store_secret_file:
-        if policy.store_url:
-            secret = os.path.join(policy.store_path, "secret")
+def _secret(settings: Settings) -> "Iterator[Finding]":
+    if not settings.store_secret_file:
+        if settings.store_url:
+            secret = os.path.join(settings.store_path, "secret")
             yield Finding("ok", f"the key of links is {secret}: other gateways need a copy of it")
         return
-    open_local(policy).secret()
-    yield from _private("secret_file", policy.store_secret_file)
+    open_local(settings).secret()
+    yield from _private("secret_file", settings.store_secret_file)
 
 
 def _private(key: str, file: str) -> "Iterator[Finding]":
@@ -84,14 +84,14 @@ def _private(key: str, file: str) -> "Iterator[Finding]":
         yield Finding("ok", f"[store] {key} = {file} can be read here, and not by everybody")
 
 
-def _bucket(policy: Policy) -> "Iterator[Finding]":
-    if not policy.store_url:
+def _bucket(settings: Settings) -> "Iterator[Finding]":
+    if not settings.store_url:
         return
     from pfilter.store.s3 import Bucket
 
-    if policy.store_credentials:
-        yield from _private("credentials", policy.store_credentials)
-    bucket = Bucket(policy)
+    if settings.store_credentials:
+        yield from _private("credentials", settings.store_credentials)
+    bucket = Bucket(settings)
     if bucket.endpoint.startswith("http://"):
         yield Finding("warning", "[store] endpoint is not https: others can read along what is stored")
     key = f"records/check-{os.getpid()}"
@@ -106,40 +106,40 @@ def _bucket(policy: Policy) -> "Iterator[Finding]":
         yield Finding("ok", f"{bucket} can be written, read, and written to with conditions")
 
 
-def _links(policy: Policy) -> "Iterator[Finding]":
-    if not policy.link_enabled:
+def _links(settings: Settings) -> "Iterator[Finding]":
+    if not settings.link_enabled:
         yield Finding("warning", "[link] enabled = false: what is too big stays in the mail")
         return
-    if policy.store_url and policy.store_links == "presigned":
-        yield Finding("ok", f"links are presigned, and work for {_span(policy.store_keep)}")
+    if settings.store_url and settings.store_links == "presigned":
+        yield Finding("ok", f"links are presigned, and work for {_span(settings.store_keep)}")
         return
-    yield Finding("ok", f"links begin with {policy.store_base_url}/ and work for {_span(policy.store_keep)}")
-    if policy.store_base_url.startswith("http://"):
+    yield Finding("ok", f"links begin with {settings.store_base_url}/ and work for {_span(settings.store_keep)}")
+    if settings.store_base_url.startswith("http://"):
         yield Finding("warning", "[store] base_url is not https: others can read along what is downloaded")
-    if len(policy.store_base_url) > 36:
+    if len(settings.store_base_url) > 36:
         yield Finding("warning", "[store] base_url is long: links over 70 characters get broken by some mail clients")
 
 
-def _templates(policy: Policy) -> "Iterator[Finding]":
-    texts.check(policy)
-    where = policy.notice_templates or "built in"
-    yield Finding("ok", f"templates can be used ({where}), in {', '.join(language.used(policy))}")
-    for key, folder in (("templates", policy.notice_templates), ("locale", policy.notice_locale)):
+def _templates(settings: Settings) -> "Iterator[Finding]":
+    texts.check(settings)
+    where = settings.notice_templates or "built in"
+    yield Finding("ok", f"templates can be used ({where}), in {', '.join(language.used(settings))}")
+    for key, folder in (("templates", settings.notice_templates), ("locale", settings.notice_locale)):
         if folder and not os.path.isdir(folder):
             yield Finding("error", f"[notice] {key} = {folder}: no such directory")
 
 
-def _reinjection(policy: Policy) -> "Iterator[Finding]":
-    if policy.reinject_method == "smtp":
-        yield _smtp(policy.reinject_smtp)
+def _reinjection(settings: Settings) -> "Iterator[Finding]":
+    if settings.reinject_method == "smtp":
+        yield _smtp(settings.reinject_smtp)
         return
-    if not os.access(policy.reinject_sendmail, os.X_OK):
-        yield Finding("error", f"[reinject] sendmail = {policy.reinject_sendmail}: not there, or not executable")
+    if not os.access(settings.reinject_sendmail, os.X_OK):
+        yield Finding("error", f"[reinject] sendmail = {settings.reinject_sendmail}: not there, or not executable")
         return
-    yield Finding("ok", f"results go back by {policy.reinject_sendmail}")
+    yield Finding("ok", f"results go back by {settings.reinject_sendmail}")
     if _no_new_privileges():
         yield Finding("error", "no_new_privs is set: postdrop(1) can't work; use [reinject] method = smtp")
-    classes = reinject.postconf(policy, "smtputf8_autodetect_classes")
+    classes = reinject.postconf(settings, "smtputf8_autodetect_classes")
     if "sendmail" in classes or "all" in classes:
         yield Finding(
             "warning",
@@ -162,19 +162,19 @@ def _smtp(server: str) -> Finding:
     return Finding("ok", f"results go back by SMTP to {server}")
 
 
-def _scanner(policy: Policy) -> "Iterator[Finding]":
-    if not policy.clamav_socket:
+def _scanner(settings: Settings) -> "Iterator[Finding]":
+    if not settings.clamav_socket:
         yield Finding("warning", "[clamav] socket is not set: nothing is scanned for viruses before it becomes a link")
         return
     from pfilter.antivirus import clamd
 
-    verdict = clamd.scan([b"pfilter check"], policy.clamav_socket, min(policy.clamav_timeout, 10))
+    verdict = clamd.scan([b"pfilter check"], settings.clamav_socket, min(settings.clamav_timeout, 10))
     if verdict.status == "clean":
-        yield Finding("ok", f"clamd answers at {policy.clamav_socket}")
+        yield Finding("ok", f"clamd answers at {settings.clamav_socket}")
     else:
-        waits = "mail waits" if policy.clamav_on_error == "defer" else "mail passes unscanned"
+        waits = "mail waits" if settings.clamav_on_error == "defer" else "mail passes unscanned"
         yield Finding("error", f"{verdict.reason}: {waits} until it answers")
-    if not policy.notify_admin:
+    if not settings.notify_admin:
         yield Finding("warning", "[notify] admin is not set: nobody is told what is put into quarantine")
 
 
@@ -186,31 +186,31 @@ def _no_new_privileges() -> bool:
         return False
 
 
-def _wiring(policy: Policy) -> "Iterator[Finding]":
-    for wrong in [*wiring.time_limit(policy), *wiring.recipient_limit(policy)]:
+def _wiring(settings: Settings) -> "Iterator[Finding]":
+    for wrong in [*wiring.time_limit(settings), *wiring.recipient_limit(settings)]:
         yield Finding("error", wrong)
-    for wrong in wiring.size_limit(policy):
+    for wrong in wiring.size_limit(settings):
         yield Finding("warning", wrong)
 
 
-def can_log(policy: Policy) -> bool:
+def can_log(settings: Settings) -> bool:
     """Whether we can write to the file that events go to."""
-    path = policy.log_to.removeprefix("file:")
+    path = settings.log_to.removeprefix("file:")
     return os.access(path if os.path.exists(path) else os.path.dirname(path), os.W_OK)
 
 
-def _log(policy: Policy) -> "Iterator[Finding]":
-    if policy.log_to == "stderr":
+def _log(settings: Settings) -> "Iterator[Finding]":
+    if settings.log_to == "stderr":
         yield Finding("warning", '[log] to = "stderr": events of the pipe are dropped, since Postfix reads its stderr')
         return
-    if policy.log_to == "syslog" and not os.path.exists("/dev/log"):
+    if settings.log_to == "syslog" and not os.path.exists("/dev/log"):
         yield Finding("warning", '[log] to = "syslog", but there is no /dev/log here: events are dropped')
         return
-    if policy.log_to.startswith("file:") and not can_log(policy):
-        path = policy.log_to.removeprefix("file:")
+    if settings.log_to.startswith("file:") and not can_log(settings):
+        path = settings.log_to.removeprefix("file:")
         yield Finding("error", f"log {path} can't be written by {users.name(os.geteuid())}")
         return
-    yield Finding("ok", f"events go to {policy.log_to}")
+    yield Finding("ok", f"events go to {settings.log_to}")
 
 
 def _span(seconds: int) -> str:

@@ -10,7 +10,7 @@ from pfilter.base.privileges import become_owner
 from pfilter.cli import preflight
 from pfilter.cli.options import ConfigOption, configured
 from pfilter.config import load
-from pfilter.config.settings import DEFAULT_PATH, Policy
+from pfilter.config.settings import DEFAULT_PATH, Settings
 
 app = typer.Typer()
 
@@ -27,26 +27,26 @@ def serve_command(
         from pfilter.web.serve import Server
     except ModuleNotFoundError as error:
         raise ConfigError(f"there is no {error.name} here: install pfilter[serve]") from error
-    policy = load.load(config_file or DEFAULT_PATH)
+    settings = load.load(config_file or DEFAULT_PATH)
     try:
-        policy = policy.replace(serve_listen=load.listener(listen)) if listen else policy
+        settings = settings.replace(serve_listen=load.listener(listen)) if listen else settings
     except ValueError as error:
         raise UsageError(f"--listen {listen}: must be {error}") from None
-    _refuse_bucket(policy)
-    if not policy.store_base_url:
+    _refuse_bucket(settings)
+    if not settings.store_base_url:
         raise ConfigError("[store] base_url is missing: its path says where the downloads are")
-    server = Server(policy)  # as root, it may read any key
-    if policy.serve_listen.startswith("/"):
-        become_owner(policy.store_path)
+    server = Server(settings)  # as root, it may read any key
+    if settings.serve_listen.startswith("/"):
+        become_owner(settings.store_path)
         server.listen()
     else:
         server.listen()  # as root, on any port
-        become_owner(policy.store_path)
-    kind = "https" if policy.serve_certificate else "http"
-    typer.echo(f"pfilter: {policy.store_base_url}/ is served by {kind} at {server.address}", err=True)
-    if policy.log_to.startswith("file:") and not preflight.can_log(policy):
-        typer.echo(f"pfilter: {policy.log_to} can't be written here: downloads are not logged", err=True)
-    server.run(Log(policy.log_to, policy.log_level, policy.log_format))
+        become_owner(settings.store_path)
+    kind = "https" if settings.serve_certificate else "http"
+    typer.echo(f"pfilter: {settings.store_base_url}/ is served by {kind} at {server.address}", err=True)
+    if settings.log_to.startswith("file:") and not preflight.can_log(settings):
+        typer.echo(f"pfilter: {settings.log_to} can't be written here: downloads are not logged", err=True)
+    server.run(Log(settings.log_to, settings.log_level, settings.log_format))
 
 
 @app.command(
@@ -65,12 +65,12 @@ def print_command(
     from pfilter.store import bucket_rules
     from pfilter.web import server_config
 
-    policy = load.load(config_file or DEFAULT_PATH)
+    settings = load.load(config_file or DEFAULT_PATH)
     if what == "s3-lifecycle" or what == "s3-policy":
-        typer.echo(bucket_rules.printed(what, policy))
+        typer.echo(bucket_rules.printed(what, settings))
         return
-    _refuse_bucket(policy)
-    typer.echo(server_config.configuration(what, policy), nl=False)
+    _refuse_bucket(settings)
+    typer.echo(server_config.configuration(what, settings), nl=False)
 
 
 @app.command(
@@ -96,9 +96,9 @@ def check_web_command(
     from pfilter.web import check
     from pfilter.web.client import Client
 
-    policy = configured(config_file)
-    _refuse_bucket(policy)
-    where = url or policy.store_base_url
+    settings = configured(config_file)
+    _refuse_bucket(settings)
+    where = url or settings.store_base_url
     if not where:
         raise ConfigError("[store] base_url is missing: there is nothing to check")
     for read, given in (
@@ -111,7 +111,7 @@ def check_web_command(
                 read(given)
         except ValueError as error:
             raise UsageError(f"{given}: must be {error}") from None
-    store = LocalStore(policy.store_path, where.rstrip("/"))
+    store = LocalStore(settings.store_path, where.rstrip("/"))
     level = "ok"
     for finding in check.check(store, Client(where, connect, insecure=insecure), plain=connect_http):
         typer.echo("\n".join([f"{finding.level:<8} {finding.text}", *(f"         {line}" for line in finding.mend)]))
@@ -120,8 +120,8 @@ def check_web_command(
         raise typer.Exit(EX_FAILURE)
 
 
-def _refuse_bucket(policy: Policy) -> None:
-    if policy.store_url:
+def _refuse_bucket(settings: Settings) -> None:
+    if settings.store_url:
         raise ConfigError(
-            f"[store] url = {policy.store_url!r}: downloads are in a bucket, not in a folder to be served"
+            f"[store] url = {settings.store_url!r}: downloads are in a bucket, not in a folder to be served"
         )

@@ -4,7 +4,7 @@ Each function returns what is wrong and the command that mends it, one sentence 
 says nothing.
 """
 
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.delivery import reinject
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # postconf(5), of times
@@ -14,16 +14,16 @@ GROWTH = 2048  # octets that a message to one recipient grows by (measured: 1100
 MARGIN = 1 << 16  # what postfix/install leaves for that: milters and many recipients, too; an eighth of low limits
 
 
-def time_limit(policy: Policy) -> list[str]:
+def time_limit(settings: Settings) -> list[str]:
     """Compare the longest that one message may take with the time at whose end pipe(8) kills the filter."""
-    limit = seconds(reinject.postconf(policy, "pfilter_time_limit"))
+    limit = seconds(reinject.postconf(settings, "pfilter_time_limit"))
     if limit < 0:  # the default names another parameter
-        limit = seconds(reinject.postconf(policy, "command_time_limit"))
+        limit = seconds(reinject.postconf(settings, "command_time_limit"))
     if limit < 0:
         limit = DEFAULT_TIME_LIMIT
-    stalled = policy.store_timeout if policy.store_url else 0  # one request may outlast the deadline
-    handing_over = policy.reinject_timeout + policy.reinject_data_done_timeout
-    needed = policy.deadline + stalled + handing_over + AFTERWARDS
+    stalled = settings.store_timeout if settings.store_url else 0  # one request may outlast the deadline
+    handing_over = settings.reinject_timeout + settings.reinject_data_done_timeout
+    needed = settings.deadline + stalled + handing_over + AFTERWARDS
     if needed <= limit:
         return []
     also = "[store] timeout + " if stalled else ""
@@ -34,29 +34,29 @@ def time_limit(policy: Policy) -> list[str]:
     ]
 
 
-def recipient_limit(policy: Policy) -> list[str]:
+def recipient_limit(settings: Settings) -> list[str]:
     """Compare how many recipients one message comes with, with how many the way back takes."""
-    if policy.reinject_method != "smtp":
+    if settings.reinject_method != "smtp":
         return []
-    option = f"{policy.reinject_smtp}/inet/smtpd_recipient_limit"
-    takes = _number(policy, "-P", option) or _number(policy, "smtpd_recipient_limit")
-    gives = _number(policy, "pfilter_destination_recipient_limit")
+    option = f"{settings.reinject_smtp}/inet/smtpd_recipient_limit"
+    takes = _number(settings, "-P", option) or _number(settings, "smtpd_recipient_limit")
+    gives = _number(settings, "pfilter_destination_recipient_limit")
     if not takes or not gives or gives <= takes:
         return []
     return [
         f"a message comes with up to {gives} recipients (pfilter_destination_recipient_limit), but "
-        f"{policy.reinject_smtp} takes {takes} (smtpd_recipient_limit), and mail to more would never leave: "
+        f"{settings.reinject_smtp} takes {takes} (smtpd_recipient_limit), and mail to more would never leave: "
         f"postconf -P {option}=100000 && postfix reload"
     ]
 
 
-def size_limit(policy: Policy) -> list[str]:
+def size_limit(settings: Settings) -> list[str]:
     """Compare how large a message the services in front take, with how large one may be on the way back."""
-    whole = _number(policy, "message_size_limit")
+    whole = _number(settings, "message_size_limit")
     if not whole:
         return []
     options = {}
-    for line in reinject.postconf_lines(policy, "-P"):
+    for line in reinject.postconf_lines(settings, "-P"):
         name, _, value = line.partition(" = ")
         options[name.strip()] = value.strip()
     found = []
@@ -74,9 +74,9 @@ def size_limit(policy: Policy) -> list[str]:
     return found
 
 
-def _number(policy: Policy, *asked: str) -> int:
+def _number(settings: Settings, *asked: str) -> int:
     """Return a whole number of Postfix's configuration, 0 where nobody says."""
-    lines = reinject.postconf_lines(policy, "-h", *asked)
+    lines = reinject.postconf_lines(settings, "-h", *asked)
     return int(lines[-1]) if lines and lines[-1].strip().isdecimal() else 0
 
 

@@ -14,7 +14,7 @@ from binascii import crc32
 from pfilter import __version__
 from pfilter.base.errors import StoreError
 from pfilter.base.privileges import look
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SIZE_LIMIT = 1 << 20
 LEAST_AGE = 2.0  # seconds
 
 
-def load(file: str) -> Policy:
+def load(file: str) -> Settings:
     """Return what `config.load` returns, sooner. Raises ConfigError."""
     try:
         state, store = _state(file)
@@ -36,8 +36,8 @@ def load(file: str) -> Policy:
                 data = stream.read()
                 if data[:4] == _checksum(data[4:]):
                     kept = marshal.loads(data[4:])  # noqa: S302  # only we can have written it
-                    if kept[0] == state and kept[1]["store_path"] == store and tuple(kept[1]) == Policy._fields:
-                        return Policy(**kept[1])
+                    if kept[0] == state and kept[1]["store_path"] == store and tuple(kept[1]) == Settings._fields:
+                        return Settings(**kept[1])
     except (OSError, ValueError, EOFError, TypeError, LookupError):
         pass  # a reason to read the file itself, which says what is wrong
     return _read_and_keep(file)
@@ -48,25 +48,25 @@ def _checksum(data: bytes) -> bytes:
     return crc32(data).to_bytes(4, "big")
 
 
-def _read_and_keep(file: str) -> Policy:
+def _read_and_keep(file: str) -> Settings:
     from pfilter.config.load import load as read
 
     try:
         before = _state(file)[0]
     except OSError:
         before = ()
-    policy = read(file)
+    settings = read(file)
     try:
-        owned = look(policy.store_path).st_uid == os.geteuid()
+        owned = look(settings.store_path).st_uid == os.geteuid()
         if owned and before and before == _state(file)[0] and time.time() - os.stat(file).st_ctime > LEAST_AGE:
             from pfilter.base.durable import PRIVATE_FILE, write_file
 
-            kept: Any = (before, {name: getattr(policy, name) for name in Policy._fields})
+            kept: Any = (before, {name: getattr(settings, name) for name in Settings._fields})
             data = marshal.dumps(kept)
-            write_file(os.path.join(policy.store_path, NAME), _checksum(data) + data, PRIVATE_FILE)
+            write_file(os.path.join(settings.store_path, NAME), _checksum(data) + data, PRIVATE_FILE)
     except (OSError, StoreError):
         pass  # no store yet, no room, or not where root would go: only time is lost
-    return policy
+    return settings
 
 
 def _state(file: str) -> tuple[tuple[object, ...], str]:

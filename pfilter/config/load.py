@@ -1,4 +1,4 @@
-"""The configuration: TOML in, Policy out. Every default and limit stands here, once, with its sentence.
+"""The configuration: TOML in, Settings out. Every default and limit stands here, once, with its sentence.
 
 A key `[link] part_limit` is the attribute `link_part_limit`; keys of `[policy]` have no prefix. What can't be used
 raises ConfigError with key, value and what is allowed.
@@ -6,7 +6,7 @@ raises ConfigError with key, value and what is allowed.
 
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
-from pfilter.config.settings import PRESIGNED_LIMIT, Policy
+from pfilter.config.settings import PRESIGNED_LIMIT, Settings
 from pfilter.message import addresses
 from pfilter.notices import language
 
@@ -37,7 +37,7 @@ class Key(Frozen):
 
     @property
     def attribute(self) -> str:
-        """The name of its attribute of Policy."""
+        """The name of its attribute of Settings."""
         return self.name if self.section == "policy" else f"{self.section}_{self.name}"
 
 
@@ -390,7 +390,7 @@ KEYS = (
 )  # fmt: skip
 
 
-def load(file: str) -> Policy:
+def load(file: str) -> Settings:
     """Read a configuration file. Raises ConfigError."""
     import tomllib
 
@@ -408,16 +408,16 @@ def load(file: str) -> Policy:
         raise ConfigError(f"{file}: {error}") from None
 
 
-def from_values(values: "dict[str, Any]") -> Policy:
-    """Make a Policy of a parsed file. Raises ConfigError."""
+def from_values(values: "dict[str, Any]") -> Settings:
+    """Make a Settings of a parsed file. Raises ConfigError."""
     _refuse_unknown(values)
     found: dict[str, Any] = {key.attribute: _read(key, values.get(key.section, {})) for key in KEYS}
-    made = Policy(**found)
+    made = Settings(**found)
     _refuse_impossible(made)
     return made
 
 
-def without_file(store: str = "", url: str = "") -> Policy:
+def without_file(store: str = "", url: str = "") -> Settings:
     """Return the defaults for use without a configuration: every sender is ours, links only with store and URL.
 
     Raises ConfigError.
@@ -487,7 +487,7 @@ def _is_author(value: str) -> bool:
     return bool(local and at and closed and value.isascii() and _is_domain(domain) and not set(local) & set("<> "))
 
 
-def _refuse_impossible(made: Policy) -> None:
+def _refuse_impossible(made: Settings) -> None:
     presigned = bool(made.store_url) and made.store_links == "presigned"
     if made.link_enabled and not made.store_base_url and not presigned:
         raise ConfigError(
@@ -520,7 +520,7 @@ def _refuse_impossible(made: Policy) -> None:
         raise ConfigError(f'[notify] from = {made.notify_from!r}: must be an address such as "IT <it@example.org>"')
 
 
-def _refuse_impossible_bucket(made: Policy, *, presigned: bool) -> None:
+def _refuse_impossible_bucket(made: Settings, *, presigned: bool) -> None:
     promised = made.store_keep + made.store_grace
     if presigned and made.link_enabled and promised > PRESIGNED_LIMIT:
         raise ConfigError(

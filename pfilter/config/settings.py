@@ -6,7 +6,7 @@ DEFAULT_PATH = "/etc/pfilter/pfilter.toml"
 PRESIGNED_LIMIT = 7 * 86400  # seconds; no object store signs links for longer
 
 
-class Policy(Frozen):
+class Settings(Frozen):
     """The configuration as the stages use it. Sizes in octets, times in seconds, shares between 0 and 1."""
 
     own_domains: tuple[str, ...]

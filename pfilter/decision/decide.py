@@ -3,11 +3,11 @@
 The order is that of the rules: foreign, exempt, ambiguous, protected, null sender, compress, link.
 """
 
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.message import roles
-from pfilter.message.addresses import in_networks, is_own, matches
+from pfilter.message.addresses import in_networks, matches, matches_domain
 from pfilter.message.filenames import domain_of
-from pfilter.message.model import Action, Envelope, Facts, Measured, Message, Part, Plan, exact_size
+from pfilter.message.model import Action, AttachmentFacts, Envelope, Measured, Message, Part, Plan, exact_size
 
 NOTICE_OCTETS = 2048  # what the notice adds to the planned size: the bodies' text, encoded
 NOTICE_LINK_OCTETS = 512  # and each link, beside its name
@@ -36,25 +36,25 @@ KEPT_WORDS = {"inline": "inline", "calendar": "calendar", "report": "report", "b
 SIGNATURE_BROKEN = "breaks a signature of our own (DKIM or ARC), recipients will see it fail: sign after this filter"
 
 
-def why_untouched(envelope: Envelope, policy: Policy) -> str:
+def why_untouched(envelope: Envelope, settings: Settings) -> str:
     """Return why mail of this envelope passes whatever is in it, or ""."""
     sender = envelope.sender
-    if sender and not envelope.sasl_user and not is_own(domain_of(sender), policy.own_domains):
+    if sender and not envelope.sasl_user and not matches_domain(domain_of(sender), settings.own_domains):
         return "foreign sender"
-    if sender and matches(sender, policy.exempt_senders):
+    if sender and matches(sender, settings.exempt_senders):
         return "exempt sender"
-    if envelope.sasl_user and envelope.sasl_user.lower() in (user.lower() for user in policy.exempt_sasl_users):
+    if envelope.sasl_user and envelope.sasl_user.lower() in (user.lower() for user in settings.exempt_sasl_users):
         return "exempt SASL user"
-    if in_networks(envelope.client, policy.exempt_networks):
+    if in_networks(envelope.client, settings.exempt_networks):
         return "exempt network"
-    if envelope.recipients and all(matches(address, policy.exempt_recipients) for address in envelope.recipients):
+    if envelope.recipients and all(matches(address, settings.exempt_recipients) for address in envelope.recipients):
         return "exempt recipients"
     return ""
 
 
-def decide(message: Message, measured: Measured, envelope: Envelope, policy: Policy) -> Plan:
+def decide(message: Message, measured: Measured, envelope: Envelope, settings: Settings) -> Plan:
     """Return what happens to the message, with a reason for each attachment."""
-    reason = why_untouched(envelope, policy)
+    reason = why_untouched(envelope, settings)
     if reason:
         return Plan(reason=reason)
     if message.defects:
@@ -65,9 +65,9 @@ def decide(message: Message, measured: Measured, envelope: Envelope, policy: Pol
     if not measured.attachments:
         return Plan(reason="no attachments", actions=kept)
     if not envelope.sender:
-        actions, reason = _for_null_sender(message, measured, policy)
+        actions, reason = _for_null_sender(message, measured, settings)
     else:
-        actions = _for_size(message, measured, len(envelope.recipients), policy)
+        actions = _for_size(message, measured, len(envelope.recipients), settings)
         reason = "attachments" if any(action.what != "keep" for action in actions) else "nothing to gain"
     removes = any(action.what in ("link", "strip") for action in actions)
     forms = roles.other_forms(message) if removes else []
@@ -82,7 +82,7 @@ def decide(message: Message, measured: Measured, envelope: Envelope, policy: Pol
     everything = (*kept, *actions, *dropped.values())
     plan = Plan(reason=reason, actions=tuple(sorted(everything, key=lambda action: action.part)))
     gone = tuple(f"{form.type.decode('ascii', 'replace')} removed: it can't hold a notice" for form in forms)
-    return plan.replace(remarks=(*_remarks(message, envelope, policy, changes=plan.changes), *gone))
+    return plan.replace(remarks=(*_remarks(message, envelope, settings, changes=plan.changes), *gone))
 
 
 def in_a_word(plan: Plan) -> str:
@@ -99,8 +99,8 @@ def breaks_signature(plan: Plan) -> bool:
     return SIGNATURE_BROKEN in plan.remarks
 
 
-def _for_null_sender(message: Message, measured: Measured, policy: Policy) -> tuple[list[Action], str]:
-    if policy.null_sender == "pass":
+def _for_null_sender(message: Message, measured: Measured, settings: Settings) -> tuple[list[Action], str]:
+    if settings.null_sender == "pass":
         return [_keep(facts, "null_sender = pass") for facts in measured.attachments], "null sender passes"
     if roles.is_report(message):
         return [_keep(facts, "report") for facts in measured.attachments], "report"
@@ -118,22 +118,22 @@ def _for_null_sender(message: Message, measured: Measured, policy: Policy) -> tu
     return strip, "null sender"
 
 
-def _for_size(message: Message, measured: Measured, recipients: int, policy: Policy) -> list[Action]:
+def _for_size(message: Message, measured: Measured, recipients: int, settings: Settings) -> list[Action]:
     """Zip what gains, link what is too big by itself, then the largest until the message fits."""
     chosen = {facts.part: _zip_or_keep(facts) for facts in measured.attachments}
-    if not policy.link_enabled:
+    if not settings.link_enabled:
         return list(chosen.values())
-    limit = policy.link_part_limit
+    limit = settings.link_part_limit
     for facts in measured.attachments:
         if _size_after(facts) > limit:
             chosen[facts.part] = _link(facts, f"over part_limit of {exact_size(limit)}", "part size")
     remaining = [
         facts
         for facts in measured.attachments
-        if chosen[facts.part].what != "link" and _size_after(facts) >= policy.link_min_size
+        if chosen[facts.part].what != "link" and _size_after(facts) >= settings.link_min_size
     ]
     remaining.sort(key=_size_after)
-    limit = policy.link_bandwidth_limit
+    limit = settings.link_bandwidth_limit
     reason = f"message times {recipients} recipients over bandwidth_limit of {exact_size(limit)}"
     planned = message.size + sum(_growth(facts, chosen[facts.part]) for facts in measured.attachments)
     notice = NOTICE_OCTETS if any(action.what == "link" for action in chosen.values()) else 0
@@ -162,18 +162,18 @@ def _drop(form: Part) -> Action:
     return Action(part=form.number, what="drop", reason="can't hold a notice")
 
 
-def _growth(facts: Facts, action: Action) -> int:
+def _growth(facts: AttachmentFacts, action: Action) -> int:
     """Return by how many octets an action makes the message grow, as far as can be known."""
     if action.what == "link":
         return NOTICE_LINK_OCTETS + NOTICE_NAME_FACTOR * len(facts.name.encode("utf-8")) - facts.wire
     return facts.zip_wire - facts.wire if action.what == "zip" else 0
 
 
-def _size_after(facts: Facts) -> int:
+def _size_after(facts: AttachmentFacts) -> int:
     return facts.zip_size if facts.zip_size >= 0 else facts.size
 
 
-def _zip_or_keep(facts: Facts) -> Action:
+def _zip_or_keep(facts: AttachmentFacts) -> Action:
     if facts.zip_size < 0:
         return _keep(facts, facts.why_no_zip)
     gain = 100 * (facts.size - facts.zip_size) // max(1, facts.size)
@@ -188,17 +188,17 @@ def _zip_or_keep(facts: Facts) -> Action:
     )
 
 
-def _keep(facts: Facts, reason: str) -> Action:
+def _keep(facts: AttachmentFacts, reason: str) -> Action:
     return Action(part=facts.part, what="keep", reason=reason, name=facts.name, size=facts.size)
 
 
-def _link(facts: Facts, reason: str, event: str) -> Action:
+def _link(facts: AttachmentFacts, reason: str, event: str) -> Action:
     return Action(part=facts.part, what="link", reason=reason, name=facts.name, size=facts.size, event=event)
 
 
-def _remarks(message: Message, envelope: Envelope, policy: Policy, *, changes: bool) -> tuple[str, ...]:
+def _remarks(message: Message, envelope: Envelope, settings: Settings, *, changes: bool) -> tuple[str, ...]:
     remarks = []
-    exempt = sum(matches(address, policy.exempt_recipients) for address in envelope.recipients)
+    exempt = sum(matches(address, settings.exempt_recipients) for address in envelope.recipients)
     if exempt:
         remarks.append(f"{exempt} of {len(envelope.recipients)} recipients are exempt, filtered for all")
     # What other domains have signed is protected, so these are ours.

@@ -5,7 +5,7 @@ import time
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from pfilter.base.durable import PRIVATE_FILE
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.delivery import notification
 from pfilter.message.model import Envelope
 from pfilter.rewriting import parts
@@ -28,16 +28,16 @@ log only.
 """
 
 
-def tell(name: str, reason: str, envelope: Envelope, policy: Policy) -> bool:
+def tell(name: str, reason: str, envelope: Envelope, settings: Settings) -> bool:
     """Tell [notify] admin about a message; return whether it was time to. Raises ReinjectError, OSError."""
-    told = os.path.join(policy.store_path, QUARANTINE, TOLD)
+    told = os.path.join(settings.store_path, QUARANTINE, TOLD)
     fd = os.open(told, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
         flock(fd, LOCK_EX | LOCK_NB)
         last = os.fstat(fd)
-        if last.st_size and time.time() - last.st_mtime < policy.notify_admin_interval:
+        if last.st_size and time.time() - last.st_mtime < settings.notify_admin_interval:
             return False
-        notification.send(compose(name, reason, envelope, policy), policy.notify_admin.encode("ascii"), policy)
+        notification.send(compose(name, reason, envelope, settings), settings.notify_admin.encode("ascii"), settings)
         os.pwrite(fd, b"told\n", 0)
     except BlockingIOError:
         return False  # another filter is at it
@@ -46,9 +46,9 @@ def tell(name: str, reason: str, envelope: Envelope, policy: Policy) -> bool:
     return True
 
 
-def compose(name: str, reason: str, envelope: Envelope, policy: Policy) -> bytes:
+def compose(name: str, reason: str, envelope: Envelope, settings: Settings) -> bytes:
     """Return the mail as a message with LF line ends."""
-    author = policy.notify_from or policy.notify_admin
+    author = settings.notify_from or settings.notify_admin
     values = {
         "name": name,
         "reason": reason,
@@ -61,7 +61,7 @@ def compose(name: str, reason: str, envelope: Envelope, policy: Policy) -> bytes
     fields, body = parts.text_entity(TEXT.format(**shown), b"\n")
     lines = [
         b"From: " + author.encode("utf-8"),
-        b"To: <" + policy.notify_admin.encode("ascii") + b">",
+        b"To: <" + settings.notify_admin.encode("ascii") + b">",
         b"Subject: pfilter: a message is in quarantine",
         *notification.generated(author, b"auto-generated"),
         b"MIME-Version: 1.0",

@@ -9,7 +9,7 @@ import os
 from pfilter.base.errors import sentence, without_tokens
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.delivery import notification
 from pfilter.message.model import Envelope, Refused
 from pfilter.rewriting import parts
@@ -26,7 +26,7 @@ Please check these addresses. The header of your message is attached.
 """
 
 
-def tell(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope, policy: Policy, log: Log) -> None:
+def tell(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope, settings: Settings, log: Log) -> None:
     """Log that recipients were refused, and report it to the envelope sender, if there is one. Raises nothing."""
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender, "recipients": len(refused)}
     log.event("warning", "recipient refused", **about, reason=without_tokens(refused[0].said))
@@ -34,7 +34,7 @@ def tell(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope, policy: 
         return
     try:
         # More time than a notification has: nobody else would ever tell the sender.
-        notification.send(compose(refused, sent, envelope), envelope.sender, policy, policy.reinject_timeout)
+        notification.send(compose(refused, sent, envelope), envelope.sender, settings, settings.reinject_timeout)
     except Exception as error:  # noqa: BLE001  # it is sent: a failure now would send it again
         names = " ".join(one.address.decode("utf-8", "replace") for one in refused)
         log.event("error", "refusal not reported", **about, refused=names, reason=without_tokens(sentence(error)))

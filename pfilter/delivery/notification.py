@@ -5,10 +5,10 @@ Once a message, up to `[notify] per_hour` of them; what follows within the hour 
 
 from pfilter.base import idn
 from pfilter.base.spool import finished
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.delivery import reinject
 from pfilter.message import header
-from pfilter.message.addresses import is_own, matches
+from pfilter.message.addresses import matches, matches_domain
 from pfilter.message.filenames import domain_of
 from pfilter.message.model import Download, Envelope, Message
 from pfilter.notices import language, texts
@@ -21,19 +21,19 @@ ROBOTS = (b"noreply", b"donotreply", b"mailerdaemon", b"bounce", b"bounces")
 VERP = (b"bounce-", b"bounces-")
 
 
-def why_not(message: Message, envelope: Envelope, policy: Policy) -> str:
+def why_not(message: Message, envelope: Envelope, settings: Settings) -> str:
     """Return why the sender is not told, or ""."""
-    if not policy.notify_sender:
+    if not settings.notify_sender:
         return "notify.sender = false"
     if not envelope.sender:
         return "null sender"
     if any(octet < 32 or octet == 127 for octet in envelope.sender):
         return "sender with control characters"
-    if not is_own(domain_of(envelope.sender), policy.own_domains):
+    if not matches_domain(domain_of(envelope.sender), settings.own_domains):
         return "sender is not ours"
     if is_robot(envelope.sender):
         return "robot"
-    if matches(envelope.sender, policy.notify_never):
+    if matches(envelope.sender, settings.notify_never):
         return "notify.never"
     if any(field.name.startswith(b"list-") for field in message.fields):
         return "list mail"
@@ -50,10 +50,10 @@ def is_robot(address: bytes) -> bool:
     return local.replace(b"-", b"").replace(b"_", b"").replace(b".", b"") in ROBOTS or local.startswith(VERP)
 
 
-def notify(message: Message, envelope: Envelope, download: Download, policy: Policy, held_back: str) -> None:
+def notify(message: Message, envelope: Envelope, download: Download, settings: Settings, held_back: str) -> None:
     """Send it, the way results are sent, or hold it back in that file. Raises ReinjectError, OSError, ConfigError."""
     subject = texts.subject_of(message)
-    if policy.notify_per_hour:
+    if settings.notify_per_hour:
         from time import time
 
         from pfilter.delivery import heldback
@@ -61,14 +61,14 @@ def notify(message: Message, envelope: Envelope, download: Download, policy: Pol
         key = idn.address(envelope.sender).decode("utf-8", "surrogateescape")
         to = envelope.sender.decode("utf-8", "surrogateescape")
         try:
-            if not heldback.admit(held_back, key, to, subject, download, policy.notify_per_hour, time()):
+            if not heldback.admit(held_back, key, to, subject, download, settings.notify_per_hour, time()):
                 return
         except (OSError, ValueError):
             pass  # what can't be kept is told at once
-    send(compose(message, envelope, download, subject, policy), envelope.sender, policy)
+    send(compose(message, envelope, download, subject, settings), envelope.sender, settings)
 
 
-def catch_up(policy: Policy, held_back: str) -> None:
+def catch_up(settings: Settings, held_back: str) -> None:
     """Send one sender the mail about what was held back from him. Raises ReinjectError, OSError, ConfigError."""
     from time import time
 
@@ -79,32 +79,32 @@ def catch_up(policy: Policy, held_back: str) -> None:
         return
     key, to, downloads = found
     sender = to.encode("utf-8", "surrogateescape")
-    letter = texts.summary(downloads, sender.decode("utf-8", "replace"), policy)
-    send(_mail(letter, sender, b"auto-generated", [], policy), sender, policy)
+    letter = texts.summary(downloads, sender.decode("utf-8", "replace"), settings)
+    send(_mail(letter, sender, b"auto-generated", [], settings), sender, settings)
     heldback.sent(held_back, key, len(downloads), time())
 
 
-def send(content: bytes, recipient: bytes, policy: Policy, seconds: int = TIME_LIMIT) -> None:
+def send(content: bytes, recipient: bytes, settings: Settings, seconds: int = TIME_LIMIT) -> None:
     """Send a mail of our own, from the null sender, within so many seconds. Raises ReinjectError, OSError."""
     mail = finished([content], str)
     # The message itself is done; until this process ends, a crash would do it again.
-    hurried = policy.replace(reinject_timeout=min(policy.reinject_timeout, seconds), reinject_data_done_timeout=0)
+    hurried = settings.replace(reinject_timeout=min(settings.reinject_timeout, seconds), reinject_data_done_timeout=0)
     try:
         reinject.send(mail, Envelope(sender=b"", recipients=(recipient,)), hurried)
     finally:
         mail.close()
 
 
-def compose(message: Message, envelope: Envelope, download: Download, subject: str, policy: Policy) -> bytes:
+def compose(message: Message, envelope: Envelope, download: Download, subject: str, settings: Settings) -> bytes:
     """Return the notification as a message with LF line ends."""
     known = message.message_id.encode("ascii", "ignore")
-    letter = texts.notification(download, envelope.sender.decode("utf-8", "replace"), subject, policy)
+    letter = texts.notification(download, envelope.sender.decode("utf-8", "replace"), subject, settings)
     references = [b"In-Reply-To: " + known, b"References: " + known] if known else []
-    return _mail(letter, envelope.sender, b"auto-replied", references, policy)
+    return _mail(letter, envelope.sender, b"auto-replied", references, settings)
 
 
-def _mail(letter: texts.Letter, to: bytes, how: bytes, references: "list[bytes]", policy: Policy) -> bytes:
-    author = policy.notify_from or f"postmaster@{domain_of(to).decode('utf-8', 'replace')}"
+def _mail(letter: texts.Letter, to: bytes, how: bytes, references: "list[bytes]", settings: Settings) -> bytes:
+    author = settings.notify_from or f"postmaster@{domain_of(to).decode('utf-8', 'replace')}"
     fields, body = parts.text_entity(letter.text, b"\n")
     lines = [
         b"From: " + author.encode("utf-8"),

@@ -40,7 +40,7 @@ def matches(address: bytes, patterns: tuple[str, ...]) -> bool:
     return False
 
 
-def is_own(domain: bytes, own_domains: tuple[str, ...]) -> bool:
+def matches_domain(domain: bytes, own_domains: tuple[str, ...]) -> bool:
     """Whether a domain (see `names.domain_of`) is ours: `*`, `example.org`, or `.example.org` for subdomains."""
     for pattern in own_domains:
         wanted = pattern.encode("utf-8", "surrogateescape")

@@ -131,7 +131,7 @@ class Refused(Frozen):
     server: str  # its name, as it greets
 
 
-class Facts(Frozen):
+class AttachmentFacts(Frozen):
     """What `measure` found out about one attachment."""
 
     part: int  # number of the part
@@ -146,7 +146,7 @@ class Facts(Frozen):
 class Measured(Frozen):
     """What decisions need to know about a message beyond its structure."""
 
-    attachments: tuple[Facts, ...] = ()  # those that may be edited, in document order
+    attachments: tuple[AttachmentFacts, ...] = ()  # those that may be edited, in document order
     kept: tuple[tuple[int, str], ...] = ()  # other named parts, and why they are left alone
     protection: str = ""  # why nothing at all may be touched
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 OWN_FILES = 32  # contents with a file of their own, at most
 
 
-class Arena:
+class ScratchFile:
     """One growing temporary file; what is finished in it is a spool."""
 
     def __init__(self, workspace: "Workspace") -> None:
@@ -83,21 +83,21 @@ class _Slice(Spool):
 
     is_file = False
 
-    def __init__(self, arena: Arena, start: int, size: int) -> None:
+    def __init__(self, scratch_file: ScratchFile, start: int, size: int) -> None:
         super().__init__(-1, size)
-        self._arena = arena
+        self._arena = scratch_file
         self._start = start
 
     def _pread(self, size: int, offset: int) -> bytes:
         return os.pread(self._arena.fd, size, self._start + offset)
 
 
-class Materials:
+class Scratch:
     """Decoded attachments, their digests and zips, by part number."""
 
     def __init__(self, workspace: "Workspace") -> None:
         self.workspace = workspace
-        self.arena = Arena(workspace)
+        self.scratch_file = ScratchFile(workspace)
         self.decoded: dict[int, Spool] = {}
         self.zips: dict[int, Spool] = {}
         self._digests: dict[int, str] = {}
@@ -112,7 +112,7 @@ class Materials:
         if part.body.size > WINDOW and self._own_files < OWN_FILES:
             decoded = self._in_own_file(part, chunks)
         else:
-            decoded = self.decoded[part.number] = self.arena.append(chunks)
+            decoded = self.decoded[part.number] = self.scratch_file.append(chunks)
         if state:
             self._digests[part.number] = state.hexdigest()
         return decoded
@@ -140,7 +140,7 @@ class Materials:
         for spool in self.decoded.values():
             spool.close()
         self.decoded.clear()
-        self.arena.close()
+        self.scratch_file.close()
 
 
 def _hashed(chunks: "Iterable[bytes]", state: "hashlib._Hash") -> "Iterable[bytes]":

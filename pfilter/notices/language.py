@@ -9,8 +9,8 @@ import os
 
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
-from pfilter.config.settings import Policy
-from pfilter.message.addresses import is_own
+from pfilter.config.settings import Settings
+from pfilter.message.addresses import matches_domain
 from pfilter.message.filenames import domain_of
 from pfilter.message.model import human_size
 
@@ -89,11 +89,11 @@ class Language(Frozen):
             raise ConfigError(f"catalogue {self.name}: {text!r} can't be filled: {error!r}") from error
 
 
-def of(sender: str, policy: Policy) -> Language:
+def of(sender: str, settings: Settings) -> Language:
     """Return the language for mail of an envelope sender. Raises ConfigError."""
     domain = domain_of(sender.encode("utf-8", "surrogateescape"))
-    chosen = (name for pattern, name in policy.notice_languages if domain and is_own(domain, (pattern,)))
-    return load(next(chosen, policy.notice_language), policy.notice_locale)
+    chosen = (name for pattern, name in settings.notice_languages if domain and matches_domain(domain, (pattern,)))
+    return load(next(chosen, settings.notice_language), settings.notice_locale)
 
 
 def load(name: str, folder: str) -> Language:
@@ -129,9 +129,9 @@ def available(folder: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def used(policy: Policy) -> tuple[str, ...]:
+def used(settings: Settings) -> tuple[str, ...]:
     """Return the languages that a configuration names."""
-    return tuple(dict.fromkeys((policy.notice_language, *(name for _pattern, name in policy.notice_languages))))
+    return tuple(dict.fromkeys((settings.notice_language, *(name for _pattern, name in settings.notice_languages))))
 
 
 def _path(folder: str, name: str) -> str:

@@ -10,7 +10,7 @@ import os
 
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.message import header
 from pfilter.message.filenames import header_texts
 from pfilter.message.model import Download, Message
@@ -54,47 +54,47 @@ class Letter(Frozen):
     text: str
 
 
-def for_links(download: Download, sender: str, policy: Policy) -> Notice:
+def for_links(download: Download, sender: str, settings: Settings) -> Notice:
     """Return the notice about files that became links. Raises ConfigError for what can't be used."""
-    return _both("notice", lambda html, words: _download(download, html, words), sender, policy)
+    return _both("notice", lambda html, words: _download(download, html, words), sender, settings)
 
 
-def for_stripped(names: "Sequence[str]", reference: str, policy: Policy) -> Notice:
+def for_stripped(names: "Sequence[str]", reference: str, settings: Settings) -> Notice:
     """Return the notice about files taken off mail without a sender. Raises ConfigError as above."""
     values = {"files": [{"name": _plain(name)} for name in names], "reference": _plain(reference)}
-    return _both("stripped", lambda html, words: values, "", policy)
+    return _both("stripped", lambda html, words: values, "", settings)
 
 
-def notification(download: Download, sender: str, subject: str, policy: Policy) -> Letter:
+def notification(download: Download, sender: str, subject: str, settings: Settings) -> Letter:
     """Return the mail to the sender. Raises ConfigError as above."""
-    words = language.of(sender, policy)
+    words = language.of(sender, settings)
     values = {**_download(download, False, words), "subject": _plain(subject)}
     return Letter(
         subject=words.gettext("Your attachments have been replaced with links"),
-        text=_render("notification.txt", values, words, policy),
+        text=_render("notification.txt", values, words, settings),
     )
 
 
-def summary(downloads: "Sequence[tuple[str, Download]]", sender: str, policy: Policy) -> Letter:
+def summary(downloads: "Sequence[tuple[str, Download]]", sender: str, settings: Settings) -> Letter:
     """Return one mail to the sender about several messages, given as subjects and downloads. Raises ConfigError."""
-    words = language.of(sender, policy)
+    words = language.of(sender, settings)
     messages = [{**_download(download, False, words), "subject": _plain(subject)} for subject, download in downloads]
     return Letter(
         subject=words.gettext("Your attachments have been replaced with links"),
-        text=_render("summary.txt", {"messages": messages}, words, policy),
+        text=_render("summary.txt", {"messages": messages}, words, settings),
     )
 
 
-def page(download: Download, sender: str, policy: Policy, subject: str = "") -> bytes:
+def page(download: Download, sender: str, settings: Settings, subject: str = "") -> bytes:
     """Return the page that a recipient lands on, in UTF-8; `subject` is shown if there is one. Raises ConfigError."""
-    words = language.of(sender, policy)
+    words = language.of(sender, settings)
     values = {**_download(download, True, words), "sender": _plain(sender), "subject": _plain(subject)}
-    return _render("page.html", values, words, policy).encode("utf-8")
+    return _render("page.html", values, words, settings).encode("utf-8")
 
 
-def expired_page(policy: Policy) -> bytes:
+def expired_page(settings: Settings) -> bytes:
     """Return the one page for what has expired, was taken down, or never existed, in UTF-8. Raises ConfigError."""
-    return _render("expired.html", {}, language.of("", policy), policy).encode("utf-8")
+    return _render("expired.html", {}, language.of("", settings), settings).encode("utf-8")
 
 
 def subject_of(message: Message) -> str:
@@ -105,13 +105,13 @@ def subject_of(message: Message) -> str:
     return header_texts(field)["subject"][:SUBJECT_LIMIT]
 
 
-def check(policy: Policy) -> None:
+def check(settings: Settings) -> None:
     """Render every template in every language, with sample values. Raises ConfigError for what can't be used."""
     from pfilter.message.model import Link
 
     link = Link(name="a.bin", size=1, sha256="0" * 64, url="https://files.example/d/x/files/a.bin")
-    for name in language.used(policy):
-        spoken = policy.replace(notice_language=name, notice_languages=())
+    for name in language.used(settings):
+        spoken = settings.replace(notice_language=name, notice_languages=())
         for links in ((link,), (link, link)):
             sample = Download(id="x", url="https://files.example/d/x/", links=links, until=0)
             names = [one.name for one in links]
@@ -129,11 +129,13 @@ def kind(name: str) -> str:
     return next((found for found, extensions in KINDS.items() if extension in extensions.split()), "other")
 
 
-def _both(name: str, values: "Callable[[bool, Language], Mapping[str, object]]", sender: str, policy: Policy) -> Notice:
-    words = language.of(sender, policy)
+def _both(
+    name: str, values: "Callable[[bool, Language], Mapping[str, object]]", sender: str, settings: Settings
+) -> Notice:
+    words = language.of(sender, settings)
     return Notice(
-        text=_render(f"{name}.txt", values(False, words), words, policy),
-        html=_render(f"{name}.html", values(True, words), words, policy),
+        text=_render(f"{name}.txt", values(False, words), words, settings),
+        html=_render(f"{name}.html", values(True, words), words, settings),
     )
 
 
@@ -166,12 +168,12 @@ def _url(url: str, html: bool) -> str:
     return safe(url.replace("&", "&amp;").replace('"', "%22").replace("<", "%3C") if html else url)
 
 
-def _house(policy: Policy) -> "dict[str, object]":
+def _house(settings: Settings) -> "dict[str, object]":
     """Return what every template can say about those who run the mail server."""
-    contact = _plain(policy.notice_contact)
-    host = policy.store_base_url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    contact = _plain(settings.notice_contact)
+    host = settings.store_base_url.partition("://")[2].partition("/")[0].rpartition("@")[2]
     return {
-        "organisation": _plain(policy.notice_organisation),
+        "organisation": _plain(settings.notice_organisation),
         "host": host.partition(":")[0] if not host.startswith("[") else host,
         "contact": contact,
         "contact_url": _url(_contact_url(contact), html=True),
@@ -189,16 +191,16 @@ def _contact_url(contact: str) -> str:
     return f"tel:{digits}" if digits.removeprefix("+").isdecimal() and digits.isascii() and len(digits) > 5 else ""
 
 
-def _render(name: str, values: "Mapping[str, object]", words: Language, policy: Policy) -> str:
+def _render(name: str, values: "Mapping[str, object]", words: Language, settings: Settings) -> str:
     from minijinja import Environment, TemplateError
 
-    told = {"language": words.tag, "direction": words.direction, **_house(policy), **values}
+    told = {"language": words.tag, "direction": words.direction, **_house(settings), **values}
     try:
-        source = _source(name, policy.notice_templates)
+        source = _source(name, settings.notice_templates)
         environment = Environment(templates={name: source}, keep_trailing_newline=True)
         return environment.render_template(name, **_phrases(words, html=name.endswith(".html")), **told)
     except (TemplateError, OSError, UnicodeDecodeError) as error:
-        where = policy.notice_templates or BUILT_IN
+        where = settings.notice_templates or BUILT_IN
         raise ConfigError(f"template {os.path.join(where, name)}: {str(error).partition(chr(10))[0]}") from error
 
 

@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pfilter.message.scratch import Arena
+    from pfilter.message.scratch import ScratchFile
 
 HTML_WHOLE = 4 << 20  # octets: HTML beyond is not looked at, and the notice is a part of its own
 NOT_TEXT = ("utf_7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
@@ -38,7 +38,7 @@ class _Decoded(Frozen):
     size: int  # decoded octets
 
 
-def append_text(spool: Spool, part: Part, text: str, eol: bytes, arena: "Arena") -> list[Edit] | None:
+def append_text(spool: Spool, part: Part, text: str, eol: bytes, scratch_file: "ScratchFile") -> list[Edit] | None:
     """Return the edits that put a text at the end of a text/plain body, or None. Raises OSError."""
     charset = _charset(part)
     decoded = _decode(spool, part, charset) if charset else None
@@ -58,7 +58,7 @@ def append_text(spool: Spool, part: Part, text: str, eol: bytes, arena: "Arena")
         edits = insert.insert(spool, part, 0, octets, eol)
         if edits:
             return [*edits, *parts.drop_md5(part)]
-    return _recoded(spool, part, charset, added, eol, arena)
+    return _recoded(spool, part, charset, added, eol, scratch_file)
 
 
 def append_html(spool: Spool, part: Part, html: str, eol: bytes) -> list[Edit] | None:
@@ -161,7 +161,7 @@ def _octets_behind_body(spool: Spool, part: Part, size: int, escaped_charset: st
     return len(ending) if data.endswith(ending) else -1
 
 
-def _recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, arena: "Arena") -> list[Edit]:
+def _recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, scratch_file: "ScratchFile") -> list[Edit]:
     """Make the whole part UTF-8, with the addition, and say so in its header. Raises OSError."""
 
     def octets() -> "Iterator[bytes]":
@@ -176,7 +176,7 @@ def _recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, are
     if not part.body.size:
         whole = parts.framed(part, b"".join(encoded).removesuffix(eol), eol)
         return [*edits, Edit(range=part.body, content=whole)]
-    content = arena.append(encoded)
+    content = scratch_file.append(encoded)
     if encoding == b"base64" and part.body.end < spool.size:
         content.size -= len(eol)
     return [*edits, Edit(range=part.body, content=content)]

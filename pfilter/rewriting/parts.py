@@ -6,7 +6,7 @@ from pfilter.message.model import Edit, Message, Part, Range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pfilter.message.scratch import Arena
+    from pfilter.message.scratch import ScratchFile
 
 
 def remove(message: Message, part: Part) -> Edit:
@@ -19,10 +19,10 @@ def remove(message: Message, part: Part) -> Edit:
     return Edit(range=part.span, content=b"")
 
 
-def replace_by_zip(message: Message, part: Part, zipped: Spool, name: str, arena: "Arena") -> list[Edit]:
+def replace_by_zip(message: Message, part: Part, zipped: Spool, name: str, scratch_file: "ScratchFile") -> list[Edit]:
     """Put a zip of the part's file in its place. Raises OSError."""
     eol = message.eol
-    encoded = arena.append(codec.encode_base64(zipped.windows(0, zipped.size), eol))
+    encoded = scratch_file.append(codec.encode_base64(zipped.windows(0, zipped.size), eol))
     if part.body.end < message.size:
         encoded.size -= len(eol)  # that belongs to the delimiter
     fields = {

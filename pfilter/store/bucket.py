@@ -17,7 +17,7 @@ import time
 from pfilter.base.errors import StoreError
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
-from pfilter.config.settings import PRESIGNED_LIMIT, Policy
+from pfilter.config.settings import PRESIGNED_LIMIT, Settings
 from pfilter.message.model import Download, Link
 from pfilter.store import http_headers
 from pfilter.store.local import LocalStore
@@ -56,12 +56,12 @@ class Known(Frozen):
 class ObjectStore:
     """A store in a bucket. Methods raise StoreError or OSError: then nothing may be sent."""
 
-    def __init__(self, policy: Policy, local: LocalStore) -> None:
-        self.bucket = Bucket(policy)
+    def __init__(self, settings: Settings, local: LocalStore) -> None:
+        self.bucket = Bucket(settings)
         self._local = local
-        self.presigned = policy.store_links == "presigned"
-        self._base_url = policy.store_base_url
-        self._grace = policy.store_grace
+        self.presigned = settings.store_links == "presigned"
+        self._base_url = settings.store_base_url
+        self._grace = settings.store_grace
 
     def download_id(self, header: bytes, sender: bytes, digests: "Sequence[str]") -> str:
         """Return the id of a message's downloads; the same on all gateways with the same key."""

@@ -3,7 +3,7 @@
 import json
 
 from pfilter.base.errors import ConfigError
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.store.bucket import DOWNLOADS, RECORDS
 
 DAY = 86400
@@ -13,27 +13,27 @@ MARGIN = 7  # days
 UPLOAD_DAYS = 1  # for uploads that a crash interrupted: nobody else ever sees them
 
 
-def printed(what: str, policy: Policy) -> str:
+def printed(what: str, settings: Settings) -> str:
     """Return "s3-lifecycle" or "s3-policy". Raises ConfigError."""
-    if not policy.store_url:
+    if not settings.store_url:
         raise ConfigError("[store] url is not set: there is no bucket")
-    return lifecycle(policy) if what == "s3-lifecycle" else public_policy(policy)
+    return lifecycle(settings) if what == "s3-lifecycle" else public_policy(settings)
 
 
-def days(policy: Policy) -> int:
+def days(settings: Settings) -> int:
     """Return after how many days the rules remove an object."""
-    return -(-(policy.store_keep + policy.store_grace) // DAY) + MARGIN
+    return -(-(settings.store_keep + settings.store_grace) // DAY) + MARGIN
 
 
-def lifecycle(policy: Policy) -> str:
+def lifecycle(settings: Settings) -> str:
     """Return the lifecycle rules as `aws s3api put-bucket-lifecycle-configuration` reads them."""
-    below = _prefix(policy)
+    below = _prefix(settings)
     expiring = [
         {
             "ID": f"pfilter-{folder}",
             "Status": "Enabled",
             "Filter": {"Prefix": f"{below}{folder}/"},
-            "Expiration": {"Days": days(policy)},
+            "Expiration": {"Days": days(settings)},
         }
         for folder in (DOWNLOADS, RECORDS)
     ]
@@ -46,19 +46,19 @@ def lifecycle(policy: Policy) -> str:
     return json.dumps({"Rules": [*expiring, uploads]}, indent=2)
 
 
-def public_policy(policy: Policy) -> str:
+def public_policy(settings: Settings) -> str:
     """Return the bucket policy for `[store] links = "public"`: who knows a name may read it; nobody may list."""
-    bucket = policy.store_url.removeprefix("s3://").partition("/")[0]
+    bucket = settings.store_url.removeprefix("s3://").partition("/")[0]
     statement = {
         "Sid": "PfilterDownloads",
         "Effect": "Allow",
         "Principal": "*",
         "Action": "s3:GetObject",
-        "Resource": f"arn:aws:s3:::{bucket}/{_prefix(policy)}{DOWNLOADS}/*",
+        "Resource": f"arn:aws:s3:::{bucket}/{_prefix(settings)}{DOWNLOADS}/*",
     }
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
 
 
-def _prefix(policy: Policy) -> str:
-    prefix = policy.store_url.removeprefix("s3://").partition("/")[2]
+def _prefix(settings: Settings) -> str:
+    prefix = settings.store_url.removeprefix("s3://").partition("/")[2]
     return f"{prefix}/" if prefix else ""

@@ -30,7 +30,7 @@ class Store(Protocol):
         """Put the page about what is not there in place; return whether it was."""
 
 
-class Keeper(Protocol):
+class StoreAdmin(Protocol):
     """What people and clean-up need. Removing takes files before their record, so that the next run can finish it."""
 
     def ids(self) -> list[str]:

@@ -31,7 +31,7 @@ FOLDERS = (QUARANTINE, TROUBLE)
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9A-Za-z]+-[0-9a-f]{16}")
 
 
-class Held(Frozen):
+class KeptMessage(Frozen):
     """One kept message. `created` in seconds since the epoch; `reason` in words."""
 
     folder: str
@@ -80,7 +80,7 @@ def keep(root: str, folder: str, spool: Spool, envelope: Envelope, reason: str, 
     return name
 
 
-def entries(root: str) -> "list[Held]":
+def entries(root: str) -> "list[KeptMessage]":
     """Return all kept messages, oldest first. Raises OSError."""
     found = []
     for folder in FOLDERS:
@@ -94,7 +94,7 @@ def entries(root: str) -> "list[Held]":
     return sorted(found, key=lambda held: (held.created, held.name))
 
 
-def find(root: str, given: str) -> Held:
+def find(root: str, given: str) -> KeptMessage:
     """Return the message of that name, or of which all words given are a part of the name or the Message-ID.
 
     The notice in a message without a sender names its Message-ID and its queue id. Raises StoreError, OSError.
@@ -109,7 +109,7 @@ def find(root: str, given: str) -> Held:
     return (exact or found)[0]
 
 
-def _is_meant(root: str, held: Held, word: str) -> bool:
+def _is_meant(root: str, held: KeptMessage, word: str) -> bool:
     if "@" not in word:
         return len(word) >= LEAST_WORD and word in held.name
     try:
@@ -121,13 +121,13 @@ def _is_meant(root: str, held: Held, word: str) -> bool:
     return os.fsencode(word).strip(b"<>") in [value.strip(b"<>") for value in ids]
 
 
-def content(root: str, held: Held) -> Spool:
+def content(root: str, held: KeptMessage) -> Spool:
     """Open a kept message. Raises OSError."""
     fd = os.open(_path(root, held, ".eml"), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     return Spool(fd, os.fstat(fd).st_size)
 
 
-def remove(root: str, held: Held) -> None:
+def remove(root: str, held: KeptMessage) -> None:
     """Remove a kept message for good; the message before what is known of it. Raises OSError."""
     for ending in (".eml", ".json"):
         try:
@@ -137,7 +137,7 @@ def remove(root: str, held: Held) -> None:
     durable.sync_directory(os.path.join(root, held.folder))
 
 
-def expire(root: str, now: float, keep_seconds: int, *, dry_run: bool = False) -> "list[Held]":
+def expire(root: str, now: float, keep_seconds: int, *, dry_run: bool = False) -> "list[KeptMessage]":
     """Remove kept messages that are older, and return them. Raises OSError."""
     old = [held for held in entries(root) if held.created + keep_seconds <= now]
     for held in old if not dry_run else ():
@@ -164,7 +164,7 @@ def _remove_strays(root: str, now: float) -> None:
                 os.unlink(path)
 
 
-def _read(root: str, folder: str, name: str) -> Held:
+def _read(root: str, folder: str, name: str) -> KeptMessage:
     from calendar import timegm
     from time import strptime
 
@@ -188,10 +188,10 @@ def _read(root: str, folder: str, name: str) -> Held:
         envelope = Envelope(sender=b"", recipients=())
         reason = "nothing is known about it but its content"
         created = timegm(strptime(name[:16], "%Y%m%dT%H%M%SZ"))
-    return Held(folder=folder, name=name, created=created, size=size, reason=reason, envelope=envelope)
+    return KeptMessage(folder=folder, name=name, created=created, size=size, reason=reason, envelope=envelope)
 
 
-def _path(root: str, held: Held, ending: str) -> str:
+def _path(root: str, held: KeptMessage, ending: str) -> str:
     return os.path.join(root, held.folder, held.name + ending)
 
 

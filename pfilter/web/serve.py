@@ -28,7 +28,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pfilter.base.errors import ConfigError, StoreError, sentence, without_tokens
 from pfilter.base.log import Log
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.store.http_headers import (
     COMMON,
     FILE_POLICY,
@@ -65,9 +65,9 @@ METHODS = ("GET", "HEAD")
 PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 
 
-def application(policy: Policy, log: Log) -> Starlette:
+def application(settings: Settings, log: Log) -> Starlette:
     """Return the ASGI application that serves a store's downloads below the path of its base_url."""
-    downloads = _Downloads(policy, log)
+    downloads = _Downloads(settings, log)
 
     async def trouble(request: "Any", error: Exception) -> Response:
         return _Answer(500, b"Something went wrong here; please try again later.\n", PLAIN)
@@ -104,12 +104,12 @@ class _Answer(Response):
 class _Downloads:
     """Answers requests; an ASGI application, so that Starlette leaves all methods to it."""
 
-    def __init__(self, policy: Policy, log: Log) -> None:
-        self.folder = os.path.join(policy.store_path, "downloads")
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self.folder = os.path.join(settings.store_path, "downloads")
         self.log = log
-        self.prefix = urlsplit(policy.store_base_url).path.encode("ascii")
-        self.origin = policy.store_base_url.removesuffix(self.prefix.decode("ascii"))
-        self.proxies = frozenset(map(gate.octets, policy.serve_proxies))
+        self.prefix = urlsplit(settings.store_base_url).path.encode("ascii")
+        self.origin = settings.store_base_url.removesuffix(self.prefix.decode("ascii"))
+        self.proxies = frozenset(map(gate.octets, settings.serve_proxies))
         self.answers = 0
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -204,7 +204,7 @@ def _about(item: lookup.Item) -> dict[str, str]:
     return about
 
 
-def _pieces(wanted: ranges.Wanted, item: lookup.Item, about: dict[str, str]) -> "list[bytes | tuple[int, int]]":
+def _pieces(wanted: ranges.RangeDecision, item: lookup.Item, about: dict[str, str]) -> "list[bytes | tuple[int, int]]":
     """Return the body as octets and ranges of the file, and put what they need into the headers."""
     pieces: list[bytes | tuple[int, int]] = list(wanted.ranges)
     if wanted.status == 416:
@@ -333,23 +333,23 @@ class Server:
     A Unix socket is for after that: its folder may be writable by others, who could lead root somewhere else.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self._certificate = (policy.serve_certificate, policy.serve_key or None)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._certificate = (settings.serve_certificate, settings.serve_key or None)
         self._context: ssl.SSLContext | None = None
-        if policy.serve_certificate:
+        if settings.serve_certificate:
             self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self._context.minimum_version = ssl.TLSVersion.TLSv1_2
             try:
                 self._context.load_cert_chain(*self._certificate)
             except OSError as error:
                 raise ConfigError(
-                    f"[serve] certificate = {policy.serve_certificate!r}: {error.strerror or error}"
+                    f"[serve] certificate = {settings.serve_certificate!r}: {error.strerror or error}"
                 ) from error
 
     def listen(self) -> None:
         """Take connections from now on. Raises OSError, ConfigError."""
-        self._socket = gate.listening(_listening(self.policy.serve_listen))
+        self._socket = gate.listening(_listening(self.settings.serve_listen))
 
     @property
     def address(self) -> str:
@@ -364,9 +364,9 @@ class Server:
         limits = gate.Limits(
             connections=CONNECTIONS, waiting=WAITING, by_address=BY_ADDRESS, handshake=HANDSHAKE_SECONDS
         )
-        self._socket.guard(limits, self.policy.serve_proxies, tls=bool(self._context))
+        self._socket.guard(limits, self.settings.serve_proxies, tls=bool(self._context))
         config = uvicorn.Config(
-            application(self.policy, log),
+            application(self.settings, log),
             http=type("_Connection", (_Connection,), {"gate": self._socket}),
             ws="none",
             loop="asyncio",

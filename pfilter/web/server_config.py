@@ -5,7 +5,7 @@ import re
 from urllib.parse import urlsplit
 
 from pfilter.base.errors import ConfigError
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.store import http_headers
 
 KINDS = ("nginx", "apache")
@@ -17,21 +17,21 @@ _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)*")
 _HOST = re.compile(r"[A-Za-z0-9.-]+")
 
 
-def configuration(kind: str, policy: Policy) -> str:
+def configuration(kind: str, settings: Settings) -> str:
     """Return the configuration of a web server for this installation. Raises ConfigError."""
     from minijinja import Environment
 
-    where = urlsplit(policy.store_base_url)
+    where = urlsplit(settings.store_base_url)
     if where.scheme != "https":
         raise ConfigError("[store] base_url must begin with https://: links are secrets, and so are the files")
     for name, value, allowed in (
         ("base_url", where.hostname or "", _HOST),
         ("base_url", where.path, _PREFIX),
-        ("path", policy.store_path, _PATH),
+        ("path", settings.store_path, _PATH),
     ):
         if not allowed.fullmatch(value):
             raise ConfigError(f"[store] {name}: {value!r} has characters that web servers read in ways of their own")
-    for value in (policy.serve_certificate, policy.serve_key):
+    for value in (settings.serve_certificate, settings.serve_key):
         if value and not _PATH.fullmatch(value):
             raise ConfigError(f"[serve]: {value!r} has characters that web servers read in ways of their own")
     types: dict[str, list[str]] = {}
@@ -43,18 +43,18 @@ def configuration(kind: str, policy: Policy) -> str:
     environment.auto_escape_callback = lambda _name: None
     return environment.render_template(
         kind,
-        base_url=policy.store_base_url,
+        base_url=settings.store_base_url,
         host=where.hostname,
         port=where.port or 443,
         prefix=where.path,
         prefix_pattern=where.path.replace(".", "\\."),
-        downloads=os.path.join(policy.store_path, "downloads"),
-        certificate=policy.serve_certificate,
-        key=policy.serve_key or policy.serve_certificate,
+        downloads=os.path.join(settings.store_path, "downloads"),
+        certificate=settings.serve_certificate,
+        key=settings.serve_key or settings.serve_certificate,
         id=http_headers.ID,
         short_id=http_headers.SHORT_ID,
         common=http_headers.COMMON,
-        policy=http_headers.POLICY,
+        settings=http_headers.POLICY,
         page_policy=http_headers.PAGE_POLICY,
         file_policy=http_headers.FILE_POLICY,
         transport=http_headers.TRANSPORT,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from pfilter.config import load
-from pfilter.config.settings import Policy
+from pfilter.config.settings import Settings
 from pfilter.web import server_config
 from tests.support import PROJECT
 
@@ -126,7 +126,7 @@ class Place:
             "log": {"to": f"file:{self.folder}/events.log"},
         }
 
-    def policy(self, **more: object) -> Policy:
+    def policy(self, **more: object) -> Settings:
         """Return the same, read."""
         return load.from_values(self.values(**more))
 
