@@ -9,9 +9,7 @@ import gc
 import os
 from time import monotonic
 
-from pfilter.compiled import load
-from pfilter.confine import confine
-from pfilter.errors import (
+from pfilter.base.errors import (
     EX_OK,
     EX_TEMPFAIL,
     DeadlineError,
@@ -23,12 +21,14 @@ from pfilter.errors import (
     sentence,
     without_tokens,
 )
-from pfilter.log import Log
-from pfilter.model import Envelope
-from pfilter.owner import become_owner
-from pfilter.policy import DEFAULT_PATH, Policy
-from pfilter.spool import Spool, receive
-from pfilter.whole import Told, refuse_orphan, whole
+from pfilter.base.log import Log
+from pfilter.base.privileges import become_owner
+from pfilter.base.rlimits import confine
+from pfilter.base.spool import Spool, receive
+from pfilter.config.cache import load
+from pfilter.config.settings import DEFAULT_PATH, Settings
+from pfilter.delivery.whole import Told, refuse_orphan, whole
+from pfilter.message.model import Envelope
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,79 +105,80 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     began = monotonic()
     config, envelope, told = parse(arguments)
     run.queue_id = envelope.queue_id
-    policy = load(config or DEFAULT_PATH)
-    become_owner(policy.store_path)
+    settings = load(config or DEFAULT_PATH)
+    become_owner(settings.store_path)
     # To wait for Postfix's last answer takes no processor time: that limit is not among these.
-    confine(policy.deadline + policy.reinject_timeout + HARD_LIMIT + AFTERWARDS)
-    run.log = Log("" if policy.log_to == "stderr" else policy.log_to, policy.log_level, policy.log_format)
-    run.end = began + policy.deadline
+    confine(settings.deadline + settings.reinject_timeout + HARD_LIMIT + AFTERWARDS)
+    run.log = Log("" if settings.log_to == "stderr" else settings.log_to, settings.log_level, settings.log_format)
+    run.end = began + settings.deadline
     _signal.signal(_signal.SIGALRM, run.on_alarm)
     _signal.signal(_signal.SIGTERM, _on_term)
     # Again and again: a first alarm can get lost where Python can't raise, in a destructor for example.
-    _signal.setitimer(_signal.ITIMER_REAL, policy.deadline, 1)
+    _signal.setitimer(_signal.ITIMER_REAL, settings.deadline, 1)
 
-    from pfilter import engine, reinject
+    from pfilter import pipeline
+    from pfilter.delivery import reinject
 
     def workspace() -> str:
-        return _workspace(policy)
+        return _workspace(settings)
 
     spool = receive(0, workspace)
     if not spool.size:
         raise UsageError("no message on stdin")
     refuse_orphan(run.parent)
     spool = whole(spool, told, run.parent)
-    reinject.refuse_loop(newest_received(spool), policy)
-    door = engine.Door(
-        deliver=lambda result, meanwhile: _deliver(run, result, envelope, policy, meanwhile),
-        size_limit=lambda: reinject.size_limit(policy, envelope),
+    reinject.refuse_loop(newest_received(spool), settings)
+    context = pipeline.Context(
+        deliver=lambda result, meanwhile: _deliver(run, result, envelope, settings, meanwhile),
+        size_limit=lambda: reinject.size_limit(settings, envelope),
         workspace=workspace,
         log=run.log,
         may_notify=True,
     )
-    line = engine.process(spool, envelope, policy, door).line()
+    line = pipeline.process(spool, envelope, settings, context).line()
     return f"{line}; {run.refused} of {len(envelope.recipients)} recipients refused" if run.refused else line
 
 
-def _workspace(policy: Policy) -> str:
+def _workspace(settings: Settings) -> str:
     """Return where temporary files go: beside the blobs, or where mail that needs no store finds room."""
     from pfilter.store.local import LocalStore
 
-    store = LocalStore(policy.store_path, policy.store_base_url)
+    store = LocalStore(settings.store_path, settings.store_base_url)
     try:
-        if store.has_room(0, policy.store_min_free):
+        if store.has_room(0, settings.store_min_free):
             return store.workspace()
     except (PfilterError, OSError):
         pass  # what has to be stored will say so itself
     return FALLBACK_WORKSPACE
 
 
-def _deliver(run: _Run, result: Spool, envelope: Envelope, policy: Policy, meanwhile: "Callable[[], None]") -> None:
+def _deliver(run: _Run, result: Spool, envelope: Envelope, settings: Settings, meanwhile: "Callable[[], None]") -> None:
     """Reinject once. From here on the reinjection's own time limits count, and nothing else may interrupt.
 
     It starts where all up to the final dot fits in before the deadline; the answer to that is waited for beyond.
 
     What comes after it has a short limit of its own, whose end is a success.
     """
-    from pfilter import reinject
+    from pfilter.delivery import reinject
 
-    if monotonic() + policy.reinject_timeout > run.end:
+    if monotonic() + settings.reinject_timeout > run.end:
         raise DeadlineError("no time left for reinjection before the deadline; nothing was sent")
     refuse_orphan(run.parent)
     for ignored in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
         _signal.signal(ignored, _signal.SIG_IGN)
-    limit = policy.reinject_timeout + policy.reinject_data_done_timeout + HARD_LIMIT
+    limit = settings.reinject_timeout + settings.reinject_data_done_timeout + HARD_LIMIT
     run.end = monotonic() + limit
     _signal.setitimer(_signal.ITIMER_REAL, limit, 1)
-    refused = reinject.send(result, envelope, policy, lambda: _quietly(meanwhile))
+    refused = reinject.send(result, envelope, settings, lambda: _quietly(meanwhile))
     run.delivered[0] = True
     _signal.signal(_signal.SIGALRM, lambda *_: os._exit(EX_OK))
     _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
     if refused:
-        from pfilter import bounce
+        from pfilter.delivery import bounce
 
         run.refused = len(refused)
-        _signal.setitimer(_signal.ITIMER_REAL, policy.reinject_timeout + HARD_LIMIT)
-        bounce.tell(refused, result, envelope, policy, run.log)
+        _signal.setitimer(_signal.ITIMER_REAL, settings.reinject_timeout + HARD_LIMIT)
+        bounce.tell(refused, result, envelope, settings, run.log)
         _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
 
 

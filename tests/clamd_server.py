@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from pfilter import clamd
+from pfilter.antivirus import clamd
 
 SIGNATURE = "Pfilter.Test.Virus"
 # In two pieces: no scanner shall take this file for what it makes.

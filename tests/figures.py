@@ -48,13 +48,13 @@ def figures(store: "Path | str", *, check: bool = False) -> "Counter[str]":
     return found
 
 
-def protected(data: bytes, policy: "support.Policy") -> "list[str]":
+def protected(data: bytes, policy: "support.Settings") -> "list[str]":
     """Return why a message with attachments may not be touched."""
-    from pfilter import engine
+    from pfilter import pipeline
 
-    examined = engine.examine(support.BytesSpool(data), support.ENVELOPE, policy, lambda: policy.store_path)
-    if examined.materials:
-        examined.materials.close()
+    examined = pipeline.examine(support.BytesSpool(data), support.ENVELOPE, policy, lambda: policy.store_path)
+    if examined.scratch:
+        examined.scratch.close()
     return (
         [examined.measured.protection.replace(" of ", ")\0").partition("\0")[0]] if examined.measured.protection else []
     )

@@ -8,16 +8,18 @@ import tempfile
 import zipfile
 from email.message import Message as StdlibMessage
 
-from pfilter import classify, edit, engine
-from pfilter.model import Message, Part
-from pfilter.policy import Policy
+from pfilter import pipeline
+from pfilter.config.settings import Settings
+from pfilter.message import roles
+from pfilter.message.model import Message, Part
+from pfilter.rewriting import splice
 from tests import support
 from tests.support import ENVELOPE, BytesSpool, Processed, content, process, scanned
 
 
-def nothing_to_do_changes_nothing(data: bytes, policy: Policy) -> None:
+def nothing_to_do_changes_nothing(data: bytes, policy: Settings) -> None:
     """Law 1: no edits, no change, neither through `edit.apply` nor through the whole engine."""
-    assert content(edit.apply(BytesSpool(data), [], tempfile.gettempdir)) == data
+    assert content(splice.apply(BytesSpool(data), [], tempfile.gettempdir)) == data
     result = process(data, policy)
     assert result.output == data
     assert result.outcome.line().startswith("passed")
@@ -87,13 +89,13 @@ def all_but_the_ranges_is_copied(data: bytes, result: Processed) -> None:
     assert result.output[at:] == data[position:]
 
 
-def edits_lie_where_they_may(data: bytes, policy: Policy, result: Processed, sender: bytes) -> None:
+def edits_lie_where_they_may(data: bytes, policy: Settings, result: Processed, sender: bytes) -> None:
     """Edits lie in parts that were decided upon, in the bodies that tell of it, or insert a part."""
     message = scanned(data)
     parts = decided(data, policy, sender)
     allowed = [message.parts[number].span for number in (*parts, *emptied(message, parts))]
-    allowed += [part.span for part in classify.main_bodies(message)]
-    untouched = [part.body for part in classify.main_bodies(message) if part.number not in parts and part.body.size]
+    allowed += [part.span for part in roles.main_bodies(message)]
+    untouched = [part.body for part in roles.main_bodies(message) if part.number not in parts and part.body.size]
     for start, end, _ in result.edited:
         told = next((b for b in untouched if b.start <= start <= end <= b.end), None)
         if told and start < end:
@@ -112,12 +114,12 @@ def coded_anew(message: Message, body: int, start: int, end: int, result: Proces
         assert end - start <= 8, "four characters, and a line end among them"
 
 
-def decided(data: bytes, policy: Policy, sender: bytes) -> "dict[int, str]":
+def decided(data: bytes, policy: Settings, sender: bytes) -> "dict[int, str]":
     """Return what is decided about parts, by number, those that stay left out."""
     envelope = ENVELOPE.replace(sender=sender)
-    found = engine.examine(BytesSpool(data), envelope, policy, lambda: policy.store_path)
-    if found.materials:
-        found.materials.close()
+    found = pipeline.examine(BytesSpool(data), envelope, policy, lambda: policy.store_path)
+    if found.scratch:
+        found.scratch.close()
     return {action.part: action.what for action in found.plan.actions if action.what != "keep"}
 
 
@@ -131,7 +133,9 @@ def emptied(message: Message, parts: "dict[int, str]") -> "set[int]":
     return found
 
 
-def readers_see_the_rest_unchanged(data: bytes, policy: Policy, result: Processed, sender: bytes, marker: str) -> None:
+def readers_see_the_rest_unchanged(
+    data: bytes, policy: Settings, result: Processed, sender: bytes, marker: str
+) -> None:
     """Law 2 for readers: the stdlib reads the result; parts not decided upon are as they were; one notice a body."""
     message = scanned(data)
     before, after = support.parsed(data), support.parsed(result.output)
@@ -139,7 +143,7 @@ def readers_see_the_rest_unchanged(data: bytes, policy: Policy, result: Processe
         return
     assert support.defects(after) == []
     parts = decided(data, policy, sender)
-    bodies = {part.number: part for part in classify.main_bodies(message)}
+    bodies = {part.number: part for part in roles.main_bodies(message)}
     removes = any(what != "zip" for what in parts.values())
     found = support.leaves(after)
     gone = emptied(message, parts)
@@ -231,7 +235,7 @@ def _text(leaf: StdlibMessage) -> str:
     raise AssertionError("a body in an unknown charset was edited")
 
 
-def editing_keeps_the_rest(data: bytes, policy: Policy, sender: bytes, marker: str) -> Processed:
+def editing_keeps_the_rest(data: bytes, policy: Settings, sender: bytes, marker: str) -> Processed:
     """Law 2, whole: in octets, in places, and as a reader sees it; an ambiguous message passes as it came (law 6)."""
     result = process(data, policy, ENVELOPE.replace(sender=sender))
     if scanned(data).defects:

@@ -7,11 +7,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pfilter import config
-from pfilter.model import Download
-from pfilter.policy import Policy
-from pfilter.store.opening import open_keeper, open_store
-from pfilter.store.records import Record, RecordedFile
+from pfilter.config import load
+from pfilter.config.settings import Settings
+from pfilter.message.model import Download
+from pfilter.store.record import Record, RecordedFile
+from pfilter.store.select import open_keeper, open_store
 from tests import objectstore
 from tests.support import BASE_URL, NOW, SECRET, BytesSpool
 
@@ -25,7 +25,7 @@ _prefixes = itertools.count(1)
 class Place:
     """A store, and what is needed to open it again."""
 
-    policy: Policy
+    policy: Settings
     kind: str
     server: objectstore.Server | None = None
 
@@ -89,8 +89,8 @@ def beside(other: Place, root: Path) -> Place:
     return Place(other.policy.replace(store_path=str(root)), other.kind, other.server)
 
 
-def _policy(root: Path, store: dict[str, object], changes: dict[str, object]) -> Policy:
+def _policy(root: Path, store: dict[str, object], changes: dict[str, object]) -> Settings:
     root.mkdir(mode=0o711, exist_ok=True)
     (root / "secret").write_bytes(SECRET)
     values = {"path": str(root), "base_url": BASE_URL, "min_free": 0, **store, **changes}
-    return config.from_values({"policy": {"own_domains": ["*"]}, "log": {"to": "stderr"}, "store": values})
+    return load.from_values({"policy": {"own_domains": ["*"]}, "log": {"to": "stderr"}, "store": values})

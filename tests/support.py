@@ -16,13 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from pfilter import config, edit, engine, spool
-from pfilter.log import Log
-from pfilter.materials import Arena
-from pfilter.model import Edit, Envelope, Message, Outcome
-from pfilter.policy import Policy
-from pfilter.scan import Limits, scan
-from pfilter.spool import Spool
+from pfilter import pipeline
+from pfilter.base import spool
+from pfilter.base.log import Log
+from pfilter.base.spool import Spool
+from pfilter.config import load
+from pfilter.config.settings import Settings
+from pfilter.message.model import Edit, Envelope, Message, Outcome
+from pfilter.message.scan import Limits, scan
+from pfilter.message.scratch import ScratchFile
+from pfilter.rewriting import splice
 
 TESTS = Path(__file__).resolve().parent
 PROJECT = TESTS.parent
@@ -44,7 +47,7 @@ class BytesSpool(Spool):
         super().__init__(fd, len(data), window)
 
 
-class MemoryArena(Arena):
+class MemoryArena(ScratchFile):
     """An arena for a test, which gives its descriptor back by itself."""
 
     def __init__(self) -> None:
@@ -69,7 +72,7 @@ def no_workspace() -> str:
     raise AssertionError("small contents need no workspace")
 
 
-def policy(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str, object]) -> Policy:
+def policy(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str, object]) -> Settings:
     """Return the defaults for every sender, with links into `store`, changed as `sections` say."""
     values: dict[str, dict[str, object]] = {
         "policy": {"own_domains": ["*"]},
@@ -79,15 +82,15 @@ def policy(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str,
     }
     for section, changes in sections.items():
         values[section] = {**values.get(section, {}), **changes}
-    return config.from_values(values)
+    return load.from_values(values)
 
 
-def link_everything(store: os.PathLike[str] | str, **sections: dict[str, object]) -> Policy:
+def link_everything(store: os.PathLike[str] | str, **sections: dict[str, object]) -> Settings:
     """Return a policy under which every attachment of more than one octet becomes a link."""
     return policy(store, **{"link": {"part_limit": 0}, "compress": {"enabled": False}, **sections})
 
 
-def zip_everything(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str, object]) -> Policy:
+def zip_everything(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str, object]) -> Settings:
     """Return a policy under which every attachment that gains becomes a zip."""
     zips = {"min_size": 1, "min_gain": "0%", "skip": []}
     return policy(store, **{"link": {"enabled": False}, "compress": zips, **sections})
@@ -116,15 +119,15 @@ class Processed:
 
 
 def process(
-    data: bytes, with_policy: Policy, envelope: Envelope = ENVELOPE, *, size_limit: int = 0, may_notify: bool = False
+    data: bytes, with_policy: Settings, envelope: Envelope = ENVELOPE, *, size_limit: int = 0, may_notify: bool = False
 ) -> Processed:
     """Take a message the whole way through the engine, with a deliver that records."""
     delivered: list[bytes] = []
     seen: list[tuple[int, int, bytes]] = []
-    apply = edit.apply
+    apply = splice.apply
 
     def recording_apply(source: Spool, edits: "list[Edit]", workspace: "spool.Workspace") -> Spool:
-        ordered = edit.in_order(edits, source.size)
+        ordered = splice.in_order(edits, source.size)
         for one in ordered:
             new = one.content if isinstance(one.content, bytes) else content(one.content)
             seen.append((one.range.start, one.range.end, new))
@@ -134,15 +137,15 @@ def process(
         delivered.append(content(result))
 
     log = RecordingLog()
-    door = engine.Door(
+    door = pipeline.Context(
         deliver=deliver,
         size_limit=lambda: size_limit,
         workspace=lambda: with_policy.store_path,
         log=log,
         may_notify=may_notify,
     )
-    with mock.patch.object(edit, "apply", recording_apply):
-        outcome = engine.process(BytesSpool(data), envelope, with_policy, door)
+    with mock.patch.object(splice, "apply", recording_apply):
+        outcome = pipeline.process(BytesSpool(data), envelope, with_policy, door)
     assert len(delivered) == 1
     return Processed(output=delivered[0], outcome=outcome, log=log, edited=seen)
 

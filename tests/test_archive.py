@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter import archive
+from pfilter.base import zipping
 from tests.support import BytesSpool, MemoryArena, content, mode, noise, table
 
 needs_unzip = pytest.mark.skipif(not shutil.which("unzip"), reason="unzip is not installed")
@@ -19,7 +19,7 @@ needs_unzip = pytest.mark.skipif(not shutil.which("unzip"), reason="unzip is not
 
 def zipped(data: bytes, name: str = "list.csv", limit: int = 1 << 30) -> bytes:
     """Return a zip of data."""
-    found = archive.zipped(BytesSpool(data), name, limit, MemoryArena())
+    found = zipping.zipped(BytesSpool(data), name, limit, MemoryArena())
     assert found is not None
     return content(found)
 
@@ -36,7 +36,7 @@ def test_zipfile_reads_it(data: bytes, name: str) -> None:
 def test_more_than_a_window() -> None:
     """A file of several windows is zipped whole."""
     data = table(200_000)
-    found = archive.zipped(BytesSpool(data), "t.csv", 1 << 30, MemoryArena())
+    found = zipping.zipped(BytesSpool(data), "t.csv", 1 << 30, MemoryArena())
     assert found is not None
     with zipfile.ZipFile(io.BytesIO(content(found))) as opened:
         assert opened.read("t.csv") == data
@@ -91,37 +91,37 @@ def test_the_limit_is_kept_to_the_octet() -> None:
     """A zip of exactly the limit is made, one octet more is not."""
     size = len(zipped(table()))
     assert len(zipped(table(), limit=size)) == size
-    assert archive.zipped(BytesSpool(table()), "list.csv", size - 1, MemoryArena()) is None
+    assert zipping.zipped(BytesSpool(table()), "list.csv", size - 1, MemoryArena()) is None
 
 
 def test_a_zip_that_is_given_up_leaves_nothing() -> None:
     """What was written of a zip over its limit is taken back, and the next one is right."""
     arena = MemoryArena()
-    assert archive.zipped(BytesSpool(noise(300_000)), "x", 100_000, arena) is None
+    assert zipping.zipped(BytesSpool(noise(300_000)), "x", 100_000, arena) is None
     assert arena.end == 0
-    found = archive.zipped(BytesSpool(table()), "list.csv", 1 << 30, arena)
+    found = zipping.zipped(BytesSpool(table()), "list.csv", 1 << 30, arena)
     assert found is not None
     assert content(found) == zipped(table())
 
 
 def test_what_does_not_gain_is_given_up_early() -> None:
     """Noise over the limit is no zip."""
-    assert archive.zipped(BytesSpool(noise(300_000)), "x", 100_000, MemoryArena()) is None
+    assert zipping.zipped(BytesSpool(noise(300_000)), "x", 100_000, MemoryArena()) is None
 
 
 def test_members_of_4_gib_are_refused() -> None:
     """What would need zip64 stays as it is."""
     source = BytesSpool(b"")
     source.size = 0xFFFFFFFF
-    assert archive.zipped(source, "x", 1 << 40, MemoryArena()) is None
+    assert zipping.zipped(source, "x", 1 << 40, MemoryArena()) is None
 
 
 def test_samples_tell_noise_from_tables() -> None:
     """Samples from start, middle and end tell what is worth trying."""
-    assert archive.promises_gain(BytesSpool(table(20_000)), 0.1)
-    assert not archive.promises_gain(BytesSpool(noise(300_000)), 0.1)
+    assert zipping.promises_gain(BytesSpool(table(20_000)), 0.1)
+    assert not zipping.promises_gain(BytesSpool(noise(300_000)), 0.1)
 
 
 def test_samples_look_beyond_the_start() -> None:
     """A file whose start alone is compressed already is worth trying."""
-    assert archive.promises_gain(BytesSpool(noise(20_000) + table(20_000)), 0.3)
+    assert zipping.promises_gain(BytesSpool(noise(20_000) + table(20_000)), 0.3)

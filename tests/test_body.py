@@ -7,7 +7,8 @@ import tempfile
 
 import pytest
 
-from pfilter import body, codec, edit
+from pfilter.message import codec
+from pfilter.rewriting import body, splice
 from tests import support
 from tests.support import BytesSpool, MemoryArena, content, message, scanned
 
@@ -31,7 +32,7 @@ def told(data: bytes, note: str = NOTE) -> "bytes | None":
         edits = body.append_html(spool, found.root, note, found.eol)
     else:
         edits = body.append_text(spool, found.root, note, found.eol, MemoryArena())
-    return None if edits is None else content(edit.apply(spool, edits, tempfile.gettempdir))
+    return None if edits is None else content(splice.apply(spool, edits, tempfile.gettempdir))
 
 
 def text_message(text: str, charset: str, encoding: str, *, kind: str = "plain", more: str = "") -> bytes:

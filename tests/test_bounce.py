@@ -5,9 +5,9 @@ import email.policy
 
 import pytest
 
-from pfilter import bounce
-from pfilter.errors import ReinjectError
-from pfilter.model import Envelope, Refused
+from pfilter.base.errors import ReinjectError
+from pfilter.delivery import bounce
+from pfilter.message.model import Envelope, Refused
 from tests import support
 from tests.support import ENVELOPE, BytesSpool, RecordingLog
 
@@ -133,7 +133,7 @@ def test_addresses_in_utf_8() -> None:
 
 def test_it_is_sent_to_the_envelope_sender_from_the_null_sender(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the way that results go back; the event says how many recipients it is about."""
-    from pfilter import reinject
+    from pfilter.delivery import reinject
 
     sent: list[Envelope] = []
     monkeypatch.setattr(reinject, "send", lambda _, envelope, *__: sent.append(envelope))
@@ -147,7 +147,7 @@ def test_it_is_sent_to_the_envelope_sender_from_the_null_sender(monkeypatch: pyt
 @pytest.mark.parametrize("error", [ReinjectError("no"), OSError(28, "full"), MemoryError(), ValueError("odd")])
 def test_a_report_that_fails_is_an_event(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message is sent: nothing raises any more, and the log names the number of recipients."""
-    from pfilter import reinject
+    from pfilter.delivery import reinject
 
     def refuse(*_: object) -> None:
         raise error
@@ -162,7 +162,7 @@ def test_a_report_that_fails_is_an_event(error: Exception, monkeypatch: pytest.M
 
 def test_the_null_sender_is_never_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mail of the null sender has nobody to report to: the log has it, as an error."""
-    from pfilter import reinject
+    from pfilter.delivery import reinject
 
     monkeypatch.setattr(reinject, "send", lambda *_: pytest.fail("a report about a report"))
     log = RecordingLog()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import clamd
+from pfilter.antivirus import clamd
 from tests.clamd_server import EICAR, SIGNATURE, Clamd, found
 from tests.support import noise
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pfilter import classify
-from pfilter.model import Part
+from pfilter.message import roles
+from pfilter.message.model import Part
 from tests.support import attachment, message, multipart, part, scanned
 
 TEXT = part(b"Hello\n")
@@ -14,10 +14,10 @@ FILE = attachment(b"data", "a.bin")
 def kept(entity: bytes, section: str) -> str:
     """Return why a part is no attachment, "" for one that is, "not a file" for what is not even listed."""
     found = scanned(message(entity))
-    shown = frozenset(one.number for one in classify.displayed(found))
-    for one in classify.files(found):
+    shown = frozenset(one.number for one in roles.displayed(found))
+    for one in roles.files(found):
         if one.section == section:
-            return classify.why_kept(found, one, shown)
+            return roles.why_kept(found, one, shown)
     return "not a file"
 
 
@@ -166,7 +166,7 @@ def test_a_file_inside_a_forwarded_message_is_none() -> None:
     """A message/rfc822 is one opaque whole: what is inside is no file of this message."""
     inside = b"Subject: inside\nMIME-Version: 1.0\n" + multipart("mixed", TEXT, FILE, boundary="inner")
     found = scanned(message(multipart("mixed", TEXT, part(inside, "message/rfc822", disposition="attachment"))))
-    assert sections(classify.files(found)) == ["2"]
+    assert sections(roles.files(found)) == ["2"]
 
 
 def test_a_broken_part_is_kept() -> None:
@@ -202,13 +202,13 @@ def test_a_broken_part_is_kept() -> None:
 )
 def test_signed_or_encrypted(entity: bytes) -> None:
     """A message that is signed or encrypted anywhere, a forwarded one inside included, is protected as a whole."""
-    assert classify.structural_protection(scanned(message(entity))).startswith("signed or encrypted")
+    assert roles.structural_protection(scanned(message(entity))).startswith("signed or encrypted")
 
 
 def test_ordinary_mail_is_not_protected() -> None:
     """A file with a signature's extension does not protect a multipart."""
     ordinary = multipart("mixed", TEXT, attachment(b"x", "other.p7s"))
-    assert classify.structural_protection(scanned(message(ordinary))) == ""
+    assert roles.structural_protection(scanned(message(ordinary))) == ""
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_ordinary_mail_is_not_protected() -> None:
 )
 def test_reports(entity: bytes, report: bool) -> None:
     """Delivery reports and disposition notifications are reports; mail that forwards one is not."""
-    assert classify.is_report(scanned(message(entity))) is report
+    assert roles.is_report(scanned(message(entity))) is report
 
 
 NAMED = part(b"Hello\n", 'text/plain; name="report.txt"')
@@ -344,4 +344,4 @@ def test_a_named_text_beside_the_letter_is_a_file(entity: bytes, section: str) -
 )
 def test_bodies_that_tell(entity: bytes, expected: list[str]) -> None:
     """The notice goes into the first displayed text and its other form, into nothing else."""
-    assert sections(classify.main_bodies(scanned(message(entity)))) == expected
+    assert sections(roles.main_bodies(scanned(message(entity)))) == expected

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.errors import StoreError
+from pfilter.base.errors import StoreError
 from pfilter.store import cleanup
 from pfilter.store.cleanup import Report, expire, revoke
 from tests.support import BASE_URL, NOW

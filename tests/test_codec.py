@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter import codec
-from pfilter.model import Range
+from pfilter.message import codec
+from pfilter.message.model import Range
 from tests.support import BytesSpool, without_encoding
 
 octets = st.binary(max_size=500)

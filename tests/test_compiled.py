@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import compiled, config
-from pfilter.errors import ConfigError
-from pfilter.policy import Policy
+from pfilter.base.errors import ConfigError
+from pfilter.config import cache, load
+from pfilter.config.settings import Settings
 
 
 @pytest.fixture
@@ -27,72 +27,72 @@ def write(file: Path, domain: str) -> Path:
 @pytest.fixture(autouse=True)
 def old(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let files just written count as old."""
-    monkeypatch.setattr(compiled, "LEAST_AGE", -1.0)
+    monkeypatch.setattr(cache, "LEAST_AGE", -1.0)
 
 
 def kept(file: Path) -> Path:
     """Return where the values are kept."""
-    return file.parent / "store" / compiled.NAME
+    return file.parent / "store" / cache.NAME
 
 
-def without_reading(file: Path, monkeypatch: pytest.MonkeyPatch) -> Policy:
+def without_reading(file: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Load while the file itself can't be parsed."""
 
-    def refuse(_: str) -> Policy:
+    def refuse(_: str) -> Settings:
         raise AssertionError("the file was parsed")
 
     with monkeypatch.context() as patch:
-        patch.setattr(config, "load", refuse)
-        return compiled.load(str(file))
+        patch.setattr(load, "load", refuse)
+        return cache.load(str(file))
 
 
 def test_the_second_time_nothing_is_parsed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was read once is kept, and is the same."""
-    first = compiled.load(str(file))
-    assert first == config.load(str(file)) == without_reading(file, monkeypatch)
+    first = cache.load(str(file))
+    assert first == load.load(str(file)) == without_reading(file, monkeypatch)
     assert kept(file).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_change_counts_at_once(file: Path) -> None:
     """A changed file is read anew, also where its size is the same."""
-    compiled.load(str(file))
+    cache.load(str(file))
     write(file, "b.example")
-    assert compiled.load(str(file)).own_domains == ("b.example",)
+    assert cache.load(str(file)).own_domains == ("b.example",)
 
 
 def test_a_replaced_file_counts_at_once(file: Path) -> None:
     """Another file moved in its place is read, even if it is older and of the same size."""
-    compiled.load(str(file))
+    cache.load(str(file))
     other = write(file.with_name("other.toml"), "b.example")
     os.utime(other, ns=(file.stat().st_atime_ns, file.stat().st_mtime_ns))
     other.rename(file)
-    assert compiled.load(str(file)).own_domains == ("b.example",)
+    assert cache.load(str(file)).own_domains == ("b.example",)
 
 
 @pytest.mark.parametrize("damage", [0, 3, 4, 5, 40, -1])
 @pytest.mark.parametrize("octet", [b"\0", b"(", b""], ids=["zero", "a tuple of gigabytes", "missing"])
 def test_what_is_damaged_is_ignored(file: Path, damage: int, octet: bytes) -> None:
     """Kept values that are damaged anywhere cost nothing but time."""
-    expected = compiled.load(str(file))
+    expected = cache.load(str(file))
     data = kept(file).read_bytes()
     damage %= len(data)
     kept(file).write_bytes(data[:damage] + octet + data[damage + 1 :])
     kept(file).chmod(0o600)
-    assert compiled.load(str(file)) == expected
+    assert cache.load(str(file)) == expected
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"\0\0\0\0", b"(" * 1000])
 def test_what_is_no_kept_configuration_is_ignored(file: Path, data: bytes) -> None:
     """Other octets in the place of kept values are ignored."""
-    expected = compiled.load(str(file))
+    expected = cache.load(str(file))
     kept(file).write_bytes(data)
     kept(file).chmod(0o600)
-    assert compiled.load(str(file)) == expected
+    assert cache.load(str(file)) == expected
 
 
 def test_what_others_can_write_is_ignored(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept values that anybody else could have touched are not believed."""
-    compiled.load(str(file))
+    cache.load(str(file))
     kept(file).chmod(0o666)
     with pytest.raises(AssertionError, match="parsed"):
         without_reading(file, monkeypatch)
@@ -100,34 +100,34 @@ def test_what_others_can_write_is_ignored(file: Path, monkeypatch: pytest.Monkey
 
 def test_a_young_file_is_not_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that may change again within one tick of the clock is not kept."""
-    monkeypatch.setattr(compiled, "LEAST_AGE", 1000.0)
-    compiled.load(str(file))
+    monkeypatch.setattr(cache, "LEAST_AGE", 1000.0)
+    cache.load(str(file))
     assert not kept(file).exists()
 
 
 def test_without_a_store_nothing_is_kept(file: Path) -> None:
     """Where the store is missing the file is read, and that is all."""
     kept(file).parent.rmdir()
-    assert compiled.load(str(file)).own_domains == ("a.example",)
+    assert cache.load(str(file)).own_domains == ("a.example",)
 
 
 def test_another_version_is_ignored(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values kept by another version of pfilter are not used."""
-    compiled.load(str(file))
-    monkeypatch.setattr(compiled, "__version__", "999")
+    cache.load(str(file))
+    monkeypatch.setattr(cache, "__version__", "999")
     with pytest.raises(AssertionError, match="parsed"):
         without_reading(file, monkeypatch)
 
 
 def test_errors_are_those_of_the_file(file: Path) -> None:
     """A file that became wrong is an error, whatever was kept."""
-    compiled.load(str(file))
+    cache.load(str(file))
     file.write_text("[policy")
     with pytest.raises(ConfigError, match="not TOML"):
-        compiled.load(str(file))
+        cache.load(str(file))
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     """Nothing kept stands in for a file that is gone."""
     with pytest.raises(ConfigError, match="No such file"):
-        compiled.load(str(tmp_path / "none.toml"))
+        cache.load(str(tmp_path / "none.toml"))

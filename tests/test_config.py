@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter import config
-from pfilter.errors import ConfigError
-from pfilter.policy import Policy
+from pfilter.base.errors import ConfigError
+from pfilter.config import load
+from pfilter.config.settings import Settings
 
 # As the project promised them; other keys are in config.KEYS alone.
 PROMISED = """
@@ -55,10 +55,10 @@ format = "json"
 LEAST = {"policy": {"own_domains": ["example.org"]}, "store": {"base_url": "https://files.example.org/d"}}
 
 
-def made(**sections: dict[str, object]) -> Policy:
+def made(**sections: dict[str, object]) -> Settings:
     """Return a policy with little but what is given."""
     values = {name: {**LEAST.get(name, {}), **sections.get(name, {})} for name in {*LEAST, *sections}}
-    return config.from_values(values)
+    return load.from_values(values)
 
 
 def refused(**sections: dict[str, object]) -> str:
@@ -73,7 +73,7 @@ def refused(**sections: dict[str, object]) -> str:
 )
 def test_defaults_are_those_promised(section: str, name: str) -> None:
     """Each key exists, and its default is the one promised."""
-    (key,) = [key for key in config.KEYS if (key.section, key.name) == (section, name)]
+    (key,) = [key for key in load.KEYS if (key.section, key.name) == (section, name)]
     assert key.default == tomllib.loads(PROMISED)[section][name]
 
 
@@ -84,8 +84,8 @@ def test_the_defaults_written_out_are_the_defaults() -> None:
 
 def test_every_key_has_a_sentence_and_an_attribute() -> None:
     """Each key is an attribute of the policy, and says what it is for."""
-    assert {key.attribute for key in config.KEYS} == set(Policy._fields)
-    assert all(key.sentence.endswith(".") for key in config.KEYS)
+    assert {key.attribute for key in load.KEYS} == set(Settings._fields)
+    assert all(key.sentence.endswith(".") for key in load.KEYS)
 
 
 @pytest.mark.parametrize(
@@ -228,20 +228,20 @@ def test_unknown_keys_are_refused_with_a_guess(sections: dict[str, dict[str, obj
 def test_a_key_outside_of_sections_is_refused() -> None:
     """A key at the top says into which section it belongs."""
     with pytest.raises(ConfigError, match=r"belongs in \[policy\]|must be a section"):
-        config.from_values({**LEAST, "mode": "observe"})
+        load.from_values({**LEAST, "mode": "observe"})
 
 
 def test_own_domains_has_no_default() -> None:
     """Nobody's mail is filtered by accident."""
     with pytest.raises(ConfigError, match=r"\[policy\] own_domains is missing"):
-        config.from_values({"store": LEAST["store"]})
+        load.from_values({"store": LEAST["store"]})
 
 
 def test_links_need_a_base_url() -> None:
     """Links enabled without base_url are an error; without links it is not needed."""
     with pytest.raises(ConfigError, match=r"\[store\] base_url is missing"):
-        config.from_values({"policy": LEAST["policy"]})
-    assert not config.from_values({"policy": LEAST["policy"], "link": {"enabled": False}}).link_enabled
+        load.from_values({"policy": LEAST["policy"]})
+    assert not load.from_values({"policy": LEAST["policy"], "link": {"enabled": False}}).link_enabled
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_slash_at_the_end_does_not_matter(url: str) -> None:
 def test_no_text_is_read_in_a_surprising_way(text: str) -> None:
     """Whatever stands where a size should, there is a size of octets, or the one kind of error."""
     try:
-        assert config.size(text) >= 0
+        assert load.size(text) >= 0
     except (ValueError, OverflowError) as error:
         assert "a size such as" in str(error)  # noqa: PT017
 
@@ -299,7 +299,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     """A file's values become the policy."""
     file = tmp_path / "pfilter.toml"
     file.write_text('[policy]\nown_domains = ["example.org"]\n[link]\nenabled = false\n')
-    assert config.load(str(file)).own_domains == ("example.org",)
+    assert load.load(str(file)).own_domains == ("example.org",)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_errors_name_the_file(tmp_path: Path, content: bytes, words: list[str]) 
     file = tmp_path / "pfilter.toml"
     file.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
-        config.load(str(file))
+        load.load(str(file))
     assert str(caught.value).startswith(f"{file}: ")
     assert all(word in str(caught.value) for word in words)
 
@@ -323,12 +323,12 @@ def test_errors_name_the_file(tmp_path: Path, content: bytes, words: list[str]) 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """Without a file the error names it, and --config."""
     with pytest.raises(ConfigError, match=r"No such file.*--config"):
-        config.load(str(tmp_path / "none.toml"))
+        load.load(str(tmp_path / "none.toml"))
 
 
 def test_defaults_without_a_file() -> None:
     """Without a file every sender is ours, and there are no links unless there is a place for them."""
-    assert config.without_file().own_domains == ("*",)
-    assert not config.without_file().link_enabled
-    found = config.without_file("/tmp/s", "https://x.example/d")
+    assert load.without_file().own_domains == ("*",)
+    assert not load.without_file().link_enabled
+    found = load.without_file("/tmp/s", "https://x.example/d")
     assert (found.link_enabled, found.store_path) == (True, "/tmp/s")

@@ -7,7 +7,7 @@ from tests.support import PROJECT, Gateway, message, part
 
 CODE = """
 import resource, sys
-from pfilter.confine import confine
+from pfilter.base.rlimits import confine
 if sys.argv[1] == "lower":
     resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 30))
 confine(7)

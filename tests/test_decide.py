@@ -2,8 +2,8 @@
 
 import pytest
 
-from pfilter import decide
-from pfilter.model import Envelope, Facts, Measured, Plan
+from pfilter.decision import decide
+from pfilter.message.model import AttachmentFacts, Envelope, Measured, Plan
 from tests.support import attachment, message, multipart, part, policy, scanned
 
 OURS = b"sender@example.org"
@@ -19,17 +19,21 @@ def envelope(sender: bytes = OURS, recipients: int | tuple[bytes, ...] = 1, **na
     return Envelope(sender=sender, recipients=to, **named)
 
 
-def facts(number: int, size: int, *, zip_size: int = -1, wire: int = 0) -> Facts:
+def facts(number: int, size: int, *, zip_size: int = -1, wire: int = 0) -> AttachmentFacts:
     """Return the facts about an attachment of so many decoded octets."""
     zip_wire = zip_size * 4 // 3 if zip_size >= 0 else -1
-    return Facts(
+    return AttachmentFacts(
         part=number, name=f"{number}.bin", size=size, wire=wire or size * 4 // 3, zip_size=zip_size, zip_wire=zip_wire,
         why_no_zip="" if zip_size >= 0 else "does not gain",
     )  # fmt: skip
 
 
 def plan(
-    *attachments: Facts, message: object = MIXED, to: Envelope | None = None, total: int = 0, **sections: object
+    *attachments: AttachmentFacts,
+    message: object = MIXED,
+    to: Envelope | None = None,
+    total: int = 0,
+    **sections: object,
 ) -> Plan:
     """Return what is decided about attachments in a message of `total` octets, by default theirs and a little."""
     settings = {name: {**SETTINGS.get(name, {}), **sections.get(name, {})} for name in {*SETTINGS, *sections}}  # type: ignore[dict-item]

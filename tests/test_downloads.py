@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from pfilter.cli import app, downloads
-from pfilter.errors import ConfigError, StoreError, UsageError
-from pfilter.store import listing
-from pfilter.store.listing import Wanted
+from pfilter.base.errors import ConfigError, StoreError, UsageError
+from pfilter.cli import app, downloads, listing
+from pfilter.cli.listing import Filter
 from tests import stores
 from tests.clamd_server import EICAR
 from tests.stores import DAY, ID, OTHER, Place, record
@@ -65,7 +64,7 @@ def fill(place: Place) -> None:
 
 def rewrite(place: Place, made: Any) -> None:
     """Change a record, whatever it says."""
-    from pfilter.store.records import encode
+    from pfilter.store.record import encode
 
     if place.kind == "local":
         Path(place.policy.store_path, "records", f"{made.id}.json").write_bytes(encode(made))
@@ -180,8 +179,8 @@ def test_a_thousand_are_ordered_and_summed() -> None:
 
 def test_no_condition_selects_everything() -> None:
     """Without conditions all are wanted; a size of zero is a condition."""
-    assert Wanted().is_everything
-    assert not Wanted(larger_than=0).is_everything
+    assert Filter().is_everything
+    assert not Filter(larger_than=0).is_everything
 
 
 def test_show(place: Place, run: Any) -> None:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter import edit
-from pfilter.errors import InternalError
-from pfilter.model import Edit, Range
+from pfilter.base.errors import InternalError
+from pfilter.message.model import Edit, Range
+from pfilter.rewriting import splice
 from tests.support import BytesSpool, content, no_workspace
 
 
@@ -17,7 +17,7 @@ def change(start: int, end: int, new: bytes) -> Edit:
 
 def applied(data: bytes, *edits: Edit) -> bytes:
     """Return edited data."""
-    return content(edit.apply(BytesSpool(data), edits, no_workspace))
+    return content(splice.apply(BytesSpool(data), edits, no_workspace))
 
 
 def test_no_edits_copy_the_message() -> None:
@@ -89,4 +89,4 @@ def test_result_size_is_true(data: bytes, drafts: list[tuple[int, int, bytes]]) 
         position = end
     expected += data[position:]
     assert applied(data, *edits) == expected
-    assert edit.result_size(edits, len(data)) == len(expected)
+    assert splice.result_size(edits, len(data)) == len(expected)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import engine
-from pfilter.errors import PfilterError, StoreError
-from pfilter.log import Log
-from pfilter.model import Envelope, Outcome, human_size
-from pfilter.store import held
+from pfilter import pipeline
+from pfilter.base.errors import PfilterError, StoreError
+from pfilter.base.log import Log
+from pfilter.message.model import Envelope, Outcome, human_size
+from pfilter.store import kept
 from tests import support
 from tests.support import (
     BASE_URL,
@@ -335,11 +335,11 @@ def test_null_sender_stripped(store: Path) -> None:
     text = support.text_of(leaf)
     assert text.startswith("Hello\n\n")
     assert all(word in text for word in ("a.bin", "<1@example.org> 4F2A", "Please do not send this message again"))
-    assert held.find(str(store), "<1@example.org> 4F2A").folder == held.TROUBLE
-    (kept,) = (store / "trouble").glob("*.eml")
-    assert kept.read_bytes() == MIXED
-    assert "-4F2A-" in kept.name
-    assert support.mode(kept) == 0o600
+    assert kept.find(str(store), "<1@example.org> 4F2A").folder == kept.TROUBLE
+    (original,) = (store / "trouble").glob("*.eml")
+    assert original.read_bytes() == MIXED
+    assert "-4F2A-" in original.name
+    assert support.mode(original) == 0o600
     assert not (store / "downloads").exists()
 
 
@@ -368,9 +368,9 @@ def failing_deliver(error: BaseException) -> object:
     return deliver
 
 
-def door(store: Path, deliver: object) -> engine.Door:
+def door(store: Path, deliver: object) -> pipeline.Context:
     """Return a door."""
-    return engine.Door(
+    return pipeline.Context(
         deliver=deliver,  # type: ignore[arg-type]
         size_limit=lambda: 0,
         workspace=lambda: str(store),
@@ -386,7 +386,7 @@ def test_files_are_there_before_the_message_is_sent(store: Path) -> None:
     def deliver(*_: object) -> None:
         seen.append({path.parent.name + "/" + path.name for path in store.rglob("*") if path.is_file()})
 
-    engine.process(support.BytesSpool(MIXED), ENVELOPE, link_everything(store), door(store, deliver))
+    pipeline.process(support.BytesSpool(MIXED), ENVELOPE, link_everything(store), door(store, deliver))
     names = " ".join(seen[0])
     assert all(word in names for word in (".json", "files/a.bin", "index.html"))
 
@@ -394,7 +394,7 @@ def test_files_are_there_before_the_message_is_sent(store: Path) -> None:
 def test_a_failed_delivery_leaves_its_files(store: Path) -> None:
     """Nothing is undone: a failed attempt may have been delivered after all."""
     with pytest.raises(PfilterError):
-        engine.process(
+        pipeline.process(
             support.BytesSpool(MIXED),
             ENVELOPE,
             link_everything(store),
@@ -405,11 +405,11 @@ def test_a_failed_delivery_leaves_its_files(store: Path) -> None:
 
 def test_a_failed_delivery_notifies_nobody(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sender hears nothing of a message that was not sent."""
-    from pfilter import notify
+    from pfilter.delivery import notification
 
-    monkeypatch.setattr(notify, "notify", lambda *_: pytest.fail("notified"))
+    monkeypatch.setattr(notification, "notify", lambda *_: pytest.fail("notified"))
     with pytest.raises(PfilterError):
-        engine.process(
+        pipeline.process(
             support.BytesSpool(MIXED),
             ENVELOPE,
             link_everything(store, notify={"sender": True}),
@@ -446,7 +446,7 @@ def test_no_state_between_messages(store: Path) -> None:
 
 def test_foreign_mail_is_not_even_scanned(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the envelope decides costs nothing more."""
-    monkeypatch.setattr(engine, "scan", lambda *_: pytest.fail("scanned"))
+    monkeypatch.setattr(pipeline, "scan", lambda *_: pytest.fail("scanned"))
     settings = support.policy(policy={"own_domains": ["example.org"]})
     foreign = Envelope(sender=b"a@elsewhere.example", recipients=(b"b@example.net",))
     assert process(MIXED, settings, foreign).output == MIXED
@@ -457,7 +457,8 @@ def test_memory_does_not_grow_with_the_message(store: Path) -> None:
     code = (
         "import resource, sys\n"
         "from tests import support\n"
-        "from pfilter import engine, spool\n"
+        "from pfilter import pipeline\n"
+        "from pfilter.base import spool\n"
         "store = sys.argv[1]\n"
         "head = support.message(b'Content-Type: multipart/mixed; boundary=b\\n\\n--b\\n\\nHi\\n--b\\n')\n"
         "head += b'Content-Type: a/b; name=x\\nContent-Transfer-Encoding: base64\\n\\n'\n"
@@ -469,9 +470,9 @@ def test_memory_does_not_grow_with_the_message(store: Path) -> None:
         "data = spool.finished(chunks(), lambda: store, 1 << 30)\n"
         "sizes = []\n"
         "deliver = lambda result, *_: sizes.append(result.size)\n"
-        "door = engine.Door(deliver=deliver, size_limit=lambda: 0, workspace=lambda: store,\n"
+        "door = pipeline.Context(deliver=deliver, size_limit=lambda: 0, workspace=lambda: store,\n"
         "                   log=support.RecordingLog(), may_notify=False)\n"
-        "engine.process(data, support.ENVELOPE, support.policy(store), door)\n"
+        "pipeline.process(data, support.ENVELOPE, support.policy(store), door)\n"
         "assert sizes[0] < 10000, sizes\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
@@ -638,7 +639,7 @@ def test_a_broken_signature_is_told_where_only_warnings_are(store: Path, tmp_pat
     log = tmp_path / "log"
     for field in ("", "DKIM-Signature: v=1; d=example.org; b=x\n"):
         data = message(multipart("mixed", TEXT, FILE), field)
-        door = engine.Door(
+        door = pipeline.Context(
             deliver=lambda result, prepare: prepare(),
             size_limit=lambda: 0,
             workspace=lambda: str(store),
@@ -646,7 +647,7 @@ def test_a_broken_signature_is_told_where_only_warnings_are(store: Path, tmp_pat
             may_notify=False,
         )
         settings = link_everything(store, policy={"own_domains": ["example.org"]})
-        engine.process(support.BytesSpool(data), ENVELOPE, settings, door)
+        pipeline.process(support.BytesSpool(data), ENVELOPE, settings, door)
     (line,) = log.read_text().splitlines()
     assert "sign after this filter" in line
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pfilter import errors
-from pfilter.errors import (
+from pfilter.base import errors
+from pfilter.base.errors import (
     ConfigError,
     DeadlineError,
     InternalError,

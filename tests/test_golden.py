@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import config, engine, explain
-from pfilter.model import Envelope
-from pfilter.policy import Policy
+from pfilter import pipeline
+from pfilter.cli import explain
+from pfilter.config import load
+from pfilter.config.settings import Settings
+from pfilter.message.model import Envelope
 from tests import support
 from tests.support import BASE_URL, NOW, SECRET, TESTS
 
@@ -21,7 +23,7 @@ GOLDEN = TESTS / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.eml"))
 
 
-def case(name: str, store: Path) -> tuple[bytes, Policy, Envelope]:
+def case(name: str, store: Path) -> tuple[bytes, Settings, Envelope]:
     """Return message, policy and envelope of a case."""
     values = tomllib.loads((GOLDEN / f"{name}.toml").read_text(encoding="utf-8"))
     given = values.pop("envelope", {})
@@ -33,7 +35,7 @@ def case(name: str, store: Path) -> tuple[bytes, Policy, Envelope]:
         queue_id="4F2A",
     )
     (store / "secret").write_bytes(SECRET)
-    return (GOLDEN / f"{name}.eml").read_bytes(), config.from_values(values), envelope
+    return (GOLDEN / f"{name}.eml").read_bytes(), load.from_values(values), envelope
 
 
 def compare(path: Path, found: bytes) -> None:
@@ -62,9 +64,9 @@ def test_tree(name: str, store: Path) -> None:
     """`explain` shows the message as the golden file has it."""
     data, policy, envelope = case(name, store)
     spool = support.BytesSpool(data)
-    found = engine.examine(spool, envelope, policy, lambda: str(store), full=True)
-    if found.materials:
-        found.materials.close()
+    found = pipeline.examine(spool, envelope, policy, lambda: str(store), full=True)
+    if found.scratch:
+        found.scratch.close()
     compare(GOLDEN / f"{name}.tree", explain.tree(spool, found, policy).encode("utf-8") + b"\n")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pfilter import scan
+from pfilter.message import scan
 from tests.fuzzlib.bombs import BOMBS, SCANNER_BOMBS, Bomb
 from tests.support import BytesSpool
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.store import held
+from pfilter.store import kept
 from tests import support
 from tests.clamd_server import EICAR, SIGNATURE, Clamd, found
 from tests.support import Gateway, attachment, multipart, noise, part
@@ -63,9 +63,9 @@ def events(gateway: Gateway) -> list[str]:
     return [json.loads(line)["event"] for line in gateway.log.read_text().splitlines()]
 
 
-def kept(gateway: Gateway) -> list[held.Held]:
+def in_quarantine(gateway: Gateway) -> list[kept.KeptMessage]:
     """Return what is in quarantine."""
-    return [one for one in held.entries(str(gateway.store)) if one.folder == held.QUARANTINE]
+    return [one for one in kept.entries(str(gateway.store)) if one.folder == kept.QUARANTINE]
 
 
 @pytest.mark.parametrize("kind", ["attachment", "zip", "forwarded", "large", "body"])
@@ -77,7 +77,7 @@ def test_an_infected_message_goes_to_quarantine(gateway: Gateway, scanner: str, 
     ended = gateway.pipe(data, sender=sender)
     assert (ended.status, ended.stdout) == (0, f"quarantined (virus {SIGNATURE}.UNOFFICIAL)\n".encode())
     assert gateway.calls == []
-    (one,) = kept(gateway)
+    (one,) = in_quarantine(gateway)
     assert (gateway.store / "quarantine" / f"{one.name}.eml").read_bytes() == data
     assert one.envelope.sender == sender.encode()
     assert one.envelope.recipients == (b"reader@example.net",)
@@ -124,7 +124,7 @@ def test_explain_takes_clamd_into_account(gateway: Gateway, scanner: str, clamav
             assert told == {"status": "infected", "reason": f"{SIGNATURE}.UNOFFICIAL", "then": then}
         else:
             assert f"The message would {fate}: {SIGNATURE}.UNOFFICIAL." in done.stdout.decode()
-    assert kept(gateway) == []
+    assert in_quarantine(gateway) == []
 
 
 def test_explain_says_that_clamd_could_not_be_asked(gateway: Gateway, tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_refused_by_choice(gateway: Gateway, scanner: str) -> None:
     ended = gateway.pipe(infected("zip"), ["--sasl=ann", *gateway.argv()])  # sender@example.org
     assert ended.status == 69
     assert ended.line == f"5.7.1 pfilter: the message contains a virus: {SIGNATURE}.UNOFFICIAL"
-    assert kept(gateway) == []
+    assert in_quarantine(gateway) == []
     assert events(gateway) == ["virus", "refused"]
     assert gateway.pipe(infected("zip")).line.startswith("quarantined")
     assert gateway.calls == []
@@ -158,7 +158,7 @@ def test_no_virus_is_returned_to_a_stranger(gateway: Gateway, scanner: str, own:
     configure(gateway, scanner, 'on_infected = "reject"', policy=f'own_domains = ["{own}"]')
     ended = gateway.pipe(infected("zip"), ["--sasl=ann", *gateway.argv(sender=sender)])
     assert (ended.status, ended.line) == (0, f"quarantined (virus {SIGNATURE}.UNOFFICIAL)")
-    assert len(kept(gateway)) == 1
+    assert len(in_quarantine(gateway)) == 1
     assert gateway.calls == []
 
 
@@ -279,7 +279,7 @@ def test_the_administrator_is_told_once_in_a_while(gateway: Gateway, scanner: st
     configure(gateway, scanner, notify='admin = "it@example.org"\nadmin_interval = "1h"')
     for number in range(3):
         assert gateway.pipe(infected("attachment") + b"%d" % number).status == 0
-    assert len(kept(gateway)) == 3
+    assert len(in_quarantine(gateway)) == 3
     ((argv, data),) = gateway.calls
     assert argv[-4:] == ["-f", "", "--", "it@example.org"]
     mail = message_from_bytes(data, policy=policy.default)
@@ -288,7 +288,7 @@ def test_the_administrator_is_told_once_in_a_while(gateway: Gateway, scanner: st
     text = mail.get_content()
     assert SIGNATURE in text
     assert "sender@example.org" in text
-    assert sum(one.name in text for one in kept(gateway)) == 1
+    assert sum(one.name in text for one in in_quarantine(gateway)) == 1
     told = gateway.store / "quarantine" / ".told"
     os.utime(told, (1, 1))
     gateway.pipe(infected("zip"))
@@ -317,5 +317,5 @@ def test_ambiguous_mail(gateway: Gateway, choice: str, status: int, line: str) -
     assert ended.status == status
     assert ended.line.startswith(line)
     assert len(gateway.calls) == (choice == "pass")
-    assert len(kept(gateway)) == (choice == "quarantine")
+    assert len(in_quarantine(gateway)) == (choice == "quarantine")
     assert gateway.pipe(BIG).line.startswith("1 linked")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter import header
+from pfilter.message import header
 from tests.support import BytesSpool
 
 # What a file name or a subject may hold: anything printable.

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.errors import StoreError
-from pfilter.model import Envelope
-from pfilter.store import files, held
+from pfilter.base import durable
+from pfilter.base.errors import StoreError
+from pfilter.message.model import Envelope
+from pfilter.store import kept
 from tests.support import NOW, BytesSpool, mode
 
 DAY = 86400
@@ -18,7 +19,7 @@ ENVELOPE = Envelope(
 
 def keep(store: Path, data: bytes = b"message", envelope: Envelope = ENVELOPE, now: float = NOW, **where: str) -> str:
     """Keep a message."""
-    return held.keep(str(store), where.get("folder", held.QUARANTINE), BytesSpool(data), envelope, "virus X", now)
+    return kept.keep(str(store), where.get("folder", kept.QUARANTINE), BytesSpool(data), envelope, "virus X", now)
 
 
 def test_a_kept_message_is_found_as_it_was(store: Path) -> None:
@@ -26,9 +27,9 @@ def test_a_kept_message_is_found_as_it_was(store: Path) -> None:
     name = keep(store)
     assert name.startswith("20270115T080000Z-4F2A-")
     for given in (name, "4F2A", name[:12]):
-        one = held.find(str(store), given)
+        one = kept.find(str(store), given)
         assert (one.name, one.envelope, one.reason, one.created) == (name, ENVELOPE, "virus X", NOW)
-        spool = held.content(str(store), one)
+        spool = kept.content(str(store), one)
         assert spool.read(0, spool.size) == b"message"
 
 
@@ -37,7 +38,7 @@ def test_a_message_is_found_by_what_a_reader_was_told(store: Path, given: str) -
     """The Message-ID, folded or not, the queue id, or both, as the notice names them."""
     name = keep(store, b"Subject: x\nMessage-ID:\n <1@x.example>\n\nMessage-ID: <2@x.example>\n")
     keep(store, b"Message-ID: <2@x.example>\n\n", ENVELOPE.replace(queue_id="5F2B"))
-    assert held.find(str(store), given).name == name
+    assert kept.find(str(store), given).name == name
 
 
 @pytest.mark.parametrize("given", ["", " ", "<1@x.example> 5F2B", "x.example", "<@>", "4F"])
@@ -45,20 +46,20 @@ def test_what_is_not_meant_is_not_found(store: Path, given: str) -> None:
     """All words count, and only whole Message-IDs."""
     keep(store, b"Message-ID: <1@x.example>\n\n")
     with pytest.raises(StoreError, match="not a message kept here"):
-        held.find(str(store), given)
+        kept.find(str(store), given)
 
 
 def test_a_message_tried_again_is_kept_once(store: Path) -> None:
     """The same message of the same queue id is one file; another is another."""
     assert keep(store) == keep(store, now=NOW + 5) != keep(store, b"other")
-    assert len(held.entries(str(store))) == 2
+    assert len(kept.entries(str(store))) == 2
 
 
 def test_a_message_kept_by_a_killed_try_is_made_durable(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A try that was killed before the name of what it kept was durable leaves that to the next, which syncs it."""
     synced: list[str] = []
-    sync = files.sync_directory
-    monkeypatch.setattr(files, "sync_directory", lambda path: (synced.append(path), sync(path))[1])
+    sync = durable.sync_directory
+    monkeypatch.setattr(durable, "sync_directory", lambda path: (synced.append(path), sync(path))[1])
     keep(store)
     calls = len(synced)
     for killed_at in range(1, calls + 1):
@@ -72,7 +73,7 @@ def test_a_message_kept_by_a_killed_try_is_made_durable(store: Path, monkeypatch
             sync(path)
 
         with monkeypatch.context() as patched:
-            patched.setattr(files, "sync_directory", killing)
+            patched.setattr(durable, "sync_directory", killing)
             try:
                 keep(store, envelope=envelope)
             except KeyboardInterrupt:
@@ -86,7 +87,7 @@ def test_each_run_of_a_message_keeps_its_recipients(store: Path) -> None:
     """Postfix hands a message with many recipients over in several runs: nobody's is forgotten."""
     other = ENVELOPE.replace(recipients=(b"d@example.net",))
     assert keep(store) != keep(store, envelope=other)
-    found = {address for one in held.entries(str(store)) for address in one.envelope.recipients}
+    found = {address for one in kept.entries(str(store)) for address in one.envelope.recipients}
     assert found == {b"b@example.net", b"c@example.net", b"d@example.net"}
 
 
@@ -102,7 +103,7 @@ def test_a_queue_id_is_no_path(store: Path, queue_id: str) -> None:
     """Whatever is given as queue id, the message lies in its folder."""
     name = keep(store, envelope=ENVELOPE.replace(queue_id=queue_id))
     assert {path.name for path in (store / "quarantine").iterdir()} == {f"{name}.eml", f"{name}.json"}
-    assert held.find(str(store), name).name == name
+    assert kept.find(str(store), name).name == name
 
 
 @pytest.mark.parametrize("given", ["", "4F", "nothing", "T080000Z"])
@@ -111,21 +112,21 @@ def test_what_is_no_name_is_refused(store: Path, given: str) -> None:
     keep(store)
     keep(store, b"other", ENVELOPE.replace(queue_id="5F2A"))
     with pytest.raises(StoreError, match="quarantine list"):
-        held.find(str(store), given)
+        kept.find(str(store), given)
 
 
 def test_both_folders_are_shown_oldest_first(store: Path) -> None:
     """The trouble folder is treated like the quarantine."""
     late = keep(store, b"late", now=NOW + 9)
-    early = keep(store, b"early", folder=held.TROUBLE)
-    assert [(one.name, one.folder) for one in held.entries(str(store))] == [(early, "trouble"), (late, "quarantine")]
+    early = keep(store, b"early", folder=kept.TROUBLE)
+    assert [(one.name, one.folder) for one in kept.entries(str(store))] == [(early, "trouble"), (late, "quarantine")]
 
 
 def test_expiry(store: Path) -> None:
     """What is old goes with what is known of it; what is young stays; a dry run removes nothing."""
     old, young = keep(store), keep(store, b"young", now=NOW + DAY)
     for dry_run in (True, False):
-        gone = held.expire(str(store), NOW + 30 * DAY, 30 * DAY, dry_run=dry_run)
+        gone = kept.expire(str(store), NOW + 30 * DAY, 30 * DAY, dry_run=dry_run)
         assert [one.name for one in gone] == [old]
         assert (store / "quarantine" / f"{old}.eml").exists() == dry_run
     assert {path.stem for path in (store / "quarantine").iterdir()} == {young}
@@ -137,9 +138,9 @@ def test_without_its_envelope_a_message_is_still_there(store: Path, damage: byte
     name = keep(store)
     about = store / "quarantine" / f"{name}.json"
     about.unlink() if damage is None else about.write_bytes(damage)
-    (one,) = held.entries(str(store))
+    (one,) = kept.entries(str(store))
     assert (one.created, one.envelope.recipients) == (NOW, ())
-    assert held.expire(str(store), NOW + DAY, DAY) == [one]
+    assert kept.expire(str(store), NOW + DAY, DAY) == [one]
     assert list((store / "quarantine").iterdir()) == []
 
 
@@ -149,15 +150,15 @@ def test_a_description_without_message_goes_in_time(store: Path, monkeypatch: py
     def crash(*_: object) -> None:
         raise OSError("power cut")
 
-    monkeypatch.setattr(files, "copy_spool", crash)
+    monkeypatch.setattr(durable, "copy_spool", crash)
     with pytest.raises(OSError, match="power cut"):
         keep(store)
     monkeypatch.undo()
     (left,) = (store / "quarantine").iterdir()
-    assert held.entries(str(store)) == []
-    held.expire(str(store), left.stat().st_mtime + DAY - 1, DAY)
+    assert kept.entries(str(store)) == []
+    kept.expire(str(store), left.stat().st_mtime + DAY - 1, DAY)
     assert left.exists()
-    held.expire(str(store), left.stat().st_mtime + DAY + 1, DAY)
+    kept.expire(str(store), left.stat().st_mtime + DAY + 1, DAY)
     assert not left.exists()
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import engine, heldback, notify, reinject
-from pfilter.errors import ReinjectError
-from pfilter.model import Envelope
+from pfilter import pipeline
+from pfilter.base.errors import ReinjectError
+from pfilter.delivery import heldback, notification, reinject
+from pfilter.message.model import Envelope
 from tests import support
 from tests.support import ENVELOPE, Processed, attachment, message, multipart, part
 from tests.test_notice import download
@@ -29,7 +30,7 @@ class Post:
         self.policy = support.link_everything(store, **{**OURS, "notify": {**OURS["notify"], **notifying}})
         patch.setattr(reinject, "send", self._take)
         patch.setattr("time.time", lambda: self.now)
-        patch.setattr(engine, "time", lambda: self.now)
+        patch.setattr(pipeline, "time", lambda: self.now)
 
     def _take(self, mail: object, envelope: Envelope, *_: object) -> None:
         if self.broken:
@@ -91,7 +92,7 @@ def test_one_message_is_told_as_before(post: Post) -> None:
     """Who sends one is told at once, and nothing is held back."""
     post.send(1)
     assert ["file-1.bin" in text for text in post.texts()] == [True]
-    assert json.loads((post.store / engine.HELD_BACK).read_text())["sender@example.org"]["held"] == []
+    assert json.loads((post.store / pipeline.HELD_BACK).read_text())["sender@example.org"]["held"] == []
 
 
 def test_each_sender_has_a_limit_of_his_own(post: Post) -> None:
@@ -157,11 +158,11 @@ def test_no_limit(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(8):
         post.send(number)
     assert len(post.sent) == 8
-    assert not (store / engine.HELD_BACK).exists()
+    assert not (store / pipeline.HELD_BACK).exists()
 
 
 def _damage(store: Path, how: str) -> None:
-    path = store / engine.HELD_BACK
+    path = store / pipeline.HELD_BACK
     if how == "a directory":
         path.unlink()
         path.mkdir()
@@ -205,7 +206,7 @@ def test_the_file_is_private(post: Post) -> None:
     """What tells links is readable by the filter alone."""
     for number in range(7):
         post.send(number)
-    found = [path for path in post.store.iterdir() if path.name.startswith(engine.HELD_BACK)]
+    found = [path for path in post.store.iterdir() if path.name.startswith(pipeline.HELD_BACK)]
     assert [support.mode(path) for path in found] == [0o600] * 2
 
 
@@ -271,7 +272,7 @@ def test_many_at_once(tmp_path: Path) -> None:
 def test_robots_are_not_told(address: str, robot: bool) -> None:
     """Addresses that nobody reads, by the names they are known for, get no notifications."""
     settings = support.policy(policy={"own_domains": ["*"]}, notify={"sender": True})
-    found = notify.why_not(support.scanned(PLAIN), Envelope(address.encode(), (b"x@y",)), settings)
+    found = notification.why_not(support.scanned(PLAIN), Envelope(address.encode(), (b"x@y",)), settings)
     assert found == ("robot" if robot else "")
 
 
@@ -291,5 +292,5 @@ def test_who_is_never_told(sender: str, told: bool) -> None:
     """[notify] never has addresses and patterns of senders who are not told."""
     never = ["scanner@example.org", "@.example.org", "CRON@*"]
     settings = support.policy(policy={"own_domains": ["*"]}, notify={"sender": True, "never": never})
-    found = notify.why_not(support.scanned(PLAIN), Envelope(sender.encode(), (b"x@y",)), settings)
+    found = notification.why_not(support.scanned(PLAIN), Envelope(sender.encode(), (b"x@y",)), settings)
     assert found == ("" if told else "notify.never")

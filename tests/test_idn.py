@@ -3,8 +3,11 @@
 
 import pytest
 
-from pfilter import decide, idn, language, notify
-from pfilter.model import Envelope
+from pfilter.base import idn
+from pfilter.decision import decide
+from pfilter.delivery import notification
+from pfilter.message.model import Envelope
+from pfilter.notices import language
 from tests import support
 from tests.support import attachment, message, multipart, part, scanned
 
@@ -95,7 +98,7 @@ def test_notices(configured: str, written: str) -> None:
     )
     assert language.of(f"a@{written}", policy).name == "de"
     found = scanned(message(part(b"x")))
-    assert notify.why_not(found, Envelope(sender=f"a@{written}".encode(), recipients=(b"x@y",)), policy) == ""
+    assert notification.why_not(found, Envelope(sender=f"a@{written}".encode(), recipients=(b"x@y",)), policy) == ""
 
 
 @pytest.mark.parametrize("configured", [[U_LABEL], [A_LABEL], ["*"]])

@@ -6,7 +6,8 @@ import tempfile
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pfilter import codec, edit, insert
+from pfilter.message import codec
+from pfilter.rewriting import insert, splice
 from tests import support
 from tests.support import BytesSpool, content, message, scanned
 
@@ -26,7 +27,7 @@ def inserted(data: bytes, behind: int, octets: bytes) -> bytes:
     found = scanned(data)
     edits = insert.insert(BytesSpool(data), found.root, behind, octets, found.eol)
     assert edits is not None
-    return content(edit.apply(BytesSpool(data), edits, tempfile.gettempdir))
+    return content(splice.apply(BytesSpool(data), edits, tempfile.gettempdir))
 
 
 @given(pieces=st.lists(st.sampled_from(PIECES), max_size=14), octets=NEW, at=st.floats(0, 1))

@@ -10,9 +10,10 @@ import pytest
 from babel.messages import Catalog, mofile, pofile
 from babel.messages.extract import extract_from_dir
 
-from pfilter import config, language, notice
-from pfilter.errors import ConfigError
-from pfilter.language import Language
+from pfilter.base.errors import ConfigError
+from pfilter.config import load
+from pfilter.notices import language, texts
+from pfilter.notices.language import Language
 from tests import support
 from tests.support import PROJECT
 from tests.test_notice import download
@@ -107,12 +108,12 @@ def test_compiled_catalogues_are_those_of_the_sources(name: str) -> None:
 def test_what_goes_into_mail_fits_into_latin_1(name: str) -> None:
     """Notices use no typographic signs that would make a part in ISO 8859-1 another charset."""
     made = support.policy(notice={"language": name, "organisation": "X", "contact": "x@example.org"})
-    texts = [
-        notice.for_links(download("a", "b"), "", made).text,
-        notice.for_stripped(["a", "b"], "r", made).text,
-        notice.notification(download("a"), "", "", made).text,
+    said = [
+        texts.for_links(download("a", "b"), "", made).text,
+        texts.for_stripped(["a", "b"], "r", made).text,
+        texts.notification(download("a"), "", "", made).text,
     ]
-    for text in texts:
+    for text in said:
         assert not set(text) & set(TYPOGRAPHIC)
         text.encode("iso-8859-1")
 
@@ -181,17 +182,17 @@ def test_everything_speaks_the_language_of_the_sender() -> None:
     """Notice, page and mail to the sender are in the language of the sender's domain; the others are not."""
     made = support.policy(notice={"languages": {"example.de": "de"}, "contact": "x@example.de"})
     files = download("a.pdf", "b.pdf")
-    told = notice.for_links(files, "a@example.de", made)
-    letter = notice.notification(files, "a@example.de", "", made)
-    page = notice.page(files, "a@example.de", made).decode("utf-8")
+    told = texts.for_links(files, "a@example.de", made)
+    letter = texts.notification(files, "a@example.de", "", made)
+    page = texts.page(files, "a@example.de", made).decode("utf-8")
     assert "Die folgenden Anhänge dieser Nachricht können bis zum\n15. Januar 2027, 08:00 Uhr (UTC)" in told.text
     assert "Alle Dateien auf einer Seite" in told.html
     assert letter.subject == "Ihre Anhänge wurden durch Links ersetzt"
     assert "Nachricht: (kein Betreff)" in letter.text
     assert '<html lang="de" dir="ltr">' in page
     assert "2 Dateien zum Herunterladen" in page
-    assert '<html lang="en"' in notice.expired_page(made).decode("utf-8")
-    assert "The following attachments" in notice.for_links(files, "a@example.fr", made).text
+    assert '<html lang="en"' in texts.expired_page(made).decode("utf-8")
+    assert "The following attachments" in texts.for_links(files, "a@example.fr", made).text
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
@@ -199,11 +200,11 @@ def test_every_sentence_is_translated(name: str) -> None:
     """No English is left in what a reader of another language sees."""
     made = support.policy(notice={"language": name, "organisation": "X", "contact": "x@example.org"})
     files = download("a.pdf")
-    told = notice.for_links(files, "", made)
+    told = texts.for_links(files, "", made)
     everything = [
-        told.text, told.html, *vars(notice.for_stripped(["a"], "r", made)).values(),
-        *vars(notice.notification(files, "", "", made)).values(),
-        notice.page(files, "a@b", made, "x").decode("utf-8"), notice.expired_page(made).decode("utf-8"),
+        told.text, told.html, *vars(texts.for_stripped(["a"], "r", made)).values(),
+        *vars(texts.notification(files, "", "", made)).values(),
+        texts.page(files, "a@b", made, "x").decode("utf-8"), texts.expired_page(made).decode("utf-8"),
     ]  # fmt: skip
     for text in everything:
         shown = re.sub(r"(?s)<style>.*?</style>|<[^>]*>|https:\S*|\bfiles\.example\.org", " ", text)
@@ -214,7 +215,7 @@ def test_an_administrator_adds_a_language(tmp_path: Path) -> None:
     """A catalogue in [notice] locale is another language; what it lacks is English."""
     catalogue(tmp_path, "pt_BR", {"Download": "Baixar"})
     made = support.policy(notice={"language": "pt-BR", "locale": str(tmp_path)})
-    page = notice.page(download("a"), "a@b", made).decode("utf-8")
+    page = texts.page(download("a"), "a@b", made).decode("utf-8")
     assert '<html lang="pt-BR" dir="ltr">' in page
     assert ">Baixar</a>" in page
     assert "Available until" in page
@@ -225,7 +226,7 @@ def test_an_administrator_changes_a_string(tmp_path: Path, name: str, left: str)
     """A catalogue for a language that exists replaces single strings, of English too."""
     catalogue(tmp_path, name, {"Download": "Get <it> & \"go\" 'on'"})
     made = support.policy(notice={"language": name, "locale": str(tmp_path)})
-    page = notice.page(download("a"), "a@b", made).decode("utf-8")
+    page = texts.page(download("a"), "a@b", made).decode("utf-8")
     assert "Get &lt;it&gt; &amp; &quot;go&quot; 'on'</a>" in page
     assert left in page
 
@@ -234,7 +235,7 @@ def test_what_is_written_from_right_to_left(tmp_path: Path) -> None:
     """A page in Hebrew runs the other way."""
     catalogue(tmp_path, "he", {"Download": "הורדה"})
     made = support.policy(notice={"language": "he", "locale": str(tmp_path)})
-    assert '<html lang="he" dir="rtl">' in notice.page(download("a"), "a@b", made).decode("utf-8")
+    assert '<html lang="he" dir="rtl">' in texts.page(download("a"), "a@b", made).decode("utf-8")
 
 
 @pytest.mark.parametrize("translation", ["%(nobody)s", "%(date)d", "%(date", "%s %s"])
@@ -243,9 +244,9 @@ def test_a_catalogue_with_wrong_placeholders_is_a_config_error(tmp_path: Path, t
     catalogue(tmp_path, "it", {"Message: %(subject)s": translation})
     made = support.policy(notice={"language": "it", "locale": str(tmp_path)})
     with pytest.raises(ConfigError, match="catalogue it"):
-        notice.notification(download("a"), "", "", made)
+        texts.notification(download("a"), "", "", made)
     with pytest.raises(ConfigError, match="catalogue it"):
-        notice.check(made)
+        texts.check(made)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xde\x12\x04\x95", b"x" * 100, b"\xde\x12\x04\x95" + b"\xff" * 40])
@@ -256,14 +257,14 @@ def test_a_damaged_catalogue_is_a_config_error(tmp_path: Path, data: bytes) -> N
     (place / "pfilter.mo").write_bytes(data)
     made = support.policy(notice={"language": "it", "locale": str(tmp_path)})
     with pytest.raises(ConfigError, match=r"pfilter\.mo"):
-        notice.expired_page(made)
+        texts.expired_page(made)
 
 
 def test_a_catalogue_that_vanished_is_a_config_error(tmp_path: Path) -> None:
     """Between the reading of the configuration and its use."""
     made = support.policy().replace(notice_language="it", notice_locale=str(tmp_path))
     with pytest.raises(ConfigError, match='no catalogue for "it"'):
-        notice.expired_page(made)
+        texts.expired_page(made)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,7 @@ def test_languages_that_cannot_be_used(given: dict[str, object], words: str) -> 
 
 def test_the_table_of_languages_is_kept_as_pairs() -> None:
     """The compiled configuration holds what marshal knows."""
-    found = config.languages({"*": "en", ".a.example": "fr", "b.a.example": "pt-BR"})
+    found = load.languages({"*": "en", ".a.example": "fr", "b.a.example": "pt-BR"})
     assert found == (("b.a.example", "pt_BR"), (".a.example", "fr"), ("*", "en"))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import log
-from pfilter.log import Log
+from pfilter.base import log
+from pfilter.base.log import Log
 from tests.support import PROJECT
 
 
@@ -137,12 +137,12 @@ def test_empty_fields_are_left_out(tmp_path: Path) -> None:
 QUICKLY = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from pfilter import slim
+from pfilter.base import structlog_loader
 if sys.argv[2] == "whole":
     import structlog
 else:
     sys.modules["structlog.stdlib"] = None  # the package itself can't be imported without it
-quick = slim.load()
+quick = structlog_loader.load()
 written = []
 class Lines:
     def __getattr__(self, level):
@@ -179,7 +179,7 @@ def test_another_structlog_is_imported_as_it_wants(tmp_path: Path) -> None:
     (package / "__init__.py").write_text("from structlog import processors\nclass BoundLogger: pass\n")
     (package / "processors.py").write_text("")
     found = subprocess.run(
-        [sys.executable, "-P", "-c", "from pfilter import slim; print(slim.load()[1])"],
+        [sys.executable, "-P", "-c", "from pfilter.base import structlog_loader; print(structlog_loader.load()[1])"],
         capture_output=True,
         check=True,
         text=True,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter import spool
-from pfilter.codec import Undecodable
-from pfilter.materials import OWN_FILES, Arena, Materials
+from pfilter.base import spool
+from pfilter.message.codec import Undecodable
+from pfilter.message.scratch import OWN_FILES, Scratch, ScratchFile
 from tests import support
 from tests.support import BytesSpool, MemoryArena, content, noise, scanned
 
@@ -27,7 +27,7 @@ def test_what_is_appended_is_read_back(contents: list[list[bytes]]) -> None:
 
 def test_a_growing_arena_moves_to_disk(tmp_path: Path) -> None:
     """Beyond a window an arena is a nameless file in the workspace, and what was in it before is still there."""
-    arena = Arena(lambda: str(tmp_path))
+    arena = ScratchFile(lambda: str(tmp_path))
     small = arena.append([b"small"])
     assert content(small) == b"small"
     large = arena.append([noise(spool.WINDOW), noise(1000)])
@@ -68,7 +68,7 @@ def test_a_thousand_attachments_take_few_descriptors() -> None:
     data = support.message(support.multipart("mixed", support.part(b"Hi\n"), *parts))
     source, message = BytesSpool(data), scanned(data)
     before = len(os.listdir("/proc/self/fd"))
-    materials = Materials(tempfile.gettempdir)
+    materials = Scratch(tempfile.gettempdir)
     for part in message.parts[2:]:
         materials.decode(source, part, digest=False)
     assert len(os.listdir("/proc/self/fd")) - before <= OWN_FILES + 1

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pfilter.frozen import Frozen
-from pfilter.model import Envelope, Outcome, Range, exact_size
+from pfilter.base.frozen import Frozen
+from pfilter.message.model import Envelope, Outcome, Range, exact_size
 
 
 class Point(Frozen):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter import names
+from pfilter.message import filenames
 from tests.support import message, part, scanned
 
 DANGEROUS = '/\\:*?"<>|\0\r\n\u200b\u200f\u202a\u202e\u2066\u2069\x85\x9f\ufeff\u2028\u2029'
@@ -15,7 +15,7 @@ DANGEROUS = '/\\:*?"<>|\0\r\n\u200b\u200f\u202a\u202e\u2066\u2069\x85\x9f\ufeff\
 def given_name(disposition: str = "", content_type: str = "application/octet-stream", raw: bytes = b"") -> str:
     """Return the file name of a message that is an attachment with these fields."""
     data = raw or message(part(b"x", content_type, disposition=disposition))
-    return names.file_name(scanned(data).root, 7)
+    return filenames.file_name(scanned(data).root, 7)
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,12 @@ def test_what_has_no_ending_gets_that_of_its_type(name: str, content_type: str, 
     assert given_name(f'attachment; filename="{name}"', content_type) == expected
 
 
-@given(st.text(max_size=200), st.sampled_from(sorted(names.EXTENSIONS)))
+@given(st.text(max_size=200), st.sampled_from(sorted(filenames.EXTENSIONS)))
 def test_a_name_with_an_ending_is_safe_too(name: str, kind: bytes) -> None:
     """An ending put behind a safe name leaves it safe, and is not put there twice."""
-    once = names.with_ending(names.safe_name(name, "fallback"), kind)
-    assert names.safe_name(once, "other") == once
-    assert names.with_ending(once, kind) == once
+    once = filenames.with_ending(filenames.safe_name(name, "fallback"), kind)
+    assert filenames.safe_name(once, "other") == once
+    assert filenames.with_ending(once, kind) == once
 
 
 @pytest.mark.parametrize(
@@ -148,47 +148,47 @@ def test_a_name_with_an_ending_is_safe_too(name: str, kind: bytes) -> None:
 )
 def test_safe_names(name: str, safe: str) -> None:
     """Names lose what is dangerous in a path, a header, on a screen or on Windows, and keep the rest."""
-    assert names.safe_name(name, "fallback") == safe
+    assert filenames.safe_name(name, "fallback") == safe
 
 
 @given(st.text(max_size=300) | st.text(DANGEROUS + "abc.- {}", max_size=40))
 def test_no_name_is_dangerous(name: str) -> None:
     """Whatever the sender wrote, the safe name is one path component, printable, short, and no device."""
-    safe = names.safe_name(name, "fallback")
+    safe = filenames.safe_name(name, "fallback")
     assert safe
     assert not set(safe) & set(DANGEROUS)
     assert safe.isprintable()
-    assert len(safe.encode("utf-8")) <= names.NAME_LIMIT
+    assert len(safe.encode("utf-8")) <= filenames.NAME_LIMIT
     assert not safe.startswith((".", "-", " "))
     assert not safe.endswith((".", " "))
-    assert safe.split(".")[0].strip().lower() not in names.DEVICES
+    assert safe.split(".")[0].strip().lower() not in filenames.DEVICES
     assert unicodedata.is_normalized("NFC", safe)
 
 
 @given(st.text(max_size=300))
 def test_a_safe_name_is_safe_already(name: str) -> None:
     """Making a safe name safe changes nothing."""
-    safe = names.safe_name(name, "fallback")
-    assert names.safe_name(safe, "other") == safe
+    safe = filenames.safe_name(name, "fallback")
+    assert filenames.safe_name(safe, "other") == safe
 
 
 @pytest.mark.parametrize("stem", ["x" * 400, "é" * 200, "日" * 100, "😀" * 80])
 def test_long_names_keep_their_extension(stem: str) -> None:
     """A name that is too long loses of its stem, at a character's end."""
-    safe = names.safe_name(stem + ".pdf", "fallback")
+    safe = filenames.safe_name(stem + ".pdf", "fallback")
     assert safe.endswith(stem[0] + ".pdf")
     assert 140 <= len(safe.encode("utf-8")) <= 150
 
 
 def test_same_names_are_numbered() -> None:
     """The second of a name gets -2 before its extension, in part order; case does not count."""
-    assert names.distinct(["a.txt", "b", "A.TXT", "a.txt", "b"]) == ["a.txt", "b", "A-2.TXT", "a-3.txt", "b-2"]
+    assert filenames.distinct(["a.txt", "b", "A.TXT", "a.txt", "b"]) == ["a.txt", "b", "A-2.TXT", "a-3.txt", "b-2"]
 
 
 @given(st.lists(st.sampled_from(["a", "a-2", "A", "a-2-2", "b.c", "B-2.c", "b-2.c"]), max_size=8))
 def test_distinct_names_are_distinct(given_names: list[str]) -> None:
     """However names collide with numbered ones, the results differ, also where case does not count."""
-    found = names.distinct(given_names)
+    found = filenames.distinct(given_names)
     assert len({name.casefold() for name in found}) == len(given_names)
 
 
@@ -197,7 +197,7 @@ def test_a_thousand_same_names_take_no_time() -> None:
     from time import process_time
 
     began = process_time()
-    found = names.distinct(["a.txt"] * 10_000)
+    found = filenames.distinct(["a.txt"] * 10_000)
     assert (found[-1], len(set(found))) == ("a-10000.txt", 10_000)
     assert process_time() - began < 1
 
@@ -209,14 +209,14 @@ def test_an_encoded_name_without_end_is_given_up() -> None:
     began = process_time()
     word = "=?utf-8?q?=C3=A9?= " * 20_000
     name = given_name(f'attachment; filename="{word}"', "application/pdf")
-    assert 0 < len(name.encode("utf-8")) <= names.NAME_LIMIT
+    assert 0 < len(name.encode("utf-8")) <= filenames.NAME_LIMIT
     assert process_time() - began < 1
 
 
 def test_header_texts_are_decoded() -> None:
     """Subject and addresses are what people read."""
     block = b"From: =?utf-8?q?J=C3=BCrgen?= <j@example.org>\nTo: a@b.example\nSubject: =?iso-8859-1?q?gr=FC=DFe?=\n"
-    assert names.header_texts(block) == {
+    assert filenames.header_texts(block) == {
         "subject": "grüße",
         "from": "Jürgen <j@example.org>",
         "to": "a@b.example",
@@ -225,14 +225,14 @@ def test_header_texts_are_decoded() -> None:
 
 def test_from_address() -> None:
     """The address in From is found among names and comments."""
-    assert names.from_address(b'From: "Doe, Jane" <jane@example.org>\nTo: b@c.example\n') == b"jane@example.org"
+    assert filenames.from_address(b'From: "Doe, Jane" <jane@example.org>\nTo: b@c.example\n') == b"jane@example.org"
 
 
 @pytest.mark.parametrize("block", [b"", b"Subject: x\n", b"From:\n", b"From: \xff\xfe\n"])
 def test_hostile_headers_give_empty_texts(block: bytes) -> None:
     """Where there is no address there is none; nothing raises."""
-    assert b"@" not in names.from_address(block)
-    assert names.header_texts(block)["to"] == ""
+    assert b"@" not in filenames.from_address(block)
+    assert filenames.header_texts(block)["to"] == ""
 
 
 @pytest.mark.parametrize(
@@ -241,4 +241,4 @@ def test_hostile_headers_give_empty_texts(block: bytes) -> None:
 )
 def test_domain_of(address: bytes, domain: bytes) -> None:
     """The domain is what stands behind the last @, in lower case."""
-    assert names.domain_of(address) == domain
+    assert filenames.domain_of(address) == domain

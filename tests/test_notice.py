@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import notice
-from pfilter.errors import ConfigError
-from pfilter.model import Download, Link
+from pfilter.base.errors import ConfigError
+from pfilter.message.model import Download, Link
+from pfilter.notices import texts
 from tests import support
 from tests.support import BASE_URL, NOW
 
@@ -47,7 +47,7 @@ class Tags(HTMLParser):
 
 def test_the_text_names_files_sizes_date_and_page() -> None:
     """Plain text names each file and its size, and the date; the page's URL stands alone on its line."""
-    text = notice.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).text
+    text = texts.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).text
     for word in ("a.bin", "b.bin", "1.2 MB", "15 January 2027, 08:00 UTC"):
         assert word in text
     assert f"\n{BASE_URL}/{'a' * 32}/" in text
@@ -56,7 +56,7 @@ def test_the_text_names_files_sizes_date_and_page() -> None:
 
 def test_the_html_links_page_and_files() -> None:
     """HTML links each file and the page, by URLs as they are."""
-    html = notice.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).html
+    html = texts.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).html
     found = Tags(html)
     page = f"{BASE_URL}/{'a' * 32}/"
     assert f'"{page}files/0"' in html  # for programs that look for links without reading HTML
@@ -66,25 +66,25 @@ def test_the_html_links_page_and_files() -> None:
 
 def test_one_file_is_one() -> None:
     """The notice speaks of one attachment, or of several."""
-    assert "attachment of" in notice.for_links(download("a"), SENDER, support.policy()).text
-    assert "attachments of" in notice.for_links(download("a", "b"), SENDER, support.policy()).text
+    assert "attachment of" in texts.for_links(download("a"), SENDER, support.policy()).text
+    assert "attachments of" in texts.for_links(download("a", "b"), SENDER, support.policy()).text
 
 
 def test_the_built_in_notices_are_ascii() -> None:
     """The English notice fits into every charset and needs no encoding."""
-    made = notice.for_links(download("a"), SENDER, support.policy())
-    stripped = notice.for_stripped(["a"], "<1@x>", support.policy())
+    made = texts.for_links(download("a"), SENDER, support.policy())
+    stripped = texts.for_stripped(["a"], "<1@x>", support.policy())
     assert all(text.isascii() for text in (made.text, made.html, stripped.text, stripped.html))
 
 
 def test_hostile_names_are_escaped_in_html() -> None:
     """A file name that is HTML is shown, not obeyed, in the notice and on the page."""
     made = download(HOSTILE)
-    plain = [Tags(notice.for_links(download("x"), SENDER, support.policy()).html).tags, None]
-    found = Tags(notice.for_links(made, SENDER, support.policy()).html)
+    plain = [Tags(texts.for_links(download("x"), SENDER, support.policy()).html).tags, None]
+    found = Tags(texts.for_links(made, SENDER, support.policy()).html)
     assert found.tags == plain[0]
     assert HOSTILE in found.text
-    page = Tags(notice.page(made, HOSTILE, support.policy()).decode("utf-8"))
+    page = Tags(texts.page(made, HOSTILE, support.policy()).decode("utf-8"))
     assert "script" not in page.tags
     assert HOSTILE in page.text
 
@@ -92,22 +92,22 @@ def test_hostile_names_are_escaped_in_html() -> None:
 def test_controls_reach_no_reader() -> None:
     """No value brings a line end or a control into a notice, a page or a notification."""
     made = download(CONTROLS)
-    texts = [
-        notice.for_links(made, SENDER, support.policy()).text,
-        notice.for_links(made, SENDER, support.policy()).html,
-        notice.for_stripped([CONTROLS], CONTROLS, support.policy()).text,
-        notice.for_stripped([CONTROLS], CONTROLS, support.policy()).html,
-        notice.page(made, CONTROLS, support.policy(), CONTROLS).decode("utf-8"),
-        notice.notification(made, SENDER, CONTROLS, support.policy()).text,
+    said = [
+        texts.for_links(made, SENDER, support.policy()).text,
+        texts.for_links(made, SENDER, support.policy()).html,
+        texts.for_stripped([CONTROLS], CONTROLS, support.policy()).text,
+        texts.for_stripped([CONTROLS], CONTROLS, support.policy()).html,
+        texts.page(made, CONTROLS, support.policy(), CONTROLS).decode("utf-8"),
+        texts.notification(made, SENDER, CONTROLS, support.policy()).text,
     ]
-    for text in texts:
+    for text in said:
         assert not any(line.startswith("Bcc:") for line in text.split("\n"))
         assert all(character.isprintable() or character == "\n" for character in text)
 
 
 def test_the_page_shows_sender_and_files_and_needs_no_script() -> None:
     """The page names the sender's address, the files with their sizes, and the date; links are relative."""
-    found = Tags(notice.page(download("a.bin"), "ann@example.org", support.policy()).decode("utf-8"))
+    found = Tags(texts.page(download("a.bin"), "ann@example.org", support.policy()).decode("utf-8"))
     assert "ann@example.org" in found.text
     assert "a.bin" in found.text
     assert "1.2 MB" in found.text
@@ -117,44 +117,44 @@ def test_the_page_shows_sender_and_files_and_needs_no_script() -> None:
 
 def test_the_note_on_stripped_mail() -> None:
     """The note on stripped mail names the files and a reference, in the words that the ancestor used."""
-    text = notice.for_stripped(["a.exe", "b.doc"], "<1@x>", support.policy()).text
+    text = texts.for_stripped(["a.exe", "b.doc"], "<1@x>", support.policy()).text
     assert "a.exe" in text
     assert "b.doc" in text
     assert "Please do not send this message again. Please consult the IT dept. with\nref. msg id <1@x>" in text
 
 
-@pytest.mark.parametrize("name", notice.NAMES)
+@pytest.mark.parametrize("name", texts.NAMES)
 def test_any_template_can_be_replaced(tmp_path: Path, name: str) -> None:
     """A file of the same name replaces a built-in template; the others stay."""
     (tmp_path / name).write_text("MINE {{ until }}{{ reference }}", encoding="utf-8")
     changed = support.policy(notice={"templates": str(tmp_path)})
     made = download("a")
-    stripped = notice.for_stripped(["a"], "r", changed)
-    links = notice.for_links(made, SENDER, changed)
-    texts = {
+    stripped = texts.for_stripped(["a"], "r", changed)
+    links = texts.for_links(made, SENDER, changed)
+    said = {
         "notice.txt": links.text,
         "notice.html": links.html,
         "stripped.txt": stripped.text,
         "stripped.html": stripped.html,
-        "notification.txt": notice.notification(made, SENDER, "s", changed).text,
-        "summary.txt": notice.summary([("s", made)], SENDER, changed).text,
-        "page.html": notice.page(made, "s", changed).decode("utf-8"),
-        "expired.html": notice.expired_page(changed).decode("utf-8"),
+        "notification.txt": texts.notification(made, SENDER, "s", changed).text,
+        "summary.txt": texts.summary([("s", made)], SENDER, changed).text,
+        "page.html": texts.page(made, "s", changed).decode("utf-8"),
+        "expired.html": texts.expired_page(changed).decode("utf-8"),
     }
-    assert [key for key, text in texts.items() if text.startswith("MINE")] == [name]
+    assert [key for key, text in said.items() if text.startswith("MINE")] == [name]
 
 
 def test_replaced_html_is_autoescaped_too(tmp_path: Path) -> None:
     """An administrator's template need not think of escaping."""
     (tmp_path / "notice.html").write_text("{% for f in files %}{{ f.name }}{% endfor %}")
-    made = notice.for_links(download("<b>"), SENDER, support.policy(notice={"templates": str(tmp_path)}))
+    made = texts.for_links(download("<b>"), SENDER, support.policy(notice={"templates": str(tmp_path)}))
     assert made.html == "&lt;b&gt;"
 
 
 def test_replaced_text_is_not_escaped(tmp_path: Path) -> None:
     """Text is text."""
     (tmp_path / "notice.txt").write_text("{% for f in files %}{{ f.name }} {{ url }}{% endfor %}")
-    made = notice.for_links(download("<b>&"), SENDER, support.policy(notice={"templates": str(tmp_path)}))
+    made = texts.for_links(download("<b>&"), SENDER, support.policy(notice={"templates": str(tmp_path)}))
     assert made.text == f"<b>& {BASE_URL}/{'a' * 32}/"
 
 
@@ -167,14 +167,14 @@ def test_a_broken_template_is_a_config_error(tmp_path: Path, source: bytes) -> N
     (tmp_path / "notice.txt").write_bytes(source)
     broken = support.policy(notice={"templates": str(tmp_path)})
     with pytest.raises(ConfigError, match=r"notice\.txt"):
-        notice.for_links(download("a"), SENDER, broken)
+        texts.for_links(download("a"), SENDER, broken)
     with pytest.raises(ConfigError, match=r"notice\.txt"):
-        notice.check(broken)
+        texts.check(broken)
 
 
 def test_check_renders_every_template() -> None:
     """The built-in templates can be used."""
-    notice.check(support.policy())
+    texts.check(support.policy())
 
 
 def test_lines_of_html_stay_short() -> None:
@@ -185,5 +185,5 @@ def test_lines_of_html_stay_short() -> None:
     for name in ("&" * 150, "'" * 150, "é" * 75, "日" * 50, "😀" * 37):
         link = Link(name=name, size=1, sha256="0" * 64, url=f"{page}files/{quote(name, safe='')}")
         made = Download(id="a" * 32, url=page, links=(link,), until=NOW)
-        html = notice.for_links(made, SENDER, support.policy()).html
+        html = texts.for_links(made, SENDER, support.policy()).html
         assert max(map(len, html.encode("ascii", "xmlcharrefreplace").split(b"\n"))) <= 998

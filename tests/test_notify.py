@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import notify
-from pfilter.model import Download, Envelope, Link
+from pfilter.delivery import notification
+from pfilter.message.model import Download, Envelope, Link
 from tests import support
 from tests.support import BASE_URL, ENVELOPE, NOW, scanned
 
@@ -23,7 +23,7 @@ def why_not(fields: str = "", sender: bytes = b"ann@example.org", **sections: di
     """Return why a sender is not told about a message with these fields."""
     data = support.message(support.part(b"x"), fields)
     settings = support.policy(**{**OURS, **sections})
-    return notify.why_not(scanned(data), Envelope(sender=sender, recipients=(b"x@y",)), settings)
+    return notification.why_not(scanned(data), Envelope(sender=sender, recipients=(b"x@y",)), settings)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def composed(
     """Return the notification about a message."""
     data = support.message(support.part(b"x"), fields)
     settings = support.policy(**{**OURS, **sections})  # type: ignore[arg-type]
-    return notify.compose(scanned(data), ENVELOPE.replace(sender=sender), DOWNLOAD, subject, settings)
+    return notification.compose(scanned(data), ENVELOPE.replace(sender=sender), DOWNLOAD, subject, settings)
 
 
 def test_the_notification_is_an_automatic_reply() -> None:
@@ -96,7 +96,7 @@ def test_from_can_be_configured() -> None:
 def test_a_message_without_id_is_not_answered() -> None:
     """Without a Message-ID there is no In-Reply-To."""
     data = b"Subject: x\n\nbody\n"
-    made = notify.compose(scanned(data), ENVELOPE, DOWNLOAD, "x", support.policy(**OURS))
+    made = notification.compose(scanned(data), ENVELOPE, DOWNLOAD, "x", support.policy(**OURS))
     assert support.parsed(made)["In-Reply-To"] is None
 
 
@@ -114,14 +114,14 @@ def test_hostile_subjects(subject: str) -> None:
 def test_a_hostile_message_id_adds_no_field() -> None:
     """A folded Message-ID stays one field."""
     data = b"Message-ID: <a\n\tBcc: x@y>\nSubject: x\n\nbody\n"
-    made = notify.compose(scanned(data), ENVELOPE, DOWNLOAD, "x", support.policy(**OURS))
+    made = notification.compose(scanned(data), ENVELOPE, DOWNLOAD, "x", support.policy(**OURS))
     assert support.parsed(made)["Bcc"] is None
 
 
 def test_a_failing_notification_is_an_event(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the notification can't be sent the message is delivered all the same, and the log says so."""
-    from pfilter import reinject
-    from pfilter.errors import ReinjectError
+    from pfilter.base.errors import ReinjectError
+    from pfilter.delivery import reinject
 
     def refuse(*_: object) -> None:
         raise ReinjectError("no")
@@ -139,7 +139,7 @@ def test_a_failing_notification_is_an_event(store: Path, monkeypatch: pytest.Mon
 )
 def test_once_a_message_to_its_sender(store: Path, monkeypatch: pytest.MonkeyPatch, subject: str, shown: str) -> None:
     """One notification, with the null sender, to the envelope sender, showing the subject as people read it."""
-    from pfilter import reinject
+    from pfilter.delivery import reinject
 
     sent: list[tuple[bytes, Envelope]] = []
     monkeypatch.setattr(reinject, "send", lambda mail, envelope, *_: sent.append((support.content(mail), envelope)))
@@ -153,7 +153,7 @@ def test_once_a_message_to_its_sender(store: Path, monkeypatch: pytest.MonkeyPat
 
 def test_nobody_is_notified_of_what_was_only_zipped(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A zip alone is no news."""
-    from pfilter import reinject
+    from pfilter.delivery import reinject
 
     sent: list[object] = []
     monkeypatch.setattr(reinject, "send", lambda *arguments: sent.append(arguments))

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import users
-from pfilter.errors import StoreError
-from pfilter.store import files
+from pfilter.base import durable, users
+from pfilter.base.errors import StoreError
 from tests.support import PROJECT
 
 NOBODY = 65534
@@ -18,7 +17,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become
 
 def became(store: Path) -> str:
     """Return who a process of root's is after it has become the owner of a store, or what it said."""
-    code = "import os, sys; from pfilter.owner import become_owner; become_owner(sys.argv[1]); print(os.getresuid())"
+    code = "import os, sys; from pfilter.base import privileges; "
+    code += "privileges.become_owner(sys.argv[1]); print(os.getresuid())"
     argv = [sys.executable, "-P", "-c", code, str(store)]
     done = subprocess.run(
         argv, capture_output=True, text=True, timeout=60, env={"PYTHONPATH": str(PROJECT)}, check=False
@@ -86,16 +86,16 @@ def test_a_new_store_is_made_nowhere_else(tmp_path: Path) -> None:
 @needs_root
 def test_the_kept_configuration_is_written_nowhere_else(tmp_path: Path) -> None:
     """Reading the configuration as root leaves no file behind a link of somebody else's."""
-    from pfilter import compiled
+    from pfilter.config import cache
 
     precious, around = folder(tmp_path / "precious"), folder(tmp_path / "around", NOBODY)
     (tmp_path / "link").symlink_to(precious)
-    for store, left in ((around / "store", []), (tmp_path / "link", [compiled.NAME])):
+    for store, left in ((around / "store", []), (tmp_path / "link", [cache.NAME])):
         if store.parent == around:
             store.symlink_to(precious)
         file = tmp_path / f"{store.name}.toml"
         file.write_text(f'[policy]\nown_domains = ["*"]\n[store]\npath = "{store}"\nbase_url = "https://x.example"\n')
-        code = "import sys; from pfilter import compiled; compiled.LEAST_AGE = 0.0; compiled.load(sys.argv[1])"
+        code = "import sys; from pfilter.config import cache; cache.LEAST_AGE = 0.0; cache.load(sys.argv[1])"
         argv = [sys.executable, "-P", "-c", code, str(file)]
         subprocess.run(argv, check=True, timeout=60, env={"PYTHONPATH": str(PROJECT)})
         assert [path.name for path in precious.iterdir()] == left
@@ -149,7 +149,7 @@ def test_nobody_lives_in_a_private_postfix_that_is_a_link(tmp_path: Path) -> Non
 def trouble(path: Path) -> str:
     """Return what is said about a directory that is not ours."""
     with pytest.raises(StoreError) as caught:
-        files.check_directory(str(path))
+        durable.check_directory(str(path))
     return str(caught.value)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import notice
-from pfilter.model import Download, Link
+from pfilter.message.model import Download, Link
+from pfilter.notices import texts
 from pfilter.store.local import LocalStore
 from tests import support
 from tests.support import BASE_URL, NOW, Gateway
@@ -15,7 +15,7 @@ from tests.test_cli import pfilter
 from tests.test_notice import CONTROLS, HOSTILE, Tags, download
 
 HOUSE = {"organisation": "Example Ltd", "contact": "it@example.org"}
-TEMPLATES = Path(notice.BUILT_IN)
+TEMPLATES = Path(texts.BUILT_IN)
 MIXED = support.message(
     support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x" * 100, "a.pdf")), "X-Other: 1\n"
 )
@@ -24,7 +24,7 @@ MIXED = support.message(
 def page(*names: str, subject: str = "", **keys: object) -> str:
     """Return the page of files of these names."""
     made = support.policy(notice={**HOUSE, **keys})
-    return notice.page(download(*names or ("a.pdf",)), "ann@example.org", made, subject).decode("utf-8")
+    return texts.page(download(*names or ("a.pdf",)), "ann@example.org", made, subject).decode("utf-8")
 
 
 def stored_page(store: Path) -> str:
@@ -61,7 +61,7 @@ def test_without_an_organisation_it_is_the_host() -> None:
 def test_the_host_is_that_of_the_links(base_url: str, host: str) -> None:
     """Without port and path."""
     made = support.policy().replace(store_base_url=base_url)
-    assert f"<header>{host}</header>" in notice.expired_page(made).decode("utf-8")
+    assert f"<header>{host}</header>" in texts.expired_page(made).decode("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -94,8 +94,8 @@ def test_a_link_elsewhere_stays_whole() -> None:
     """A presigned link of an object store, with its query."""
     link = Link(name="a", size=1, sha256="0" * 64, url="https://s3.example.org/b/a?X-Amz-Date=1&copy=2")
     made = Download(id="a" * 32, url=f"{BASE_URL}/{'a' * 32}/", links=(link,), until=NOW)
-    assert link.url in Tags(notice.page(made, "a@b", support.policy()).decode("utf-8")).links
-    assert link.url in Tags(notice.for_links(made, "a@b", support.policy()).html).links
+    assert link.url in Tags(texts.page(made, "a@b", support.policy()).decode("utf-8")).links
+    assert link.url in Tags(texts.for_links(made, "a@b", support.policy()).html).links
 
 
 def test_checksums_are_there_on_demand() -> None:
@@ -106,7 +106,7 @@ def test_checksums_are_there_on_demand() -> None:
 
 def test_nothing_comes_from_elsewhere() -> None:
     """No script, no outside resource, in any page; and a policy in the page itself where a store can't send one."""
-    for made in (page(HOSTILE, subject=HOSTILE), notice.expired_page(support.policy(notice=HOUSE)).decode("utf-8")):
+    for made in (page(HOSTILE, subject=HOSTILE), texts.expired_page(support.policy(notice=HOUSE)).decode("utf-8")):
         tags = Tags(made).tags
         assert not {"script", "img", "iframe", "object", "embed", "form", "base"} & set(tags)
         assert re.findall(r"\ssrc=|url\(|@import|\son\w+=\"", made) == []
@@ -144,7 +144,7 @@ def test_icons_go_by_the_kind_of_file(name: str, kind: str) -> None:
 
 def test_kinds_do_not_overlap() -> None:
     """A file type belongs to one kind."""
-    extensions = [one for group in notice.KINDS.values() for one in group.split()]
+    extensions = [one for group in texts.KINDS.values() for one in group.split()]
     assert len(extensions) == len(set(extensions))
 
 
@@ -185,7 +185,7 @@ def test_the_first_download_brings_the_page_for_what_is_not_there(store: Path) -
     settings = support.link_everything(store)
     support.process(MIXED, settings)
     path = store / "downloads" / "expired.html"
-    assert path.read_bytes() == notice.expired_page(settings)
+    assert path.read_bytes() == texts.expired_page(settings)
     assert support.mode(path) == 0o644
     path.write_bytes(b"mine")
     support.process(MIXED, settings)
@@ -228,7 +228,7 @@ def test_clean_up_removes_what_a_crash_left_beside_it(gateway: Gateway) -> None:
 
 def test_the_page_for_what_is_not_there_tells_nothing() -> None:
     """It is one page for what expired, was taken down, or never was; it says whom to ask."""
-    found = Tags(notice.expired_page(support.policy(notice=HOUSE)).decode("utf-8"))
+    found = Tags(texts.expired_page(support.policy(notice=HOUSE)).decode("utf-8"))
     assert "ask the person who sent it" in found.text
     assert found.links == ["mailto:it@example.org"]
     assert found.tags.count("h1") == 1
@@ -277,7 +277,7 @@ def test_colours_of_notices_have_contrast(name: str) -> None:
 
 def test_the_notice_is_small() -> None:
     """Mail gets smaller by it, not larger."""
-    assert len(notice.for_links(download("a.pdf"), "a@b", support.policy(notice=HOUSE)).html) < 3000
+    assert len(texts.for_links(download("a.pdf"), "a@b", support.policy(notice=HOUSE)).html) < 3000
 
 
 @pytest.mark.parametrize("key", ["templates", "locale"])

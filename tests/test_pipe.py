@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfilter import pipe
-from pfilter.errors import UsageError
-from pfilter.model import Envelope
+from pfilter.base.errors import UsageError
+from pfilter.message.model import Envelope
 from tests.support import BytesSpool
 
 

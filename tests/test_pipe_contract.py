@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.smtp import own_name
+from pfilter.delivery.smtp import own_name
 from tests import support
 from tests.support import BASE_URL, Ended, Gateway
 from tests.test_smtp import Server
@@ -192,7 +192,8 @@ def test_a_sendmail_that_talks(gateway: Gateway) -> None:
 
 def test_a_bug_after_delivery(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
     """Whatever goes wrong once the message was handed over, the exit status is 0."""
-    from pfilter import engine, pipe, reinject
+    from pfilter import pipe, pipeline
+    from pfilter.delivery import reinject
 
     sent: list[bytes] = []
 
@@ -201,7 +202,7 @@ def test_a_bug_after_delivery(monkeypatch: pytest.MonkeyPatch, gateway: Gateway)
 
     monkeypatch.setattr(pipe, "receive", lambda *_: support.BytesSpool(PLAIN))
     monkeypatch.setattr(reinject, "send", lambda message, *_: sent.append(support.content(message)))
-    monkeypatch.setattr(engine, "_tell", fail)
+    monkeypatch.setattr(pipeline, "_tell", fail)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM)}
     try:
         assert pipe.main([os.fsencode(argument) for argument in gateway.argv()]) == (0, "passed")
@@ -745,7 +746,7 @@ def test_a_broken_package(installed: Path, tmp_path: Path, damage: str) -> None:
     if damage == "removed":
         shutil.rmtree(package)
     elif damage == "module missing":
-        (package / "engine.py").unlink()
+        (package / "pipeline.py").unlink()
     else:
         text = {"empty": "", "syntax": "def (", "nul": "\0", "no main": "x = 1\n"}[damage]
         (package / "pipe.py").write_text(text)
@@ -789,13 +790,13 @@ def test_an_error_after_delivery_that_can_not_be_told(installed: Path, tmp_path:
     fails = f"def fails(*_):\n    raise MemoryError\n\n{step} = fails\n"
     with (packages / "pfilter" / "pipe.py").open("a") as stream:
         stream.write(f"\n\n{fails}")
-    with (packages / "pfilter" / "engine.py").open("a") as stream:
+    with (packages / "pfilter" / "pipeline.py").open("a") as stream:
         stream.write("\n\ndef _tell(*_):\n    raise RuntimeError('after delivery')\n")
     assert gateway.pipe(PLAIN).status == 0
     assert len(gateway.calls) == 1
 
 
-@pytest.mark.parametrize("module", ["minijinja", "config", "model", "change", "process"])
+@pytest.mark.parametrize("module", ["minijinja", "config/load", "message/model", "rewriting/execute", "base/child"])
 def test_a_missing_dependency(installed: Path, tmp_path: Path, module: str) -> None:
     """A dependency that is gone, or a module that fails at its import, keeps the message."""
     gateway, packages = installed_gateway(installed, tmp_path, copied=True)

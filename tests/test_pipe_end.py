@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import pipe, whole
-from pfilter.errors import TruncatedError, UsageError
-from pfilter.spool import receive
-from pfilter.whole import Told
+from pfilter import pipe
+from pfilter.base.errors import TruncatedError, UsageError
+from pfilter.base.spool import receive
+from pfilter.delivery import whole
+from pfilter.delivery.whole import Told
 from tests import support
 from tests.support import BytesSpool, Ended, Gateway, queue_size
 from tests.test_pipe_contract import BIG, PLAIN, deferred, delivered

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import process
-from pfilter.errors import ReinjectError
+from pfilter.base import child
+from pfilter.base.errors import ReinjectError
 from tests.support import BytesSpool
 
 
@@ -24,7 +24,7 @@ def empty() -> "Iterator[int]":
 
 def shell(command: str, stdin: int, seconds: float = 10) -> tuple[int, str]:
     """Run a shell command."""
-    return process.run(["/bin/sh", "-c", command], stdin, seconds)
+    return child.run(["/bin/sh", "-c", command], stdin, seconds)
 
 
 @pytest.mark.parametrize("status", [0, 1, 75, 255])
@@ -49,13 +49,13 @@ def test_output_is_caught(empty: int) -> None:
     """Stdout and stderr are caught together, however much there is, and only the start is kept."""
     assert shell("echo one; echo two >&2", empty) == (0, "one\ntwo\n")
     status, said = shell("head -c 1000000 /dev/zero", empty)
-    assert (status, len(said)) == (0, process.OUTPUT_LIMIT)
+    assert (status, len(said)) == (0, child.OUTPUT_LIMIT)
 
 
 def test_a_missing_program_is_an_os_error(empty: int) -> None:
     """A program that can't be started is an error at once."""
     with pytest.raises(FileNotFoundError):
-        process.run(["/nonexistent/sendmail"], empty, 5)
+        child.run(["/nonexistent/sendmail"], empty, 5)
 
 
 def is_alive(pid: int) -> bool:
@@ -133,7 +133,7 @@ def test_signals_are_as_a_program_expects_them(empty: int) -> None:
 def test_meanwhile_is_called_while_the_child_runs(empty: int) -> None:
     """What can be done while waiting is done while the child runs."""
     called: list[float] = []
-    process.run(["/bin/sleep", "0.2"], empty, 5, lambda: called.append(time.monotonic()))
+    child.run(["/bin/sleep", "0.2"], empty, 5, lambda: called.append(time.monotonic()))
     assert len(called) == 1
     assert time.monotonic() - called[0] > 0.1
 
@@ -171,7 +171,7 @@ def test_a_failing_poll(empty: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> None:
         raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
-    monkeypatch.setattr(process, "poll", fails)
+    monkeypatch.setattr(child, "poll", fails)
     assert shell("sleep 0.1; exit 3", empty) == (3, "")
 
 
@@ -191,7 +191,7 @@ def test_how_a_child_ended_is_not_forgotten_for_lack_of_memory(monkeypatch: pyte
 
     monkeypatch.setattr(os, "waitid", waitid)
     monkeypatch.setattr(os, "pread", fail)
-    monkeypatch.setattr(process, "_wait_by_poll", lambda *_: True)
+    monkeypatch.setattr(child, "_wait_by_poll", lambda *_: True)
     with monkeypatch.context() as patched:
         patched.setattr(os, "waitpid", fail)
         assert shell("exit 3", empty) == (3, "")
@@ -216,7 +216,7 @@ def test_no_memory_to_ask_is_no_end_of_the_child(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "waitid", waitid)
     stdin = os.open(os.devnull, os.O_RDONLY)
     try:
-        assert process.run(["/bin/sh", "-c", "exit 3"], stdin, 10)[0] == 3
+        assert child.run(["/bin/sh", "-c", "exit 3"], stdin, 10)[0] == 3
     finally:
         os.close(stdin)
     assert not failures

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.model import Envelope
-from pfilter.store import held
+from pfilter.message.model import Envelope
+from pfilter.store import kept
 from tests import support
 from tests.support import NOW, BytesSpool, Gateway, attachment, multipart, noise, part
 from tests.test_cli import pfilter, without_traceback
@@ -15,9 +15,9 @@ DATA = support.message(multipart("mixed", part(b"Hello\n"), attachment(noise(900
 ENVELOPE = Envelope(sender=b"a@example.org", recipients=(b"b@example.net", b"c@example.net"), queue_id="4F2A")
 
 
-def keep(gateway: Gateway, folder: str = held.QUARANTINE, envelope: Envelope = ENVELOPE) -> str:
+def keep(gateway: Gateway, folder: str = kept.QUARANTINE, envelope: Envelope = ENVELOPE) -> str:
     """Keep a message."""
-    return held.keep(str(gateway.store), folder, BytesSpool(DATA), envelope, "virus X", NOW)
+    return kept.keep(str(gateway.store), folder, BytesSpool(DATA), envelope, "virus X", NOW)
 
 
 def run(gateway: Gateway, *arguments: str) -> str:
@@ -30,7 +30,7 @@ def run(gateway: Gateway, *arguments: str) -> str:
 def test_list(gateway: Gateway) -> None:
     """Both folders are shown, for people and for programs; nothing is not an error."""
     assert run(gateway, "list") == "0 messages, 0 bytes\n"
-    name, other = keep(gateway), keep(gateway, held.TROUBLE, ENVELOPE.replace(queue_id="5F2A", sender=b""))
+    name, other = keep(gateway), keep(gateway, kept.TROUBLE, ENVELOPE.replace(queue_id="5F2A", sender=b""))
     shown = run(gateway, "list")
     assert name in shown
     assert "from a@example.org: virus X" in shown
@@ -51,7 +51,7 @@ def test_show(gateway: Gateway) -> None:
     assert done.stdout == DATA
 
 
-@pytest.mark.parametrize("folder", held.FOLDERS)
+@pytest.mark.parametrize("folder", kept.FOLDERS)
 def test_release_sends_the_original_once(gateway: Gateway, folder: str) -> None:
     """The message goes out as it was received, to its recipients, past the filter; then it is gone, and logged."""
     name = keep(gateway, folder)
@@ -59,7 +59,7 @@ def test_release_sends_the_original_once(gateway: Gateway, folder: str) -> None:
     ((argv, data),) = gateway.calls
     assert data == DATA
     assert argv[-5:] == ["-f", "a@example.org", "--", "b@example.net", "c@example.net"]
-    assert held.entries(str(gateway.store)) == []
+    assert kept.entries(str(gateway.store)) == []
     assert json.loads(gateway.log.read_text())["event"] == "released"
     done = pfilter("quarantine", "release", name, config=str(gateway.config))
     assert "not a message kept here" in without_traceback(done, 1)
@@ -86,7 +86,7 @@ def test_a_release_names_who_is_left_out(gateway: Gateway) -> None:
     assert done.returncode == 0
     assert done.stdout.rstrip().endswith(b" to c@example.net")
     assert b"not to b@example.net: 501 5.1.3 Bad recipient address syntax" in done.stderr
-    assert held.entries(str(gateway.store)) == []
+    assert kept.entries(str(gateway.store)) == []
 
 
 def test_a_release_that_fails_keeps_the_message(gateway: Gateway) -> None:
@@ -95,7 +95,7 @@ def test_a_release_that_fails_keeps_the_message(gateway: Gateway) -> None:
     gateway.stub("echo no room; exit 75")
     done = pfilter("quarantine", "release", "4F2A", config=str(gateway.config))
     assert "no room" in without_traceback(done, 1)
-    assert len(held.entries(str(gateway.store))) == 1
+    assert len(kept.entries(str(gateway.store))) == 1
 
 
 def test_release_without_recipients_asks_for_some(gateway: Gateway) -> None:
@@ -110,7 +110,7 @@ def test_delete(gateway: Gateway) -> None:
     """A deleted message is gone, and that is logged."""
     name = keep(gateway)
     assert run(gateway, "delete", "4F2A") == f"deleted {name}\n"
-    assert held.entries(str(gateway.store)) == []
+    assert kept.entries(str(gateway.store)) == []
     assert json.loads(gateway.log.read_text())["event"] == "deleted"
 
 
@@ -120,8 +120,8 @@ def test_expire_removes_what_is_old(gateway: Gateway) -> None:
     name = keep(gateway)  # of 2027
     path = Path(gateway.store / "quarantine" / f"{name}.json")
     path.write_text(path.read_text().replace(str(NOW), "1000000000"))
-    young = held.keep(str(gateway.store), held.TROUBLE, BytesSpool(b"x"), ENVELOPE, "", NOW)
+    young = kept.keep(str(gateway.store), kept.TROUBLE, BytesSpool(b"x"), ENVELOPE, "", NOW)
     done = pfilter("expire", config=str(gateway.config))
     assert (done.returncode, done.stderr) == (0, b"")
     assert f"{name}.eml" in done.stdout.decode()
-    assert [one.name for one in held.entries(str(gateway.store))] == [young]
+    assert [one.name for one in kept.entries(str(gateway.store))] == [young]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.errors import StoreError
-from pfilter.store import files, quota
+from pfilter.base import durable
+from pfilter.base.errors import StoreError
+from pfilter.store import quota
 from pfilter.store.quota import NoRoomError
 from tests import stores, support
 from tests.stores import DAY, ID, OTHER, Place
@@ -90,7 +91,7 @@ def test_what_fails_gives_back(place: Place, monkeypatch: pytest.MonkeyPatch) ->
     def crash(*_: object) -> bool:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "link_spool", crash)
+    monkeypatch.setattr(durable, "link_spool", crash)
     for _ in range(5):
         with pytest.raises(OSError, match="No space"):
             place.save(one=b"x" * 900)

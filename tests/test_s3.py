@@ -17,11 +17,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pfilter import config
-from pfilter.errors import ConfigError, StoreError
-from pfilter.store import credentials, s3, s3_rules
-from pfilter.store.objects import REMOVAL_LIMIT
-from pfilter.store.opening import open_store
+from pfilter.base.errors import ConfigError, StoreError
+from pfilter.config import load
+from pfilter.store import bucket_rules, credentials, s3
+from pfilter.store.bucket import REMOVAL_LIMIT
+from pfilter.store.select import open_store
 from tests import objectstore, stores, support
 from tests.objectstore import BUCKET, Server
 from tests.stores import DAY, ID, Place
@@ -126,7 +126,7 @@ def test_public_links_with_the_printed_policy(store: Path, object_store: Server)
     prefix = place.store.bucket.prefix
     base = f"{object_store.endpoint}/{BUCKET}/{prefix}/downloads"
     place.policy = place.policy.replace(store_base_url=base)
-    rules = s3_rules.public_policy(place.policy).encode()
+    rules = bucket_rules.public_policy(place.policy).encode()
     assert object_store.request("PUT", f"/{BUCKET}", "policy", rules)[0] in (200, 204)
     try:
         download = place.save(**{"a b.txt": b"1"})
@@ -145,7 +145,7 @@ def test_public_links_with_the_printed_policy(store: Path, object_store: Server)
 
 def test_the_lifecycle_rules_are_taken(place: Place, object_store: Server) -> None:
     """The bucket takes the printed rules; they leave room for retries, and for uploads that crashes left."""
-    rules = json.loads(s3_rules.lifecycle(place.policy))["Rules"]
+    rules = json.loads(bucket_rules.lifecycle(place.policy))["Rules"]
     assert [rule.get("Expiration", {}).get("Days") for rule in rules] == [14, 14, None]
     prefixes = [rule["Filter"]["Prefix"] for rule in rules]
     assert prefixes[0] == f"{place.store.bucket.prefix}/downloads/"
@@ -331,7 +331,7 @@ def test_killed_in_the_middle_of_an_upload_and_restarted(gateway: Gateway, own: 
         assert gateway.calls == []
         assert gateway.pipe(letter(data), seconds=60).status == 0
     assert fetch(signed(gateway.sent, "index.html"))[0] == 200
-    policy = config.load(str(gateway.config))
+    policy = load.load(str(gateway.config))
     keeper = stores.Place(policy, "s3").keeper
     (record,) = keeper.records([])
     (link,) = keeper.describe(record).links
@@ -347,7 +347,7 @@ def test_the_filter_killed_in_the_middle_of_an_upload(gateway: Gateway, object_s
     source.write_bytes(letter(data))
     with source.open("rb") as stdin:
         child = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, env=gateway.environment)
-    policy = config.load(str(gateway.config))
+    policy = load.load(str(gateway.config))
     keeper = stores.Place(policy, "s3").keeper
     end = time.monotonic() + 20
     while not keeper.ids() and time.monotonic() < end:
@@ -461,7 +461,7 @@ def values(**store: object) -> dict[str, Any]:
 
 def test_presigned_links_need_no_base_url() -> None:
     """The links themselves say where they lead."""
-    assert config.from_values(values()).store_base_url == ""
+    assert load.from_values(values()).store_base_url == ""
 
 
 @pytest.mark.parametrize(
@@ -484,7 +484,7 @@ def test_presigned_links_need_no_base_url() -> None:
 def test_what_cannot_work_is_refused(store: dict[str, object], wanted: str) -> None:
     """A configuration that can't work says so when it is read."""
     with pytest.raises(ConfigError, match=wanted):
-        config.from_values(values(**store))
+        load.from_values(values(**store))
 
 
 def test_errors_are_one_short_line() -> None:
@@ -502,10 +502,11 @@ UPLOAD = """
 import sys
 from hashlib import sha256
 from pathlib import Path
-from pfilter import config, spool
-from pfilter.store.opening import open_store
+from pfilter.base import spool
+from pfilter.config import load
+from pfilter.store.select import open_store
 from tests import stores
-policy, size = config.load(sys.argv[1]), int(sys.argv[2])
+policy, size = load.load(sys.argv[1]), int(sys.argv[2])
 content = spool.finished((bytes(1 << 20) for _ in range(size >> 20)), lambda: policy.store_path, size)
 digest = "0" * 64
 made = stores.record().replace(files=(stores.RecordedFile(name="big", size=size, sha256=digest),))
@@ -532,11 +533,11 @@ def test_memory_does_not_grow_with_the_file(gateway: Gateway, object_store: Serv
 
 def said(place: Place) -> dict[str, list[str]]:
     """Return what the checks of key and bucket say, by level."""
-    from pfilter import check
+    from pfilter.cli import preflight
 
     found: dict[str, list[str]] = {}
     # Where no Postfix says otherwise, pfilter_time_limit is 1000 s: not enough for a bucket by default.
-    for one in check.run(place.policy.replace(deadline=240)):
+    for one in preflight.run(place.policy.replace(deadline=240)):
         if any(word in one.text for word in ("object store", "[store]", "key that links", "presigned")):
             found.setdefault(one.level, []).append(one.text)
     return found

@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 import pytest
 
-from pfilter.web import gate, headers, ranges, shelf
+from pfilter.store import http_headers
+from pfilter.web import gate, lookup, ranges
 from tests.support import PROJECT
 
 ID = "abcdefghijklmnopqrstuvwxyz234567"
@@ -44,14 +45,14 @@ class Served:
                 stream.truncate(BIG)
         self.port = 0 if str(serve.get("listen", "")).startswith("/") else free_port()
         values = {"listen": f"127.0.0.1:{self.port}", **serve}
-        config = folder / "pfilter.toml"
-        config.write_text(
+        file = folder / "pfilter.toml"
+        file.write_text(
             f'[policy]\nown_domains = ["*"]\n[store]\npath = "{folder}/store"\n'
             f'base_url = "https://files.example/d"\n[log]\nto = "file:{self.log}"\n[serve]\n'
             + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
         )
         code = f"from pfilter.web import serve; {limits}; from pfilter.cli import main; main()"
-        argv = [sys.executable, "-P", "-c", code, "serve", "--config", str(config)]
+        argv = [sys.executable, "-P", "-c", code, "serve", "--config", str(file)]
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT)}
         self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, env=environment, user=user, group=user)
         assert self.process.stderr
@@ -100,9 +101,9 @@ class Answer:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def file_path(name: str) -> str:
@@ -119,15 +120,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def common(answer: Answer) -> bool:
     """Whether an answer has all headers that every answer must have."""
-    return all(answer.headers.get(name.lower()) == value for name, value in headers.COMMON) and bool(
-        answer.headers.get(headers.POLICY.lower())
+    return all(answer.headers.get(name.lower()) == value for name, value in http_headers.COMMON) and bool(
+        answer.headers.get(http_headers.POLICY.lower())
     )
 
 
 def test_the_page(served: Served) -> None:
     answer = served.ask()
     assert (answer.status, answer.body) == (200, b"<!doctype html><p>page\n")
-    assert answer.headers["content-type"] == headers.HTML
+    assert answer.headers["content-type"] == http_headers.HTML
     assert answer.headers["content-disposition"] == "inline"
     assert common(answer)
     assert "server" not in answer.headers
@@ -140,7 +141,7 @@ def test_a_file_with_its_name(served: Served) -> None:
     assert answer.headers["content-disposition"] == told
     assert answer.headers["content-type"] == "application/vnd.oasis.opendocument.text"
     assert answer.headers["content-length"] == str(len(DATA))
-    assert answer.headers[headers.POLICY.lower()] == headers.FILE_POLICY
+    assert answer.headers[http_headers.POLICY.lower()] == http_headers.FILE_POLICY
     assert common(answer)
 
 
@@ -213,7 +214,7 @@ def test_whatever_is_not_there_looks_the_same(served: Served) -> None:
     below = ("no", "link", "folder", "fifo", "folder/", "%2e%2e", "..%2findex.html", "%00", "%ff", "%zz", "a" * 300)
     answers = [served.ask(path) for path in (*paths, *(f"/d/{ID}/files/{name}" for name in below))]
     assert {answer.status for answer in answers} == {404}
-    assert {answer.body for answer in answers} == {headers.GONE.encode()}
+    assert {answer.body for answer in answers} == {http_headers.GONE.encode()}
     assert len({str({**answer.headers, "date": ""}) for answer in answers}) == 1
     assert common(answers[0])
     expired = served.files.parent.parent / "expired.html"
@@ -242,7 +243,8 @@ def test_what_is_no_request_gets_the_same_headers(served: Served, sent: bytes) -
     answer = served.raw(sent).decode()
     assert answer.startswith("HTTP/1.1 400 ")
     assert all(
-        f"{name.lower()}: {value}" in answer.lower().replace(value.lower(), value) for name, value in headers.COMMON
+        f"{name.lower()}: {value}" in answer.lower().replace(value.lower(), value)
+        for name, value in http_headers.COMMON
     )
 
 
@@ -284,8 +286,8 @@ def test_whole_downloads_are_logged_and_nothing_else(tmp_path: Path) -> None:
 def test_the_first_downloads_may_end_together(tmp_path: Path) -> None:
     """What logging takes is loaded once, by nobody else's side: two threads at it would end the log for good."""
     counter = tmp_path / "loads"
-    limits = "from pfilter import slim; load = slim.load; import time"
-    limits += f"; slim.load = lambda: (open({str(counter)!r}, 'a').write('x'), time.sleep(1), load())[2]"
+    limits = "from pfilter.base import structlog_loader; load = structlog_loader.load; import time"
+    limits += f"; structlog_loader.load = lambda: (open({str(counter)!r}, 'a').write('x'), time.sleep(1), load())[2]"
     served = Served(tmp_path, limits)
     try:
         with ThreadPoolExecutor(5) as pool:
@@ -568,7 +570,7 @@ def test_the_rights_of_a_socket_lead_nowhere(tmp_path: Path, monkeypatch: pytest
 
 def test_a_socket_in_use_is_left_alone(tmp_path: Path) -> None:
     """Also one that is too busy to answer, and what is no socket at all; what is left from a crash goes."""
-    from pfilter.errors import ConfigError
+    from pfilter.base.errors import ConfigError
     from pfilter.web import serve
 
     where = tmp_path / "web.sock"
@@ -611,7 +613,7 @@ def test_a_socket_is_never_made_by_root(tmp_path: Path) -> None:
 def test_any_user_can_serve_and_see_nothing_else(tmp_path: Path) -> None:
     """As the unit has it: the store's rights let another user open pages and files, and no list, record or key."""
     from pfilter.store.local import LocalStore
-    from pfilter.web import probe
+    from pfilter.web import check
 
     with tempfile.TemporaryDirectory(prefix="pfilter-", dir="/var/tmp") as name:
         place = Path(name)
@@ -619,11 +621,11 @@ def test_any_user_can_serve_and_see_nothing_else(tmp_path: Path) -> None:
         (place / "store").mkdir(mode=0o711)
         store = LocalStore(str(place / "store"), "https://files.example/d")
         store.secret()
-        probe._place(store, ID)
+        check._place(store, ID)
         served = Served(place, user=65534)
         try:
-            assert served.ask().body == probe.PAGE
-            assert served.ask(file_path("plain.txt")).body == probe.FILES["plain.txt"]
+            assert served.ask().body == check.PAGE
+            assert served.ask(file_path("plain.txt")).body == check.FILES["plain.txt"]
             assert served.events() == []
         finally:
             served.process.terminate()
@@ -720,14 +722,14 @@ def test_what_can_not_be_used_is_said(tmp_path: Path, changes: dict[str, str], s
 
 def test_a_file_that_can_not_be_read_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client gets 500 with all headers; the log has the reason, and no whole id."""
-    from pfilter import config
-    from pfilter.log import Log
+    from pfilter.base.log import Log
+    from pfilter.config import load
     from pfilter.web import serve
 
     values = {"policy": {"own_domains": ["*"]}, "store": {"path": str(tmp_path), "base_url": "https://x/d"}}
     log = Log(f"file:{tmp_path}/log")
-    app = serve.application(config.from_values(values), log)
-    monkeypatch.setattr(shelf, "find", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error", f"/x/{ID}/y")))
+    app = serve.application(load.from_values(values), log)
+    monkeypatch.setattr(lookup, "find", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error", f"/x/{ID}/y")))
     sent: list[dict[str, object]] = []
 
     async def receive() -> dict[str, object]:
@@ -789,14 +791,16 @@ def test_ranges(given: str, found: "tuple[tuple[int, int], ...] | None") -> None
     ],
 )
 def test_names_in_headers(name: str, told: str) -> None:
-    assert headers.disposition(name) == told.replace("Grosse", "Gro_e")
+    assert http_headers.disposition(name) == told.replace("Grosse", "Gro_e")
 
 
 def test_types_are_harmless() -> None:
-    assert headers.content_type("a.PDF") == "application/pdf"
+    assert http_headers.content_type("a.PDF") == "application/pdf"
     for name in ("a.html", "a.svg", "a.xml", "a.js", "a.txt", "a.pdf.html", "a", ".pdf", "a.xhtml", "a.swf"):
-        assert headers.content_type(name) == headers.BYTES
-    assert not [kind for kind in headers.TYPES.values() if kind.startswith("text/") or "svg" in kind or "html" in kind]
+        assert http_headers.content_type(name) == http_headers.BYTES
+    assert not [
+        kind for kind in http_headers.TYPES.values() if kind.startswith("text/") or "svg" in kind or "html" in kind
+    ]
 
 
 @pytest.mark.parametrize(
@@ -834,5 +838,5 @@ def test_types_are_harmless() -> None:
     ],
 )
 def test_paths(path: str, found: "tuple[bool, str] | None") -> None:
-    asked = shelf.parse(path.encode(), b"/d")
+    asked = lookup.parse(path.encode(), b"/d")
     assert (asked and (asked.slash, asked.name)) == found

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pfilter import smtp
-from pfilter.errors import RecipientsError, ReinjectError
-from pfilter.model import Envelope, Refused
+from pfilter.base.errors import RecipientsError, ReinjectError
+from pfilter.delivery import smtp
+from pfilter.message.model import Envelope, Refused
 from tests.support import BytesSpool
 
 EHLO = b"250-mx.example.org\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 XFORWARD NAME ADDR HELO IDENT"

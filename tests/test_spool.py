@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter import spool
+from pfilter.base import spool
 from tests.support import BytesSpool, content, no_workspace
 
 data_and_range = st.binary(max_size=100).flatmap(

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.errors import StoreError
-from pfilter.model import Download, Envelope
-from pfilter.store import files, held
+from pfilter.base import durable
+from pfilter.base.errors import StoreError
+from pfilter.message.model import Download, Envelope
+from pfilter.store import kept
 from pfilter.store.local import LocalStore
-from pfilter.store.records import ID_CHARACTERS, ID_LENGTH, Record, RecordedFile, read_record
+from pfilter.store.record import ID_CHARACTERS, ID_LENGTH, Record, RecordedFile, read_record
 from tests.support import BASE_URL, NOW, SECRET, BytesSpool, mode, noise
 
 ID = "a" * 32
@@ -68,7 +69,7 @@ def test_layout_and_rights(store: Path) -> None:
     save(store, one=b"1")
     local(store).secret()
     local(store).workspace()
-    held.keep(str(store), held.TROUBLE, BytesSpool(b"x"), Envelope(sender=b"", recipients=()), "", NOW)
+    kept.keep(str(store), kept.TROUBLE, BytesSpool(b"x"), Envelope(sender=b"", recipients=()), "", NOW)
     place = store / "downloads" / ID
     assert {path.name for path in place.iterdir()} == {"files", "index.html"}
     assert stored(store) == {"one": b"1"}
@@ -92,21 +93,21 @@ def test_a_directory_that_a_crash_left_closed_is_opened(store: Path) -> None:
 def test_a_directory_has_its_rights_when_its_name_is_durable(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that was left by a process that was killed before is synced by the next: else a power cut takes its links."""
     synced: list[str] = []
-    monkeypatch.setattr(files, "sync_directory", synced.append)
+    monkeypatch.setattr(durable, "sync_directory", synced.append)
     path = store / "blobs"
-    path.mkdir(mode=files.UNFINISHED_DIR)
+    path.mkdir(mode=durable.UNFINISHED_DIR)
     for _ in range(2):
-        files.make_directory(str(path), files.PRIVATE_DIR)
+        durable.make_directory(str(path), durable.PRIVATE_DIR)
     assert synced == [str(store)]
-    assert mode(path) == files.PRIVATE_DIR
+    assert mode(path) == durable.PRIVATE_DIR
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "sync_directory", killed)
+    monkeypatch.setattr(durable, "sync_directory", killed)
     with pytest.raises(KeyboardInterrupt):
-        files.make_directory(str(store / "records"), files.PRIVATE_DIR)
-    assert mode(store / "records") == files.UNFINISHED_DIR
+        durable.make_directory(str(store / "records"), durable.PRIVATE_DIR)
+    assert mode(store / "records") == durable.UNFINISHED_DIR
 
 
 def test_rights_that_the_administrator_gave_stay(store: Path) -> None:
@@ -155,7 +156,7 @@ def test_the_record_comes_before_the_files(store: Path, monkeypatch: pytest.Monk
     def crash(*_: object) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files, "link_spool", crash)
+    monkeypatch.setattr(durable, "link_spool", crash)
     with pytest.raises(OSError, match="No space"):
         save(store, one=b"1")
     assert read_record(str(store / "records" / f"{ID}.json")).until == NOW
@@ -258,7 +259,7 @@ def test_a_blob_that_always_vanishes_is_an_error(store: Path, monkeypatch: pytes
 
 def test_large_contents_are_linked_into_place(store: Path) -> None:
     """A content in the workspace becomes the blob itself, without a copy."""
-    from pfilter import spool
+    from pfilter.base import spool
 
     data = noise(2 << 20)
     source = spool.finished([data], local(store).workspace, len(data))

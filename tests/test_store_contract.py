@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.errors import StoreError
-from pfilter.model import Download
-from pfilter.store.records import Record
+from pfilter.base.errors import StoreError
+from pfilter.message.model import Download
+from pfilter.store.record import Record
 from tests import stores
 from tests.stores import DAY, ID, OTHER, Place
 from tests.support import NOW, BytesSpool, noise

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter import visible
+from pfilter.rewriting import visible
 from tests import support
 from tests.support import attachment, link_everything, multipart, part, process
 

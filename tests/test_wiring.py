@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import wiring
-from pfilter.policy import Policy
+from pfilter.cli import wiring
+from pfilter.config.settings import Settings
 from tests import support
 
 
@@ -26,7 +26,7 @@ def answers(postfix: Path, **known: str) -> None:
     path.chmod(0o755)
 
 
-def configured(postfix: Path, **sections: dict[str, object]) -> Policy:
+def configured(postfix: Path, **sections: dict[str, object]) -> Settings:
     """Return a policy whose Postfix is the stand-in."""
     reinject = {"sendmail": os.fspath(postfix / "sendmail"), **sections.pop("reinject", {})}
     return support.policy(postfix, reinject=reinject, **sections)

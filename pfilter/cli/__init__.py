@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from pfilter import __version__
-from pfilter.cli import downloads, mail, quarantine, upkeep, web
-from pfilter.errors import EX_FAILURE, PfilterError, exit_status, sentence
+from pfilter.base.errors import EX_FAILURE, PfilterError, exit_status, sentence
+from pfilter.cli import downloads, maintenance, message, quarantine, web
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,8 +18,8 @@ app = typer.Typer(
     help="A Postfix content filter for outgoing mail that is too big: zips, links, notices.",
     epilog="Postfix itself runs pfilter-pipe(8). The configuration is described in pfilter.toml(5).",
 )
-app.add_typer(mail.app)
-app.add_typer(upkeep.app)
+app.add_typer(message.app)
+app.add_typer(maintenance.app)
 app.add_typer(web.app)
 app.add_typer(
     downloads.app,

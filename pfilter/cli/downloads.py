@@ -7,22 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from pfilter import config, patterns
-from pfilter.cli.common import ConfigOption, configured, log_removals, say_problems, say_removals
-from pfilter.errors import ConfigError, PfilterError, StoreError, UsageError, sentence
-from pfilter.log import Log
-from pfilter.model import human_size
-from pfilter.policy import Policy
-from pfilter.store import listing
+from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageError, sentence
+from pfilter.base.log import Log
+from pfilter.cli import listing
+from pfilter.cli.options import ConfigOption, configured, log_removals, say_problems, say_removals
+from pfilter.config import load
+from pfilter.config.settings import Settings
+from pfilter.message import addresses
+from pfilter.message.model import human_size
 from pfilter.store.cleanup import Report
-from pfilter.store.opening import open_keeper
-from pfilter.store.records import Record, match
+from pfilter.store.record import Record, match
+from pfilter.store.select import open_keeper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from pfilter.store.interface import Keeper
+    from pfilter.store.interface import StoreAdmin
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -50,7 +51,7 @@ OlderOption = Annotated[
     typer.Option(
         "--older-than",
         metavar="TIME",
-        parser=_quantity(config.duration),
+        parser=_quantity(load.duration),
         help="Only those stored longer ago, such as 3d.",
     ),
 ]
@@ -59,7 +60,7 @@ LargerOption = Annotated[
     typer.Option(
         "--larger-than",
         metavar="SIZE",
-        parser=_quantity(config.size),
+        parser=_quantity(load.size),
         help="Only those whose files together are larger, such as 10M.",
     ),
 ]
@@ -124,7 +125,7 @@ def extend_command(
     config_file: ConfigOption = "",
     by: Annotated[
         Any,
-        typer.Option("--by", metavar="TIME", parser=_quantity(config.duration), help="How much longer, such as 7d."),
+        typer.Option("--by", metavar="TIME", parser=_quantity(load.duration), help="How much longer, such as 7d."),
     ] = None,
     until: Annotated[
         str, typer.Option("--until", metavar="DATE", help="Until when, such as 2030-01-31 or 2030-01-31T18:00 (UTC).")
@@ -136,13 +137,15 @@ def extend_command(
     if not downloads:
         raise UsageError("give the ids of downloads")
     moment = _moment(until) if until else 0
-    policy = configured(config_file)
-    keeper = open_keeper(policy)
+    settings = configured(config_file)
+    keeper = open_keeper(settings)
     known = keeper.ids()
     for download_id in [match(known, given) for given in downloads]:
         before = keeper.record(download_id).until
-        record = keeper.extend(download_id, moment or before + int(by), lambda one, told: _page(one, told, policy))
-        _log(policy).event("info", "extended", downloads=download_id[: listing.SHORT], until=listing.date(record.until))
+        record = keeper.extend(download_id, moment or before + int(by), lambda one, told: _page(one, told, settings))
+        _log(settings).event(
+            "info", "extended", downloads=download_id[: listing.SHORT], until=listing.date(record.until)
+        )
         typer.echo(f"extended download {download_id[: listing.SHORT]} to {listing.date(record.until)}")
 
 
@@ -162,8 +165,8 @@ def revoke_command(
     wanted = _wanted(sender, older_than, larger_than, expired)
     if bool(downloads) != wanted.is_everything:
         raise UsageError("give ids, or at least one of --sender, --older-than, --larger-than, --expired")
-    policy = configured(config_file)
-    keeper, now, problems = open_keeper(policy), time.time(), list[str]()
+    settings = configured(config_file)
+    keeper, now, problems = open_keeper(settings), time.time(), list[str]()
     if downloads:
         known = keeper.ids()
         ids = [match(known, given) for given in downloads]
@@ -175,7 +178,7 @@ def revoke_command(
     report = Report((), (), 0, tuple(problems))
     for download_id in dict.fromkeys(ids):
         report = report.plus(_removed(keeper, download_id))
-    log_removals(policy, report, event="revoked")
+    log_removals(settings, report, event="revoked")
     if not report.ids and not report.problems:
         typer.echo("no downloads meet these conditions")
     say_removals(report, "removed", "freed")
@@ -191,11 +194,11 @@ def rescan_command(
     expired: ExpiredOption = False,
 ) -> None:
     """Ask clamd about stored files again, and take down what it now finds infected."""
-    policy = configured(config_file)
-    if not policy.clamav_socket:
+    settings = configured(config_file)
+    if not settings.clamav_socket:
         raise ConfigError("[clamav] socket is not set: there is no clamd to ask")
     wanted = _wanted(sender, older_than, larger_than, expired)
-    keeper, now, problems = open_keeper(policy), time.time(), list[str]()
+    keeper, now, problems = open_keeper(settings), time.time(), list[str]()
     if downloads:
         known = keeper.ids()
         records = [keeper.record(match(known, given)) for given in downloads]
@@ -204,11 +207,11 @@ def rescan_command(
     said: dict[str, tuple[str, str]] = {}  # by content: the same file in many messages is asked about once
     report = Report((), (), 0, tuple(problems))
     for record in records:
-        infected, trouble = _scan(keeper, record, policy, said)
+        infected, trouble = _scan(keeper, record, settings, said)
         report = report.replace(problems=(*report.problems, *trouble))
         if infected:
             report = report.plus(_removed(keeper, record.id))
-    log_removals(policy, report, event="revoked")
+    log_removals(settings, report, event="revoked")
     clean = sum(status == "clean" for status, _ in said.values())
     unscanned = sum(status == "unscanned" for status, _ in said.values())
     typer.echo(f"{len(said)} different files: {clean} clean, {len(report.ids)} downloads taken down", nl=False)
@@ -216,9 +219,11 @@ def rescan_command(
     say_removals(report, "removed", "freed")
 
 
-def _scan(keeper: "Keeper", record: Record, policy: Policy, said: dict[str, tuple[str, str]]) -> tuple[bool, list[str]]:
+def _scan(
+    keeper: "StoreAdmin", record: Record, settings: Settings, said: dict[str, tuple[str, str]]
+) -> tuple[bool, list[str]]:
     """Return whether a file of a download is infected, and what could not be found out."""
-    from pfilter import clamd
+    from pfilter.antivirus import clamd
 
     infected, trouble = False, []
     for file in record.files:
@@ -226,7 +231,7 @@ def _scan(keeper: "Keeper", record: Record, policy: Policy, said: dict[str, tupl
         if file.sha256 not in said:
             try:
                 chunks = keeper.read(record, file.name)
-                verdict = clamd.scan(chunks, policy.clamav_socket, policy.clamav_timeout)
+                verdict = clamd.scan(chunks, settings.clamav_socket, settings.clamav_timeout)
             except (PfilterError, OSError) as error:
                 trouble.append(f"{where}: {sentence(error)}")
                 continue
@@ -241,7 +246,7 @@ def _scan(keeper: "Keeper", record: Record, policy: Policy, said: dict[str, tupl
     return infected, trouble
 
 
-def _removed(keeper: "Keeper", download_id: str) -> Report:
+def _removed(keeper: "StoreAdmin", download_id: str) -> Report:
     try:
         return keeper.remove(download_id)
     except (StoreError, OSError) as error:
@@ -260,9 +265,9 @@ def _is_person() -> bool:
     return sys.stdin.isatty()
 
 
-def _wanted(sender: list[str] | None, older_than: int | None, larger_than: int | None, expired: bool) -> listing.Wanted:
-    return listing.Wanted(
-        senders=tuple(patterns.of_addresses(one) for one in sender or ()),
+def _wanted(sender: list[str] | None, older_than: int | None, larger_than: int | None, expired: bool) -> listing.Filter:
+    return listing.Filter(
+        senders=tuple(addresses.of_addresses(one) for one in sender or ()),
         older_than=-1 if older_than is None else older_than,
         larger_than=-1 if larger_than is None else larger_than,
         expired=expired,
@@ -282,11 +287,11 @@ def _moment(text: str) -> int:
     return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
 
 
-def _page(record: Record, told: Any, policy: Policy) -> bytes:
-    from pfilter import notice
+def _page(record: Record, told: Any, settings: Settings) -> bytes:
+    from pfilter.notices import texts
 
-    return notice.page(told, record.sender, policy, record.subject)
+    return texts.page(told, record.sender, settings, record.subject)
 
 
-def _log(policy: Policy) -> Log:
-    return Log(policy.log_to, policy.log_level, policy.log_format)
+def _log(settings: Settings) -> Log:
+    return Log(settings.log_to, settings.log_level, settings.log_format)

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from pfilter.cli.common import ConfigOption, configured
-from pfilter.errors import UsageError
-from pfilter.log import Log
-from pfilter.model import Envelope, human_size
-from pfilter.policy import Policy
-from pfilter.spool import write_all
-from pfilter.store import files, held
+from pfilter.base import durable
+from pfilter.base.errors import UsageError
+from pfilter.base.log import Log
+from pfilter.base.spool import write_all
+from pfilter.cli.options import ConfigOption, configured
+from pfilter.config.settings import Settings
+from pfilter.message.model import Envelope, human_size
+from pfilter.store import kept
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def list_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show all kept messages, oldest first."""
-    policy = configured(config_file)
-    found = held.entries(policy.store_path)
+    settings = configured(config_file)
+    found = kept.entries(settings.store_path)
     if as_json:
         typer.echo(json.dumps([_describe(one) for one in found], indent=2, ensure_ascii=False))
         return
@@ -55,9 +56,9 @@ def show_command(
     whole: Annotated[bool, typer.Option("--whole", help="Print the message itself, as it was received.")] = False,
 ) -> None:
     """Show what is known of a message, and its header; with --whole the message, and nothing else."""
-    policy = configured(config_file)
-    one = held.find(policy.store_path, name)
-    spool = held.content(policy.store_path, one)
+    settings = configured(config_file)
+    one = kept.find(settings.store_path, name)
+    spool = kept.content(settings.store_path, one)
     if whole:
         for chunk in spool.windows(0, spool.size):
             write_all(1, chunk)
@@ -83,17 +84,17 @@ def release_command(
     ] = None,
 ) -> None:
     """Send a message as it was received, past the filter, and remove it."""
-    from pfilter import reinject
+    from pfilter.delivery import reinject
 
-    policy = configured(config_file)
-    root = policy.store_path
+    settings = configured(config_file)
+    root = settings.store_path
     with _releases_stand_still(root):  # of two at once one releases
-        one = held.find(root, name)
+        one = kept.find(root, name)
         envelope = _envelope(one, sender, recipient)
-        refused = reinject.send(held.content(root, one), envelope, policy)
+        refused = reinject.send(kept.content(root, one), envelope, settings)
         # Only now: a crash in between leaves it here, and it can be released again.
-        held.remove(root, one)
-    _log(policy, one, event="released", recipients=len(envelope.recipients))
+        kept.remove(root, one)
+    _log(settings, one, event="released", recipients=len(envelope.recipients))
     left_out = [address.address for address in refused]
     typer.echo(f"released {one.name} to {', '.join(_shown(a) for a in envelope.recipients if a not in left_out)}")
     for not_taken in refused:
@@ -103,20 +104,20 @@ def release_command(
 @app.command("delete", epilog="Example: pfilter quarantine delete 4F2A1B")
 def delete_command(name: NameArgument, config_file: ConfigOption = "") -> None:
     """Remove a message for good."""
-    policy = configured(config_file)
-    with _releases_stand_still(policy.store_path):
-        one = held.find(policy.store_path, name)
-        held.remove(policy.store_path, one)
-    _log(policy, one, event="deleted")
+    settings = configured(config_file)
+    with _releases_stand_still(settings.store_path):
+        one = kept.find(settings.store_path, name)
+        kept.remove(settings.store_path, one)
+    _log(settings, one, event="deleted")
     typer.echo(f"deleted {one.name}")
 
 
 def _releases_stand_still(root: str) -> "AbstractContextManager[None]":
-    files.make_directory(os.path.join(root, held.QUARANTINE), files.PRIVATE_DIR)
-    return files.locked(held.lock(root))
+    durable.make_directory(os.path.join(root, kept.QUARANTINE), durable.PRIVATE_DIR)
+    return durable.locked(kept.lock(root))
 
 
-def _envelope(one: held.Held, sender: str | None, recipients: list[str] | None) -> Envelope:
+def _envelope(one: kept.KeptMessage, sender: str | None, recipients: list[str] | None) -> Envelope:
     known = one.envelope
     found = Envelope(
         sender=known.sender if sender is None else os.fsencode("" if sender == "<>" else sender),
@@ -128,7 +129,7 @@ def _envelope(one: held.Held, sender: str | None, recipients: list[str] | None) 
     return found
 
 
-def _describe(one: held.Held) -> dict[str, str | int | list[str]]:
+def _describe(one: kept.KeptMessage) -> dict[str, str | int | list[str]]:
     return {
         "name": one.name,
         "folder": one.folder,
@@ -152,7 +153,7 @@ def _line(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
-def _log(policy: Policy, one: held.Held, event: str, **fields: int) -> None:
-    log = Log(policy.log_to, policy.log_level, policy.log_format)
+def _log(settings: Settings, one: kept.KeptMessage, event: str, **fields: int) -> None:
+    log = Log(settings.log_to, settings.log_level, settings.log_format)
     who = os.environ.get("SUDO_USER", "")
     log.event("info", event, original=one.name, sender=one.envelope.sender, reason=one.reason, by=who, **fields)

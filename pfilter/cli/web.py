@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from pfilter import check, config
-from pfilter.cli.common import ConfigOption, configured
-from pfilter.errors import EX_FAILURE, ConfigError, UsageError
-from pfilter.log import Log
-from pfilter.owner import become_owner
-from pfilter.policy import DEFAULT_PATH, Policy
+from pfilter.base.errors import EX_FAILURE, ConfigError, UsageError
+from pfilter.base.log import Log
+from pfilter.base.privileges import become_owner
+from pfilter.cli import preflight
+from pfilter.cli.options import ConfigOption, configured
+from pfilter.config import load
+from pfilter.config.settings import DEFAULT_PATH, Settings
 
 app = typer.Typer()
 
@@ -26,26 +27,26 @@ def serve_command(
         from pfilter.web.serve import Server
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is not installed: install pfilter[serve]") from error
-    policy = config.load(config_file or DEFAULT_PATH)
+    settings = load.load(config_file or DEFAULT_PATH)
     try:
-        policy = policy.replace(serve_listen=config.listener(listen)) if listen else policy
+        settings = settings.replace(serve_listen=load.listener(listen)) if listen else settings
     except ValueError as error:
         raise UsageError(f"--listen {listen}: must be {error}") from None
-    _refuse_bucket(policy)
-    if not policy.store_base_url:
+    _refuse_bucket(settings)
+    if not settings.store_base_url:
         raise ConfigError("[store] base_url is missing: its path is where the downloads are")
-    server = Server(policy)  # as root, it may read any key
-    if policy.serve_listen.startswith("/"):
-        become_owner(policy.store_path)
+    server = Server(settings)  # as root, it may read any key
+    if settings.serve_listen.startswith("/"):
+        become_owner(settings.store_path)
         server.listen()
     else:
         server.listen()  # as root, on any port
-        become_owner(policy.store_path)
-    kind = "https" if policy.serve_certificate else "http"
-    typer.echo(f"pfilter: {policy.store_base_url}/ is served by {kind} at {server.address}", err=True)
-    if policy.log_to.startswith("file:") and not check.can_log(policy):
-        typer.echo(f"pfilter: {policy.log_to} can't be written here: downloads are not logged", err=True)
-    server.run(Log(policy.log_to, policy.log_level, policy.log_format))
+        become_owner(settings.store_path)
+    kind = "https" if settings.serve_certificate else "http"
+    typer.echo(f"pfilter: {settings.store_base_url}/ is served by {kind} at {server.address}", err=True)
+    if settings.log_to.startswith("file:") and not preflight.can_log(settings):
+        typer.echo(f"pfilter: {settings.log_to} can't be written here: downloads are not logged", err=True)
+    server.run(Log(settings.log_to, settings.log_level, settings.log_format))
 
 
 @app.command(
@@ -61,15 +62,15 @@ def print_command(
     config_file: ConfigOption = "",
 ) -> None:
     """Print the configuration of a web server or a bucket, with this installation's paths and names."""
-    from pfilter.store import s3_rules
-    from pfilter.web import printed
+    from pfilter.store import bucket_rules
+    from pfilter.web import server_config
 
-    policy = config.load(config_file or DEFAULT_PATH)
+    settings = load.load(config_file or DEFAULT_PATH)
     if what == "s3-lifecycle" or what == "s3-policy":
-        typer.echo(s3_rules.printed(what, policy))
+        typer.echo(bucket_rules.printed(what, settings))
         return
-    _refuse_bucket(policy)
-    typer.echo(printed.configuration(what, policy), nl=False)
+    _refuse_bucket(settings)
+    typer.echo(server_config.configuration(what, settings), nl=False)
 
 
 @app.command(
@@ -92,35 +93,35 @@ def check_web_command(
 ) -> None:
     """Store a download for a moment, and try by its public URL everything that a web server must and must not do."""
     from pfilter.store.local import LocalStore
-    from pfilter.web import probe
+    from pfilter.web import check
     from pfilter.web.client import Client
 
-    policy = configured(config_file)
-    _refuse_bucket(policy)
-    where = url or policy.store_base_url
+    settings = configured(config_file)
+    _refuse_bucket(settings)
+    where = url or settings.store_base_url
     if not where:
         raise ConfigError("[store] base_url is missing: there is nothing to check")
     for read, given in (
-        (config.base_url, where),
-        (config.host_and_port, connect),
-        (config.host_and_port, connect_http),
+        (load.base_url, where),
+        (load.host_and_port, connect),
+        (load.host_and_port, connect_http),
     ):
         try:
             if given:
                 read(given)
         except ValueError as error:
             raise UsageError(f"{given}: must be {error}") from None
-    store = LocalStore(policy.store_path, where.rstrip("/"))
+    store = LocalStore(settings.store_path, where.rstrip("/"))
     level = "ok"
-    for finding in probe.check(store, Client(where, connect, insecure=insecure), plain=connect_http):
+    for finding in check.check(store, Client(where, connect, insecure=insecure), plain=connect_http):
         typer.echo("\n".join([f"{finding.level:<8} {finding.text}", *(f"         {line}" for line in finding.mend)]))
         level = "error" if "error" in (level, finding.level) else level
     if level == "error":
         raise typer.Exit(EX_FAILURE)
 
 
-def _refuse_bucket(policy: Policy) -> None:
-    if policy.store_url:
+def _refuse_bucket(settings: Settings) -> None:
+    if settings.store_url:
         raise ConfigError(
-            f"[store] url = {policy.store_url!r}: downloads are in a bucket, not in a folder that can be served"
+            f"[store] url = {settings.store_url!r}: downloads are in a bucket, not in a folder that can be served"
         )

@@ -9,11 +9,12 @@ import re
 import stat
 from fcntl import LOCK_EX, LOCK_NB, flock
 
-from pfilter.errors import StoreError, sentence
-from pfilter.frozen import Frozen
-from pfilter.store import files, quota
+from pfilter.base import durable
+from pfilter.base.errors import StoreError, sentence
+from pfilter.base.frozen import Frozen
+from pfilter.store import quota
 from pfilter.store.local import SET_ASIDE, LocalStore
-from pfilter.store.records import Record, is_id, match, read_record
+from pfilter.store.record import Record, is_id, match, read_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable
     """Remove a download, under its lock, if that still holds for its record."""
     path = store.path("records", f"{download_id}.json")
     store.make_locks()
-    with files.locked(store.lock(download_id)):
+    with durable.locked(store.lock(download_id)):
         record = _record(store, download_id, still)
         if record is None:
             return
@@ -177,7 +178,7 @@ def _unknown_downloads(store: LocalStore, tally: _Tally) -> None:
     for name in _listing(store.path("downloads")):
         recorded = os.path.exists(store.path("records", f"{name}.json"))
         if is_id(name) and not recorded and name not in tally.ids:
-            with files.locked(store.lock(name)):
+            with durable.locked(store.lock(name)):
                 known = os.path.exists(store.path("records", f"{name}.json"))
             if not known and os.path.exists(store.path("downloads", name)):
                 tally.problems.append(f"kept: {store.path('downloads', name)} has no record; remove it by hand")
@@ -209,7 +210,7 @@ def _leftovers(directory: str, now: float, tally: _Tally) -> None:
     """Remove temporary files that nobody holds a lock on; those of `tmp` are all temporary."""
     everything = os.path.basename(directory) == "tmp"
     for name in _listing(directory):
-        if not everything and not name.startswith(files.TEMPORARY_PREFIX):
+        if not everything and not name.startswith(durable.TEMPORARY_PREFIX):
             continue
         path = os.path.join(directory, name)
         try:

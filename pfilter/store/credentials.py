@@ -2,8 +2,8 @@
 
 import os
 
-from pfilter.errors import StoreError
-from pfilter.frozen import Frozen
+from pfilter.base.errors import StoreError
+from pfilter.base.frozen import Frozen
 
 SIZE_LIMIT = 1 << 16  # octets
 NAMES = ("access_key_id", "secret_access_key", "session_token")

@@ -6,10 +6,10 @@ Methods raise StoreError or OSError: then nothing may be sent.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from pfilter.model import Download
-from pfilter.spool import Spool
+from pfilter.base.spool import Spool
+from pfilter.message.model import Download
 from pfilter.store.cleanup import Report
-from pfilter.store.records import Record
+from pfilter.store.record import Record
 
 Page = Callable[[Download], bytes]
 
@@ -30,7 +30,7 @@ class Store(Protocol):
         """Put the page about what is not there in place; return whether it was."""
 
 
-class Keeper(Protocol):
+class StoreAdmin(Protocol):
     """What people and clean-up need. Removing takes files before their record, so that the next run can finish it."""
 
     def ids(self) -> list[str]:

@@ -14,11 +14,12 @@ leaves is found by the next attempt, which computes the same id, or expires by i
 import errno
 import os
 
-from pfilter.errors import StoreError
-from pfilter.model import Download, Link
-from pfilter.spool import Spool
-from pfilter.store import files, quota
-from pfilter.store.records import Record, read_record, write_record
+from pfilter.base import durable
+from pfilter.base.errors import StoreError
+from pfilter.base.spool import Spool
+from pfilter.message.model import Download, Link
+from pfilter.store import quota
+from pfilter.store.record import Record, read_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class LocalStore:
 
     def workspace(self) -> str:
         """Return the private directory for temporary files, on the same file system as the blobs."""
-        self._directory("tmp", files.PRIVATE_DIR)
+        self._directory("tmp", durable.PRIVATE_DIR)
         return self.path("tmp")
 
     def has_room(self, octets: int, min_free: int, names: int = 0) -> bool:
@@ -84,14 +85,14 @@ class LocalStore:
             with open(path, "rb") as stream:
                 found = stream.read()
                 if os.fstat(stream.fileno()).st_nlink > 1:
-                    files.sync_directory(self.root)  # whoever makes it has not come so far, or never will
+                    durable.sync_directory(self.root)  # whoever makes it has not come so far, or never will
         except FileNotFoundError:
             candidate = self.path("tmp", f"secret-{os.getpid()}-{os.urandom(8).hex()}")
             self.workspace()
-            files.write_file(candidate, os.urandom(32).hex().encode("ascii") + b"\n", files.PRIVATE_FILE)
+            durable.write_file(candidate, os.urandom(32).hex().encode("ascii") + b"\n", durable.PRIVATE_FILE)
             try:
                 os.link(candidate, path)
-                files.sync_directory(self.root)
+                durable.sync_directory(self.root)
             except FileExistsError:
                 pass
             finally:
@@ -120,7 +121,7 @@ class LocalStore:
         The promised date becomes the later one of the record given and one that is there already.
         """
         self._prepare()
-        with files.locked(self.lock(record.id)):
+        with durable.locked(self.lock(record.id)):
             known = self._known(record.id)
             if known and known.until > record.until:
                 record = record.replace(until=known.until)
@@ -137,13 +138,13 @@ class LocalStore:
         self, record: Record, contents: "Sequence[tuple[Spool, str]]", page: "Callable[[Download], bytes]"
     ) -> Download:
         write_record(self.path("records", f"{record.id}.json"), record)
-        self._directory(f"downloads/{record.id}", files.PUBLIC_DIR)
-        self._directory(f"downloads/{record.id}/files", files.PUBLIC_DIR)
+        self._directory(f"downloads/{record.id}", durable.PUBLIC_DIR)
+        self._directory(f"downloads/{record.id}/files", durable.PUBLIC_DIR)
         for (content, digest), file in zip(contents, record.files, strict=True):
             self._place(content, digest, self.path("downloads", record.id, "files", file.name))
-        files.sync_directory(self.path("downloads", record.id, "files"))
+        durable.sync_directory(self.path("downloads", record.id, "files"))
         download = self.describe(record)
-        files.write_file(self.path("downloads", record.id, "index.html"), page(download), files.PUBLIC_FILE)
+        durable.write_file(self.path("downloads", record.id, "index.html"), page(download), durable.PUBLIC_FILE)
         return download
 
     def _take_room(self, contents: "Sequence[tuple[Spool, str]]") -> None:
@@ -168,14 +169,14 @@ class LocalStore:
         if os.path.exists(path) and not anew:
             return False
         data = page()
-        self._directory("downloads", files.PUBLIC_DIR)
+        self._directory("downloads", durable.PUBLIC_DIR)
         try:
             with open(path, "rb") as stream:
                 if stream.read() == data:
                     return False
         except FileNotFoundError:
             pass
-        files.write_file(path, data, files.PUBLIC_FILE)
+        durable.write_file(path, data, durable.PUBLIC_FILE)
         return True
 
     def describe(self, record: Record) -> Download:
@@ -221,28 +222,28 @@ class LocalStore:
             except OSError as error:
                 if error.errno not in (errno.EMLINK, errno.EXDEV, errno.EPERM):
                     raise
-                files.copy_spool(content, path, files.PUBLIC_FILE)
+                durable.copy_spool(content, path, durable.PUBLIC_FILE)
             return
         raise StoreError(f"blob {digest[:12]} keeps vanishing")
 
     def _put_blob(self, content: Spool, digest: str, blob: str) -> None:
         if self._has_blob(digest, content.size):
             return
-        self._directory(f"blobs/{digest[:2]}", files.PRIVATE_DIR)
-        if not files.link_spool(content, blob, files.PUBLIC_FILE):
-            files.copy_spool(content, blob, files.PUBLIC_FILE)
+        self._directory(f"blobs/{digest[:2]}", durable.PRIVATE_DIR)
+        if not durable.link_spool(content, blob, durable.PUBLIC_FILE):
+            durable.copy_spool(content, blob, durable.PUBLIC_FILE)
 
     def make_locks(self) -> None:
         """Make the directory of locks, if it got lost. Raises OSError, StoreError."""
-        self._directory("locks", files.PRIVATE_DIR)
+        self._directory("locks", durable.PRIVATE_DIR)
 
     def _prepare(self) -> None:
         for name in ("downloads", "blobs", "records", "locks"):
-            self._directory(name, files.PUBLIC_DIR if name == "downloads" else files.PRIVATE_DIR)
+            self._directory(name, durable.PUBLIC_DIR if name == "downloads" else durable.PRIVATE_DIR)
 
     def _directory(self, name: str, mode: int) -> None:
         try:
-            files.make_directory(self.path(name), mode)
+            durable.make_directory(self.path(name), mode)
         except FileNotFoundError:
             self._check_root()
             raise
@@ -253,4 +254,4 @@ class LocalStore:
                 f"store {self.root} does not exist: make it, owned by the filter's user: "
                 f"install -d -o pfilter -g pfilter -m 0711 {self.root}"
             )
-        files.check_directory(self.root, follow=True)
+        durable.check_directory(self.root, follow=True)

@@ -9,7 +9,7 @@ import os
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 
-from pfilter.errors import StoreError
+from pfilter.base.errors import StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ to be used before fork(2): the child would hang.
 
 import os
 
-from pfilter.errors import StoreError
-from pfilter.policy import PRESIGNED_LIMIT, Policy
-from pfilter.spool import Spool
+from pfilter.base.errors import StoreError
+from pfilter.base.spool import Spool
+from pfilter.config.settings import PRESIGNED_LIMIT, Settings
 from pfilter.store import credentials
 
 TYPE_CHECKING = False
@@ -28,10 +28,10 @@ REASON_LIMIT = 240  # characters
 class Bucket:
     """The objects below the prefix of `[store] url`; keys are relative to it. Methods raise StoreError."""
 
-    def __init__(self, policy: Policy) -> None:
-        self.name, _, self.prefix = policy.store_url.removeprefix("s3://").partition("/")
-        self.endpoint = policy.store_endpoint or f"https://s3.{policy.store_region}.amazonaws.com"
-        self._policy = policy
+    def __init__(self, settings: Settings) -> None:
+        self.name, _, self.prefix = settings.store_url.removeprefix("s3://").partition("/")
+        self.endpoint = settings.store_endpoint or f"https://s3.{settings.store_region}.amazonaws.com"
+        self._policy = settings
         self._opened: Any = None
 
     def get(self, key: str) -> tuple[bytes, str] | None:

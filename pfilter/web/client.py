@@ -5,7 +5,7 @@ import ssl
 import warnings
 from urllib.parse import urlsplit
 
-from pfilter.frozen import Frozen
+from pfilter.base.frozen import Frozen
 
 SECONDS = 10
 BODY_LIMIT = 4 << 20  # octets

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import socket
 
-from pfilter.frozen import Frozen
+from pfilter.base.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ What can't be understood, or would cost more than the whole file, is ignored: th
 is always right. There are no dates here: no answer has Last-Modified, the entity tag is exact.
 """
 
-from pfilter.frozen import Frozen
+from pfilter.base.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 RANGES_LIMIT = 16  # ranges in one request; readers of PDF ask for a handful
 
 
-class Wanted(Frozen):
+class RangeDecision(Frozen):
     """The status of the answer, and the ranges (start, end) that it has: none, one or many."""
 
     status: int
     ranges: tuple[tuple[int, int], ...]
 
 
-def decide(headers: "Mapping[str, str]", size: int, etag: str, method: str = "GET") -> Wanted:
+def decide(headers: "Mapping[str, str]", size: int, etag: str, method: str = "GET") -> RangeDecision:
     """Return how to answer a GET or HEAD for a file that is there (RFC 9110, 13.2.2)."""
     if "if-match" in headers and not _matches(headers["if-match"], etag):
-        return Wanted(412, ())
+        return RangeDecision(412, ())
     if "if-none-match" in headers and _matches(headers["if-none-match"], etag):
-        return Wanted(304, ())
+        return RangeDecision(304, ())
     # For GET alone (14.2). Exactly this validator: else the file has changed, and pieces of both would be put together
     # (13.1.5).
     if method == "GET" and "range" in headers and headers.get("if-range", etag) == etag:
         found = parse(headers["range"], size)
         if found is not None:
-            return Wanted(206 if found else 416, found)
-    return Wanted(200, ((0, size),))
+            return RangeDecision(206 if found else 416, found)
+    return RangeDecision(200, ((0, size),))
 
 
 def parse(given: str, size: int) -> tuple[tuple[int, int], ...] | None:

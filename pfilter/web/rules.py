@@ -3,8 +3,8 @@
 The lines are those of the printed configurations (a test compares them), so that what mends is what was left out.
 """
 
-from pfilter.frozen import Frozen
-from pfilter.web import headers
+from pfilter.base.frozen import Frozen
+from pfilter.store import http_headers
 
 
 class Rule(Frozen):
@@ -52,16 +52,16 @@ RULES = {
     ),
     "page": Rule(
         "the page is shown, as HTML",
-        f'default_type "{headers.HTML}";',
-        f'ForceType "{headers.HTML}"',
+        f'default_type "{http_headers.HTML}";',
+        f'ForceType "{http_headers.HTML}"',
     ),
     "page policy": Rule(
         "nothing runs in the page",
-        f'set $pfilter_policy "{headers.PAGE_POLICY}";',
-        f'Header always set {headers.POLICY} "{headers.PAGE_POLICY}"',
+        f'set $pfilter_policy "{http_headers.PAGE_POLICY}";',
+        f'Header always set {http_headers.POLICY} "{http_headers.PAGE_POLICY}"',
     ),
-    **{name: _header(name, value, _FOR[name]) for name, value in headers.COMMON},
-    headers.TRANSPORT[0]: _header(*headers.TRANSPORT, "browsers remember to come by https", "warning"),
+    **{name: _header(name, value, _FOR[name]) for name, value in http_headers.COMMON},
+    http_headers.TRANSPORT[0]: _header(*http_headers.TRANSPORT, "browsers remember to come by https", "warning"),
     "attachment": Rule(
         "files are saved, not shown",
         "set $pfilter_disposition attachment;",
@@ -69,13 +69,13 @@ RULES = {
     ),
     "file policy": Rule(
         "a file that is shown all the same is in a sandbox",
-        f'set $pfilter_policy "{headers.FILE_POLICY}";',
-        f'Header always set {headers.POLICY} "{headers.FILE_POLICY}" "expr=%{{REQUEST_STATUS}} =~ /^[23]/"',
+        f'set $pfilter_policy "{http_headers.FILE_POLICY}";',
+        f'Header always set {http_headers.POLICY} "{http_headers.FILE_POLICY}" "expr=%{{REQUEST_STATUS}} =~ /^[23]/"',
     ),
     "type": Rule(
         "files have a harmless type, or are just bytes",
-        f"types {{ }} default_type {headers.BYTES};",
-        f"ForceType {headers.BYTES}",
+        f"types {{ }} default_type {http_headers.BYTES};",
+        f"ForceType {http_headers.BYTES}",
     ),
     "content": Rule(
         "files arrive as they are: no handler works on them, whatever they are called",

@@ -26,12 +26,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from pfilter.errors import ConfigError, StoreError, sentence, without_tokens
-from pfilter.log import Log
-from pfilter.policy import Policy
-from pfilter.web import gate, ranges, shelf
-from pfilter.web.gate import Connection, Gate
-from pfilter.web.headers import (
+from pfilter.base.errors import ConfigError, StoreError, sentence, without_tokens
+from pfilter.base.log import Log
+from pfilter.config.settings import Settings
+from pfilter.store.http_headers import (
     COMMON,
     FILE_POLICY,
     HTML,
@@ -41,6 +39,8 @@ from pfilter.web.headers import (
     content_type,
     disposition,
 )
+from pfilter.web import gate, lookup, ranges
+from pfilter.web.gate import Connection, Gate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ METHODS = ("GET", "HEAD")
 PLAIN = {"Content-Type": "text/plain; charset=utf-8"}
 
 
-def application(policy: Policy, log: Log) -> Starlette:
+def application(settings: Settings, log: Log) -> Starlette:
     """Return the ASGI application that serves a store's downloads below the path of its base_url."""
-    downloads = _Downloads(policy, log)
+    downloads = _Downloads(settings, log)
 
     async def trouble(request: "Any", error: Exception) -> Response:
         return _Answer(500, b"Something went wrong here; please try again later.\n", PLAIN)
@@ -88,7 +88,7 @@ class _OriginForm:
         self.app = app
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        path = shelf.origin_form(scope["raw_path"])
+        path = lookup.origin_form(scope["raw_path"])
         if path != scope["raw_path"]:
             scope = {**scope, "raw_path": path, "path": path.decode("ascii")}
         await self.app(scope, receive, send)
@@ -104,18 +104,18 @@ class _Answer(Response):
 class _Downloads:
     """Answers requests; an ASGI application, so that Starlette leaves all methods to it."""
 
-    def __init__(self, policy: Policy, log: Log) -> None:
-        self.folder = os.path.join(policy.store_path, "downloads")
+    def __init__(self, settings: Settings, log: Log) -> None:
+        self.folder = os.path.join(settings.store_path, "downloads")
         self.log = log
-        self.prefix = urlsplit(policy.store_base_url).path.encode("ascii")
-        self.origin = policy.store_base_url.removesuffix(self.prefix.decode("ascii"))
-        self.proxies = frozenset(map(gate.octets, policy.serve_proxies))
+        self.prefix = urlsplit(settings.store_base_url).path.encode("ascii")
+        self.origin = settings.store_base_url.removesuffix(self.prefix.decode("ascii"))
+        self.proxies = frozenset(map(gate.octets, settings.serve_proxies))
         self.answers = 0
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Answer one request; what goes wrong is logged, and told to the client where there is still time."""
         self.answers += 1
-        asked = shelf.parse(scope["raw_path"], self.prefix)
+        asked = lookup.parse(scope["raw_path"], self.prefix)
         try:
             answer = await self._answer(asked, scope, receive, send)
             if answer:
@@ -131,10 +131,10 @@ class _Downloads:
 
     async def nothing(self, extra: dict[str, str]) -> Response:
         """Return the answer about whatever is not there."""
-        return _Answer(404, await run_in_threadpool(shelf.gone, self.folder), {"Content-Type": HTML, **extra})
+        return _Answer(404, await run_in_threadpool(lookup.gone, self.folder), {"Content-Type": HTML, **extra})
 
     async def _answer(
-        self, asked: shelf.Asked | None, scope: "Scope", receive: "Receive", send: "Send"
+        self, asked: lookup.Asked | None, scope: "Scope", receive: "Receive", send: "Send"
     ) -> Response | None:
         """Return the answer; None where it has been sent already."""
         secure = self._is_secure(scope)
@@ -152,7 +152,7 @@ class _Downloads:
             return await self.nothing(extra)
         if not asked.slash:  # lost on the way; says nothing about whether the page exists
             return _Answer(301, b"", {"Location": path + "/", **extra})
-        item = await run_in_threadpool(shelf.find, self.folder, asked)
+        item = await run_in_threadpool(lookup.find, self.folder, asked)
         if item is None:
             return await self.nothing(extra)
         try:
@@ -173,7 +173,7 @@ class _Downloads:
         return {"https": True, "http": False}.get(said.rpartition(",")[2].strip().lower())
 
     async def _send_item(
-        self, download: str, item: shelf.Item, extra: dict[str, str], scope: "Scope", receive: "Receive", send: "Send"
+        self, download: str, item: lookup.Item, extra: dict[str, str], scope: "Scope", receive: "Receive", send: "Send"
     ) -> None:
         headers = Headers(scope=scope)
         wanted = ranges.decide(headers, item.size, item.etag, scope["method"])
@@ -196,7 +196,7 @@ def _has_body(headers: Headers) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-def _about(item: shelf.Item) -> dict[str, str]:
+def _about(item: lookup.Item) -> dict[str, str]:
     """Return the headers that are an item's own."""
     about = {"ETag": item.etag, "Accept-Ranges": "bytes", POLICY: FILE_POLICY if item.name else PAGE_POLICY}
     about["Content-Disposition"] = disposition(item.name) if item.name else "inline"
@@ -204,7 +204,7 @@ def _about(item: shelf.Item) -> dict[str, str]:
     return about
 
 
-def _pieces(wanted: ranges.Wanted, item: shelf.Item, about: dict[str, str]) -> "list[bytes | tuple[int, int]]":
+def _pieces(wanted: ranges.RangeDecision, item: lookup.Item, about: dict[str, str]) -> "list[bytes | tuple[int, int]]":
     """Return the body as octets and ranges of the file, and put what they need into the headers."""
     pieces: list[bytes | tuple[int, int]] = list(wanted.ranges)
     if wanted.status == 416:
@@ -230,7 +230,7 @@ def _pieces(wanted: ranges.Wanted, item: shelf.Item, about: dict[str, str]) -> "
 
 
 async def _send_pieces(
-    item: shelf.Item, pieces: "list[bytes | tuple[int, int]]", receive: "Receive", send: "Send"
+    item: lookup.Item, pieces: "list[bytes | tuple[int, int]]", receive: "Receive", send: "Send"
 ) -> bool:
     """Send octets, and octets of the file; return whether the client was there to the end."""
     leaving = asyncio.ensure_future(_left(receive))
@@ -333,23 +333,23 @@ class Server:
     A Unix socket is for after that: its folder may be writable by others, who could lead root somewhere else.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self._certificate = (policy.serve_certificate, policy.serve_key or None)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._certificate = (settings.serve_certificate, settings.serve_key or None)
         self._context: ssl.SSLContext | None = None
-        if policy.serve_certificate:
+        if settings.serve_certificate:
             self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             self._context.minimum_version = ssl.TLSVersion.TLSv1_2
             try:
                 self._context.load_cert_chain(*self._certificate)
             except OSError as error:
                 raise ConfigError(
-                    f"[serve] certificate = {policy.serve_certificate!r}: {error.strerror or error}"
+                    f"[serve] certificate = {settings.serve_certificate!r}: {error.strerror or error}"
                 ) from error
 
     def listen(self) -> None:
         """Take connections from now on. Raises OSError, ConfigError."""
-        self._socket = gate.listening(_listening(self.policy.serve_listen))
+        self._socket = gate.listening(_listening(self.settings.serve_listen))
 
     @property
     def address(self) -> str:
@@ -364,9 +364,9 @@ class Server:
         limits = gate.Limits(
             connections=CONNECTIONS, waiting=WAITING, by_address=BY_ADDRESS, handshake=HANDSHAKE_SECONDS
         )
-        self._socket.guard(limits, self.policy.serve_proxies, tls=bool(self._context))
+        self._socket.guard(limits, self.settings.serve_proxies, tls=bool(self._context))
         config = uvicorn.Config(
-            application(self.policy, log),
+            application(self.settings, log),
             http=type("_Connection", (_Connection,), {"gate": self._socket}),
             ws="none",
             loop="asyncio",

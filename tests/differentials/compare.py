@@ -15,8 +15,8 @@ from email.header import decode_header, make_header
 from pathlib import Path
 from typing import NamedTuple
 
-from pfilter import classify, codec, names
-from pfilter.model import Message, Part
+from pfilter.message import codec, filenames, roles
+from pfilter.message.model import Message, Part
 from tests import support
 from tests.support import BytesSpool, scanned
 
@@ -74,7 +74,7 @@ def ours(data: bytes) -> Ours:
         leaves.append(leaf)
         if not sound:
             broken.add(part.section)
-        if classify.is_file(part):
+        if roles.is_file(part):
             files.add(part.section)
             if sound:
                 editable.add(part.section)
@@ -82,7 +82,7 @@ def ours(data: bytes) -> Ours:
 
 
 def _seen(data: bytes, part: Part) -> tuple[Seen, bool]:
-    given = names._given_name(part)
+    given = filenames._given_name(part)
     about = (part.section, part.type.decode("ascii", "replace"), part.disposition.decode("ascii", "replace"), given)
     try:
         octets = b"".join(codec.decode(BytesSpool(data), part.body, part.encoding))
@@ -258,4 +258,4 @@ def _plain(name: str) -> str:
         name = str(make_header(decode_header(name)))
     except Exception:  # noqa: BLE001  # a hostile name
         return ""
-    return names.safe_name("".join(name.split()), "")
+    return filenames.safe_name("".join(name.split()), "")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pfilter.model import Part
+from pfilter.message.model import Part
 from tests.differentials.compare import Disagreement, Ours
 
 

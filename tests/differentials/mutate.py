@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import Callable, Iterator
 
-from pfilter.model import Message, Part
+from pfilter.message.model import Message, Part
 from tests import support
 from tests.support import scanned
 
@@ -218,7 +218,7 @@ def mutated(data: bytes, *, only: "Callable[[str], bool]" = lambda name: True) -
 
 
 def _is_victim(part: Part) -> bool:
-    from pfilter.classify import is_file
+    from pfilter.message.roles import is_file
 
     return is_file(part) and not part.defect and part.parent >= 0 and not part.type.startswith(b"message/")
 

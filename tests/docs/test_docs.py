@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import typer
 
-from pfilter import __version__, config, decide, engine, pipe
+from pfilter import __version__, pipe, pipeline
 from pfilter.cli import app
+from pfilter.config import load
+from pfilter.decision import decide
 from tests.support import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -27,7 +29,7 @@ COMMANDS = {name: command for name, command in COMMAND.commands.items() if name 
     f"{group} {name}": command for group, found in GROUPS.items() for name, command in found.commands.items()
 }
 FUNCTIONS = {"file", "_", "ngettext", "symbol", "date", "kind"}  # what templates name that is no variable given to them
-SECTIONS = {key.section for key in config.KEYS}
+SECTIONS = {key.section for key in load.KEYS}
 
 
 def manual(name: str) -> str:
@@ -214,14 +216,14 @@ def test_synopsis_of_the_pipe_has_every_option() -> None:
 
 def test_every_key_is_in_the_manual() -> None:
     """pfilter.toml(5) has an entry for each key, below its section, and for no other; in the order of the code."""
-    assert {(key.section, key.name) for key in config.KEYS} == set(documented_keys())
+    assert {(key.section, key.name) for key in load.KEYS} == set(documented_keys())
 
 
-@pytest.mark.parametrize("key", config.KEYS, ids=lambda key: f"{key.section}.{key.name}")
-def test_default_in_the_manual_is_the_true_one(key: config.Key) -> None:
+@pytest.mark.parametrize("key", load.KEYS, ids=lambda key: f"{key.section}.{key.name}")
+def test_default_in_the_manual_is_the_true_one(key: load.Key) -> None:
     """The default that pfilter.toml(5) gives is the one that is used where the key is missing."""
     written = documented_keys()[key.section, key.name]
-    stated: Any = tomllib.loads(f"x = {written}")["x"] if written else config.REQUIRED
+    stated: Any = tomllib.loads(f"x = {written}")["x"] if written else load.REQUIRED
     assert (key.default, type(key.default)) == (stated, type(stated))
 
 
@@ -261,7 +263,7 @@ def test_every_reason_of_what_passed_is_in_the_manual() -> None:
     """pfilter-pipe(8) has an entry for each word that the line for Postfix may give as a reason, and for no other."""
     text = section(manual("pfilter-pipe.8"), "EXIT STATUS").partition(".Ss Why a message passed")[2]
     entries = set(re.findall(r"^\.It Li (.+)$", text, re.MULTILINE))
-    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), engine.NO_ROOM, engine.TOO_LARGE}
+    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), pipeline.NO_ROOM, pipeline.TOO_LARGE}
     assert {entry for entry in entries if not entry.startswith("observe: ")} == words
 
 
@@ -272,7 +274,7 @@ def test_example_configuration_can_be_used(place: str, text: str, tmp_path: Path
         text = f'[policy]\nown_domains = ["example.com"]\n[link]\nenabled = false\n{text}'
     file = tmp_path / "pfilter.toml"
     file.write_text(text, encoding="utf-8")
-    assert config.load(str(file)).own_domains
+    assert load.load(str(file)).own_domains
 
 
 def test_there_are_example_configurations() -> None:
@@ -297,6 +299,14 @@ def test_readme_says_where_to_read_on() -> None:
     assert [path.name for path in DOCUMENTS[1:] if f"]({path.relative_to(PROJECT)})" not in README] == []
 
 
+def test_every_folder_of_the_package_is_explained() -> None:
+    """CONTRIBUTING says of each folder in pfilter/ what it is for."""
+    drawn = (PROJECT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    folders = [path.name for path in (PROJECT / "pfilter").iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert len(folders) > 5
+    assert [name for name in folders if not re.search(rf"^    .*\b{name}/", drawn, re.MULTILINE)] == []
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_every_path_named_exists(path: Path) -> None:
     """What a document names of the sources is there."""
@@ -311,10 +321,10 @@ def test_every_path_named_exists(path: Path) -> None:
 def test_every_key_named_exists(path: Path) -> None:
     """Each `[section] key`, and each `key = value`, in the text of a document is one of the configuration."""
     text = shown(path)
-    known = {(key.section, key.name) for key in config.KEYS}
+    known = {(key.section, key.name) for key in load.KEYS}
     wrong = [f"[{where}] {name}" for where, name in re.findall(r"\[(\w+)\] (\w+)", text) if where in SECTIONS]
     wrong = [pair for pair in wrong if (pair[1:].split("] ")[0], pair.split("] ")[1]) not in known]
-    names = {key.name for key in config.KEYS}
+    names = {key.name for key in load.KEYS}
     postfix = {"smtputf8_autodetect_classes"}
     stated = re.findall(r"`(\w+) = [^`]+`" if path in PAGES else r'^\.(?:Li|Pq Li) "(\w+) = \S+"', text, re.MULTILINE)
     wrong += [name for name in stated if name not in names | postfix]

@@ -12,14 +12,14 @@ from tests.e2e.rig import give, wait
 
 # Stage, module, what is called there; in the order of the way of a message.
 CALLS = {
-    "receive": ("spool.py", "receive"),
-    "scan": ("scan.py", "scan"),
-    "measure": ("measure.py", "measure"),
+    "receive": ("base/spool.py", "receive"),
+    "scan": ("message/scan.py", "scan"),
+    "measure": ("decision/measure.py", "measure"),
     "store": ("store/local.py", "LocalStore.save"),
-    "render": ("notice.py", "for_links"),
-    "edit": ("edit.py", "apply"),
-    "reinject": ("reinject.py", "send"),
-    "notify": ("notify.py", "compose"),
+    "render": ("notices/texts.py", "for_links"),
+    "edit": ("rewriting/splice.py", "apply"),
+    "reinject": ("delivery/reinject.py", "send"),
+    "notify": ("delivery/notification.py", "compose"),
 }
 BEFORE_REINJECTION = tuple(CALLS)[:6]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import wiring
+from pfilter.cli import wiring
 from tests.e2e.installed import Venv
 from tests.support import PROJECT, policy
 

@@ -62,7 +62,9 @@ def test_harm_is_noticed(layout: str, ground: Path, broken: Venv, first_port: in
     lost, doubled, cut = [number for number, kind in kinds if kind.fate == "pass"][:3]
     gone, other = [number for number, kind in kinds if kind.fate == "link"][:2]
     with (
-        appended(broken.packages / "pfilter/reinject.py", REINJECT.format(lost=lost, doubled=doubled, cut=cut)),
+        appended(
+            broken.packages / "pfilter/delivery/reinject.py", REINJECT.format(lost=lost, doubled=doubled, cut=cut)
+        ),
         appended(broken.packages / "pfilter/store/local.py", STORE.format(gone=gone, other=other)),
     ):
         report = load(settings, ground, broken)

@@ -13,8 +13,8 @@ from faultlib.process import Ended
 from faultlib.reader import links, wrong
 from faultlib.server import Script
 
-from pfilter.errors import StoreError
-from pfilter.store import held
+from pfilter.base.errors import StoreError
+from pfilter.store import kept
 from pfilter.store.cleanup import expire
 from pfilter.store.local import LocalStore
 from tests.support import BASE_URL
@@ -129,7 +129,7 @@ def clean_up(root: Path, now: float) -> list[str]:
     """Do what `pfilter expire` does at a time; return what it complains of."""
     try:
         report = expire(LocalStore(str(root), BASE_URL), now, GRACE)
-        held.expire(str(root), now, KEPT)
+        kept.expire(str(root), now, KEPT)
     except (OSError, StoreError) as error:
         return [f"clean-up failed: {error}"]
     return [f"clean-up: {problem}" for problem in report.problems]
@@ -146,7 +146,7 @@ def _leaves_nothing(root: Path) -> list[str]:
 
 def _latest(root: Path) -> float:
     """Return the latest date that a record promises, or today."""
-    from pfilter.store.records import read_record
+    from pfilter.store.record import read_record
 
     dates = [time.time()]
     for path in (root / "records").glob("*.json"):

@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pfilter import body, codec, errors, header, names, references
-from pfilter.model import Message
-from pfilter.scan import Limits, scan
-from pfilter.spool import Spool
+from pfilter.base import errors
+from pfilter.base.spool import Spool
+from pfilter.message import codec, filenames, header, references
+from pfilter.message.model import Message
+from pfilter.message.scan import Limits, scan
+from pfilter.rewriting import body
 from tests import support
 from tests.support import BytesSpool, MemoryArena
 
@@ -50,8 +52,8 @@ def siblings(count: int) -> bytes:
 
 def alike(depth: int) -> bytes:
     """Return multiparts inside of each other, the outermost with a short boundary, all with another first octet."""
-    names = [bytes([65 + n % 26]) * (1 + n // 26) + b"q" * (30 if n else 0) for n in range(depth)]
-    return b"".join(b'Content-Type: multipart/mixed; boundary="%s"\n\n--%s\n' % (name, name) for name in names)
+    boundaries = [bytes([65 + n % 26]) * (1 + n // 26) + b"q" * (30 if n else 0) for n in range(depth)]
+    return b"".join(b'Content-Type: multipart/mixed; boundary="%s"\n\n--%s\n' % (name, name) for name in boundaries)
 
 
 def numbered(count: int, start: bytes) -> bytes:
@@ -115,12 +117,12 @@ def relabelled(data: bytes) -> object:
 
 def named(data: bytes) -> str:
     """Find a part's file name."""
-    return names.file_name(unlimited(b"Content-Disposition: attachment" + data + b"\n\nx").root, 1)
+    return filenames.file_name(unlimited(b"Content-Disposition: attachment" + data + b"\n\nx").root, 1)
 
 
 def same_names(data: bytes) -> object:
     """Tell names apart."""
-    return names.distinct(data.decode("ascii").split("\n"))
+    return filenames.distinct(data.decode("ascii").split("\n"))
 
 
 def by_pattern(pattern: "re.Pattern[bytes]") -> "Callable[[bytes], object]":
@@ -191,12 +193,12 @@ BOMBS: "dict[str, Bomb]" = {
         lambda n: b"\n".join([b"a-%d.txt" % k for k in range(n)] + [b"a.txt"] * n), same_names, 5000
     ),
     "subject of RFC 2047 words": Bomb(
-        lambda n: b"Subject: " + b"\n ".join([b"=?utf-8?q?=C3=A9?="] * n) + b"\n\n", names.header_texts, 2000
+        lambda n: b"Subject: " + b"\n ".join([b"=?utf-8?q?=C3=A9?="] * n) + b"\n\n", filenames.header_texts, 2000
     ),
-    "addresses": Bomb(lambda n: b"From: " + b"<" * n + b"\n\n", names.from_address, 20_000),
-    "addresses in comments": Bomb(lambda n: b"To: " + b"(" * n + b"\n\n", names.header_texts, 2000),
-    "Received": Bomb(lambda n: b"Received: from " + b"a (b " * n + b"\n\n", names.header_texts, 8000),
-    "Received, very many": Bomb(lambda n: b"Received: from a by b with c\n" * n + b"\n", names.header_texts, 1000),
+    "addresses": Bomb(lambda n: b"From: " + b"<" * n + b"\n\n", filenames.from_address, 20_000),
+    "addresses in comments": Bomb(lambda n: b"To: " + b"(" * n + b"\n\n", filenames.header_texts, 2000),
+    "Received": Bomb(lambda n: b"Received: from " + b"a (b " * n + b"\n\n", filenames.header_texts, 8000),
+    "Received, very many": Bomb(lambda n: b"Received: from a by b with c\n" * n + b"\n", filenames.header_texts, 1000),
     "quoted-printable: blanks": Bomb(lambda n: (b" " * 900 + b"\n") * n, quoted, 2000),
     "quoted-printable: one line of blanks": Bomb(lambda n: b" " * n, quoted, 500_000),
     "quoted-printable: blanks and text": Bomb(lambda n: b" \tx" * n, quoted, 500_000),

@@ -3,8 +3,8 @@
 import os
 import time
 
-from pfilter.scan import scan
-from pfilter.spool import Spool, write_all
+from pfilter.base.spool import Spool, write_all
+from pfilter.message.scan import scan
 from tests.fuzzlib.bombs import SCANNER_BOMBS
 
 RATIO = 4.0  # to the lines, as often as what the limits allow is taken off

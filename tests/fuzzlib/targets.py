@@ -12,8 +12,9 @@ from email import message_from_bytes
 from email.utils import collapse_rfc2231_value
 from pathlib import Path
 
-from pfilter import body, codec, edit, header, names
-from pfilter.model import Message
+from pfilter.message import codec, filenames, header
+from pfilter.message.model import Message
+from pfilter.rewriting import body, splice
 from tests import laws, support
 from tests.support import BytesSpool, MemoryArena, content, scanned
 
@@ -122,9 +123,9 @@ def _told(mail: bytes, note: str) -> None:
         edits = body.append_text(spool, part, note, message.eol, MemoryArena())
     if edits is None:
         return
-    ordered = edit.in_order(edits, len(mail))
+    ordered = splice.in_order(edits, len(mail))
     assert all(part.span.start <= one.range.start <= one.range.end <= part.span.end for one in ordered)
-    result = content(edit.apply(spool, edits, tempfile.gettempdir))
+    result = content(splice.apply(spool, edits, tempfile.gettempdir))
     after = scanned(result)
     assert len(after.parts) == len(message.parts)
     assert after.defects == ()
@@ -148,21 +149,21 @@ def naming(data: bytes) -> None:
     """Any parameters give a safe name, any header texts."""
     mail = b"Content-Type: application/pdf" + data[: len(data) // 2].replace(b"\n\n", b"\n ") + b"\n"
     mail += b"Content-Disposition: attachment" + data[len(data) // 2 :].replace(b"\n\n", b"\n ") + b"\n\nx"
-    name = names.file_name(scanned(mail).root, 7)
+    name = filenames.file_name(scanned(mail).root, 7)
     _is_safe(name)
-    _is_safe(names.safe_name(data.decode("utf-8", "replace"), "fallback"))
-    assert names.safe_name(name, "other") == name
-    for text in names.header_texts(data).values():
+    _is_safe(filenames.safe_name(data.decode("utf-8", "replace"), "fallback"))
+    assert filenames.safe_name(name, "other") == name
+    for text in filenames.header_texts(data).values():
         assert isinstance(text, str)
-    names.from_address(data)
-    names.domain_of(data)
-    given = [names.safe_name(line.decode("latin-1"), "x") for line in data.split(b"\n")[:50]]
-    assert len({one.casefold() for one in names.distinct(given)}) == len(given)
+    filenames.from_address(data)
+    filenames.domain_of(data)
+    given = [filenames.safe_name(line.decode("latin-1"), "x") for line in data.split(b"\n")[:50]]
+    assert len({one.casefold() for one in filenames.distinct(given)}) == len(given)
 
 
 def _is_safe(name: str) -> None:
     assert name
-    assert len(name.encode("utf-8")) <= names.NAME_LIMIT
+    assert len(name.encode("utf-8")) <= filenames.NAME_LIMIT
     assert not set(name) & set('/\\:*?"<>|\0\r\n\u202e\u2066')
     assert not name.startswith((".", "-", " "))
     assert not name.endswith((".", " "))

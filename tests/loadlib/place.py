@@ -18,8 +18,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pfilter import config
-from pfilter.web import printed
+from pfilter.config import load
+from pfilter.web import server_config
 from tests.e2e.installed import Venv
 from tests.e2e.rig import Instance, free_ports, give, wait
 
@@ -196,7 +196,7 @@ def queue_id_of(pid: int, command: bytes) -> str:
 def _nginx(folder: Path, downloads: Path, port: int) -> str:
     """Return the configuration that gateways are told to have, on loopback and without TLS."""
     store = {"path": str(downloads.parent), "base_url": "https://downloads.example.com"}
-    text = printed.configuration("nginx", config.from_values({"policy": {"own_domains": ["*"]}, "store": store}))
+    text = server_config.configuration("nginx", load.from_values({"policy": {"own_domains": ["*"]}, "store": store}))
     site = text.partition("# http:// only leads")[0]
     site = re.sub(r"(?m)^\s*(listen \[|ssl_).*\n", "", site)
     site = site.replace("listen 443 ssl;", f"listen 127.0.0.1:{port};")

@@ -14,9 +14,9 @@ import sys
 import time
 from pathlib import Path
 
-from pfilter import config
-from pfilter.policy import Policy
-from pfilter.web import printed
+from pfilter.config import load
+from pfilter.config.settings import Settings
+from pfilter.web import server_config
 from tests.support import PROJECT
 
 HOST = "downloads.example.com"
@@ -126,9 +126,9 @@ class Place:
             "log": {"to": f"file:{self.folder}/events.log"},
         }
 
-    def policy(self, **more: object) -> Policy:
+    def policy(self, **more: object) -> Settings:
         """Return the same, read."""
-        return config.from_values(self.values(**more))
+        return load.from_values(self.values(**more))
 
 
 class Running:
@@ -180,7 +180,7 @@ def start(kind: str, place: Place, site: str, plain: int) -> Running:
 
 def site(kind: str, place: Place) -> str:
     """Return the printed configuration; `pfilter serve` needs none."""
-    return "" if kind == "serve" else printed.configuration(kind, place.policy())
+    return "" if kind == "serve" else server_config.configuration(kind, place.policy())
 
 
 def _nginx(place: Place, text: str, port: int, plain: int) -> Running:

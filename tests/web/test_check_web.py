@@ -8,28 +8,31 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from pfilter import config
-from pfilter.errors import ConfigError
+from pfilter.base.errors import ConfigError
+from pfilter.config import load
+from pfilter.store import http_headers
 from pfilter.store.local import LocalStore
-from pfilter.web import headers, printed, probe, rules
+from pfilter.web import check, rules, server_config
 from pfilter.web.client import Client
 from tests.support import PROJECT
 from tests.web import servers
 from tests.web.conftest import Start
 
 Values = Callable[..., dict[str, dict[str, object]]]
-COMMON = [name for name, _ in headers.COMMON]
-HSTS = headers.TRANSPORT[0]
+COMMON = [name for name, _ in http_headers.COMMON]
+HSTS = http_headers.TRANSPORT[0]
 
 
-def check(place: servers.Place, server: servers.Running, plain: str, *, insecure: bool = True) -> dict[str, list[str]]:
+def wrong_rules(
+    place: servers.Place, server: servers.Running, plain: str, *, insecure: bool = True
+) -> dict[str, list[str]]:
     """Return what check-web finds wrong, by rule."""
     policy = place.policy()
     store = LocalStore(policy.store_path, policy.store_base_url)
     client = Client(policy.store_base_url, server.address, insecure=insecure)
     by_text = {rule.holds: key for key, rule in rules.RULES.items()}
     wrong = {}
-    for finding in probe.check(store, client, plain=plain):
+    for finding in check.check(store, client, plain=plain):
         if finding.level != "ok":
             key = next(key for text, key in by_text.items() if finding.text.startswith(f"not so: {text}: "))
             wrong[key] = [finding.text, *finding.mend]
@@ -50,7 +53,7 @@ def test_all_rules_hold(
     if expired:
         (downloads / "expired.html").write_text("<!doctype html><title>Expired</title><p>Passé.\n")
     server, plain = start(kind)
-    assert check(place, server, plain, insecure=False) == {}
+    assert wrong_rules(place, server, plain, insecure=False) == {}
     gone = Client(place.policy().store_base_url, server.address).ask(f"{servers.PREFIX}/{'b' * 32}/")
     assert (gone.status, "Passé" in gone.body.decode()) == (404, expired)
     assert gone.get("content-type").startswith("text/html")
@@ -59,9 +62,9 @@ def test_all_rules_hold(
     logs = [path for path in place.folder.iterdir() if path.suffix == ".log"]
     assert logs
     for log in logs:
-        assert not re.search(headers.ID, log.read_text()), log
+        assert not re.search(http_headers.ID, log.read_text()), log
     if kind != "serve":
-        assert re.search(rf" /{headers.SHORT_ID}\.\.\. 200 ", (place.folder / "pfilter.log").read_text())
+        assert re.search(rf" /{http_headers.SHORT_ID}\.\.\. 200 ", (place.folder / "pfilter.log").read_text())
 
 
 @pytest.mark.parametrize("kind", ["nginx", "apache", "serve"])
@@ -95,7 +98,7 @@ def test_head_with_a_range(kind: str, place: servers.Place, start: Start) -> Non
 def downloads(place: servers.Place) -> AbstractContextManager[tuple[str, str]]:
     """Place what check-web does: a download that is there, and one that is not any more."""
     policy = place.policy()
-    return probe._placed(LocalStore(policy.store_path, policy.store_base_url))
+    return check._placed(LocalStore(policy.store_path, policy.store_base_url))
 
 
 PROXY = """
@@ -129,7 +132,7 @@ def test_all_rules_hold_behind_a_proxy(place: servers.Place, start: Start, monke
     text = PROXY.format(host=servers.HOST, folder=place.folder, back=back.address)
     front = servers.start("nginx", place, text, plain)
     try:
-        assert check(place, front, f"127.0.0.1:{plain}") == {}
+        assert wrong_rules(place, front, f"127.0.0.1:{plain}") == {}
     finally:
         front.stop()
 
@@ -145,7 +148,7 @@ def without_certificate(values: Values) -> Values:
 
 def test_what_is_printed_by_the_command(place: servers.Place) -> None:
     file = servers.write_configuration(place)
-    for kind in printed.KINDS:
+    for kind in server_config.KINDS:
         done = command("print", "--config", str(file), kind)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout == servers.site(kind, place)
@@ -202,21 +205,24 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 # --- Broken on purpose: what is changed in the printed text, and the rules that must be named for it, no others
 
-ID = headers.ID
+ID = http_headers.ID
 NGINX_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     "headers": (
-        [(f'add_header {name} "{value}" always;', "") for name, value in (*headers.COMMON, headers.TRANSPORT)],
+        [
+            (f'add_header {name} "{value}" always;', "")
+            for name, value in (*http_headers.COMMON, http_headers.TRANSPORT)
+        ],
         {*COMMON, HSTS},
     ),
     "files": (
-        [("set $pfilter_disposition attachment;", ""), (f'set $pfilter_policy "{headers.FILE_POLICY}";', "")],
+        [("set $pfilter_disposition attachment;", ""), (f'set $pfilter_policy "{http_headers.FILE_POLICY}";', "")],
         {"attachment", "file policy"},
     ),
     "kinds": (
         [
             ("application/zip zip;", "application/zip zip; text/html html; image/svg+xml svg;"),
             ("server_tokens off;", ""),
-            (f'default_type "{headers.HTML}"', "default_type text/plain"),
+            (f'default_type "{http_headers.HTML}"', "default_type text/plain"),
             ("return 301 $uri/", "return 404"),
             ("max_ranges 16;", "max_ranges 0;"),
             ("etag on;", "etag off;"),
@@ -230,7 +236,7 @@ NGINX_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     ),
     "answers": (
         [
-            (f'"{headers.PAGE_POLICY}"', "\"default-src 'self'\""),
+            (f'"{http_headers.PAGE_POLICY}"', "\"default-src 'self'\""),
             ("disable_symlinks on from=$document_root;", "if ($request_method = HEAD) { return 404; }"),
             ("    autoindex off;", "    if ($request_method = DELETE) { return 204; }"),
             ("index.html =404", "index.html =410"),
@@ -254,20 +260,20 @@ NGINX_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
 LAST_RULE = "    RewriteRule ^ - [R=404,L]\n    TraceEnable"
 APACHE_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     "headers": (
-        [(f'Header always set {name} "{value}"', "") for name, value in (*headers.COMMON, headers.TRANSPORT)],
+        [(f'Header always set {name} "{value}"', "") for name, value in (*http_headers.COMMON, http_headers.TRANSPORT)],
         {*COMMON, HSTS},
     ),
     "files": (
         [
             ("Header set Content-Disposition attachment", ""),
-            (f'Header always set {headers.POLICY} "{headers.FILE_POLICY}"', "# "),
+            (f'Header always set {http_headers.POLICY} "{http_headers.FILE_POLICY}"', "# "),
         ],
         {"attachment", "file policy"},
     ),
     "kinds": (
         [
-            (f"ForceType {headers.BYTES}", "ForceType None"),
-            (f'ForceType "{headers.HTML}"', "ForceType text/plain"),
+            (f"ForceType {http_headers.BYTES}", "ForceType None"),
+            (f'ForceType "{http_headers.HTML}"', "ForceType text/plain"),
             (f'RewriteRule "^{servers.PREFIX}/{ID}$"', "# "),
             ("MaxRanges 16", "MaxRanges none"),
             ("FileETag MTime Size", "FileETag None"),
@@ -281,7 +287,7 @@ APACHE_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     ),
     "answers": (
         [
-            (f'"{headers.PAGE_POLICY}"', "\"default-src 'self'\""),
+            (f'"{http_headers.PAGE_POLICY}"', "\"default-src 'self'\""),
             (
                 f'/$1" !-l\n    RewriteRule "^{servers.PREFIX}/({ID}/files',
                 f'/$1" -f\n    RewriteRule "^{servers.PREFIX}/({ID}/files',
@@ -322,7 +328,7 @@ def test_broken_apache_is_found_out(what: str, place: servers.Place, start: Star
 def found_out(kind: str, changes: list[tuple[str, str]], keys: set[str], place: servers.Place, start: Start) -> None:
     """Start a server with changes, and have it checked."""
     server, plain = start(kind, *changes)
-    wrong = check(place, server, plain)
+    wrong = wrong_rules(place, server, plain)
     assert set(wrong) == keys, wrong
     for text, nginx, apache in wrong.values():
         assert len(text) > len("not so: : ")
@@ -337,14 +343,14 @@ def test_a_certificate_that_ends_soon_is_found_out(
     place.make_certificate(days=9)
     monkeypatch.setenv("SSL_CERT_FILE", str(place.certificate))
     server, plain = start("nginx")
-    wrong = check(place, server, plain, insecure=False)
+    wrong = wrong_rules(place, server, plain, insecure=False)
     assert list(wrong) == ["certificate"]
     assert "it ends in 8 days" in wrong["certificate"][0]
 
 
 def test_a_certificate_that_is_not_trusted_is_said(place: servers.Place, start: Start) -> None:
     server, plain = start("nginx")
-    wrong = check(place, server, plain, insecure=False)
+    wrong = wrong_rules(place, server, plain, insecure=False)
     assert list(wrong) == ["reach"]
     assert "certificate verify failed" in wrong["reach"][0]
 
@@ -374,10 +380,10 @@ NO_LINES = {
 
 @pytest.mark.parametrize("key", sorted(set(rules.RULES) - NO_LINES))
 def test_lines_that_mend_are_those_that_are_printed(key: str) -> None:
-    policy = config.from_values({"policy": {"own_domains": ["a.b"]}, "store": {"base_url": "https://files.example/d"}})
+    policy = load.from_values({"policy": {"own_domains": ["a.b"]}, "store": {"base_url": "https://files.example/d"}})
     rule = rules.RULES[key]
-    assert rule.nginx in printed.configuration("nginx", policy)
-    assert rule.apache in printed.configuration("apache", policy)
+    assert rule.nginx in server_config.configuration("nginx", policy)
+    assert rule.apache in server_config.configuration("apache", policy)
 
 
 @pytest.mark.parametrize(
@@ -391,26 +397,26 @@ def test_lines_that_mend_are_those_that_are_printed(key: str) -> None:
 )
 def test_what_web_servers_would_misread_is_refused(store: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        printed.configuration("nginx", config.from_values({"policy": {"own_domains": ["a.b"]}, "store": store}))
+        server_config.configuration("nginx", load.from_values({"policy": {"own_domains": ["a.b"]}, "store": store}))
 
 
-@pytest.mark.parametrize("kind", printed.KINDS)
+@pytest.mark.parametrize("kind", server_config.KINDS)
 def test_without_a_path_and_with_a_port(kind: str, place: servers.Place, start: Start) -> None:
     """A base_url without a path, and one with a port, work as well."""
     if absent := servers.missing(kind):
         pytest.skip(f"{absent} is not installed")
     values = place.values()
     values["store"]["base_url"] = f"https://{servers.HOST}"
-    text = printed.configuration(kind, config.from_values(values))
+    text = server_config.configuration(kind, load.from_values(values))
     server = servers.start(kind, place, text, servers.free_port())
     try:
         store = LocalStore(str(place.store), f"https://{servers.HOST}")
-        found = list(probe.check(store, Client(store.base_url, server.address, insecure=True), plain="127.0.0.1:1"))
+        found = list(check.check(store, Client(store.base_url, server.address, insecure=True), plain="127.0.0.1:1"))
         assert [finding for finding in found if finding.level != "ok"] == []
     finally:
         server.stop()
     values["store"]["base_url"] = f"https://{servers.HOST}:8443"
-    text = printed.configuration(kind, config.from_values(values))
+    text = server_config.configuration(kind, load.from_values(values))
     assert "8443" in text
     assert ":80" not in re.sub(":8443", "", text)
     assert "listen 80" not in text

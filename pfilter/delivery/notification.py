@@ -1,0 +1,140 @@
+"""The mail to the sender: attachments became links, nothing need be done (RFC 3834). Best effort.
+
+Once a message, up to `[notify] per_hour` of them; what follows within the hour is told in one.
+"""
+
+from pfilter.base import idn
+from pfilter.base.spool import finished
+from pfilter.config.settings import Settings
+from pfilter.delivery import reinject
+from pfilter.message import header
+from pfilter.message.addresses import matches, matches_domain
+from pfilter.message.filenames import domain_of
+from pfilter.message.model import Download, Envelope, Message
+from pfilter.notices import language, texts
+from pfilter.rewriting import parts
+
+TIME_LIMIT = 8  # seconds
+BULK = (b"bulk", b"list", b"junk")
+# Local parts that nobody reads, without the -, _ and . within them, and how those of returned mail begin.
+ROBOTS = (b"noreply", b"donotreply", b"mailerdaemon", b"bounce", b"bounces")
+VERP = (b"bounce-", b"bounces-")
+
+
+def why_not(message: Message, envelope: Envelope, settings: Settings) -> str:
+    """Return why the sender is not told, or ""."""
+    if not settings.notify_sender:
+        return "notify.sender = false"
+    if not envelope.sender:
+        return "null sender"
+    if any(octet < 32 or octet == 127 for octet in envelope.sender):
+        return "sender with control characters"
+    if not matches_domain(domain_of(envelope.sender), settings.own_domains):
+        return "sender is not ours"
+    if is_robot(envelope.sender):
+        return "robot"
+    if matches(envelope.sender, settings.notify_never):
+        return "notify.never"
+    if any(field.name.startswith(b"list-") for field in message.fields):
+        return "list mail"
+    if any(header.token(value) in BULK for value in message.values(b"precedence")):
+        return "bulk mail"
+    if any(header.token(value.split(b";")[0]) != b"no" for value in message.values(b"auto-submitted")):
+        return "automatic mail"
+    return ""
+
+
+def is_robot(address: bytes) -> bool:
+    """Whether nobody reads mail to this address, going by its local part: no-reply, mailer-daemon, bounces."""
+    local = address.rpartition(b"@")[0].lower().partition(b"+")[0]
+    return local.replace(b"-", b"").replace(b"_", b"").replace(b".", b"") in ROBOTS or local.startswith(VERP)
+
+
+def notify(message: Message, envelope: Envelope, download: Download, settings: Settings, held_back: str) -> None:
+    """Send it, the way results are sent, or hold it back in that file. Raises ReinjectError, OSError, ConfigError."""
+    subject = texts.subject_of(message)
+    if settings.notify_per_hour:
+        from time import time
+
+        from pfilter.delivery import heldback
+
+        key = idn.address(envelope.sender).decode("utf-8", "surrogateescape")
+        to = envelope.sender.decode("utf-8", "surrogateescape")
+        try:
+            if not heldback.admit(held_back, key, to, subject, download, settings.notify_per_hour, time()):
+                return
+        except (OSError, ValueError):
+            pass  # what can't be kept is told at once
+    send(compose(message, envelope, download, subject, settings), envelope.sender, settings)
+
+
+def catch_up(settings: Settings, held_back: str) -> None:
+    """Send one sender the mail about what was held back from him. Raises ReinjectError, OSError, ConfigError."""
+    from time import time
+
+    from pfilter.delivery import heldback
+
+    found = heldback.take(held_back, time())
+    if not found:
+        return
+    key, to, downloads = found
+    sender = to.encode("utf-8", "surrogateescape")
+    letter = texts.summary(downloads, sender.decode("utf-8", "replace"), settings)
+    send(_mail(letter, sender, b"auto-generated", [], settings), sender, settings)
+    heldback.sent(held_back, key, len(downloads), time())
+
+
+def send(content: bytes, recipient: bytes, settings: Settings, seconds: int = TIME_LIMIT) -> None:
+    """Send a mail of our own, from the null sender, within so many seconds. Raises ReinjectError, OSError."""
+    mail = finished([content], str)
+    # The message itself is done; until this process ends, a crash would do it again.
+    hurried = settings.replace(reinject_timeout=min(settings.reinject_timeout, seconds), reinject_data_done_timeout=0)
+    try:
+        reinject.send(mail, Envelope(sender=b"", recipients=(recipient,)), hurried)
+    finally:
+        mail.close()
+
+
+def compose(message: Message, envelope: Envelope, download: Download, subject: str, settings: Settings) -> bytes:
+    """Return the notification as a message with LF line ends."""
+    known = message.message_id.encode("ascii", "ignore")
+    letter = texts.notification(download, envelope.sender.decode("utf-8", "replace"), subject, settings)
+    references = [b"In-Reply-To: " + known, b"References: " + known] if known else []
+    return _mail(letter, envelope.sender, b"auto-replied", references, settings)
+
+
+def _mail(letter: texts.Letter, to: bytes, how: bytes, references: "list[bytes]", settings: Settings) -> bytes:
+    author = settings.notify_from or f"postmaster@{domain_of(to).decode('utf-8', 'replace')}"
+    fields, body = parts.text_entity(letter.text, b"\n")
+    lines = [
+        b"From: " + author.encode("utf-8"),
+        b"To: <" + to + b">",
+        b"Subject: " + header.encoded_words(letter.subject, b"\n"),
+        *generated(author, how),
+        *references,
+        b"MIME-Version: 1.0",
+    ]
+    return b"\n".join(lines) + b"\n" + b"".join(fields.values()) + b"\n" + body
+
+
+def generated(author: str, how: bytes) -> "list[bytes]":
+    """Return the header lines of every mail of our own: Date, Message-ID, Auto-Submitted (RFC 3834, 5)."""
+    import os
+    import time
+
+    domain = author.rpartition("@")[2].rstrip(">")
+    return [
+        b"Date: " + _date(time.time()),
+        f"Message-ID: <{time.time_ns()}.{os.getpid()}.{os.urandom(8).hex()}@{domain}>".encode(),
+        b"Auto-Submitted: " + how,
+    ]
+
+
+def _date(seconds: float) -> bytes:
+    """Return a date as RFC 5322, 3.3 has it, whatever the locale."""
+    from time import gmtime
+
+    when = gmtime(seconds)
+    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[when.tm_wday]
+    clock = f"{when.tm_hour:02}:{when.tm_min:02}:{when.tm_sec:02}"
+    return f"{day}, {when.tm_mday} {language.MONTHS[when.tm_mon - 1][:3]} {when.tm_year} {clock} +0000".encode("ascii")

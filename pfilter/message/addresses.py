@@ -1,0 +1,62 @@
+"""Patterns for addresses, domains and networks, as the configuration has them.
+
+An address pattern is an address, `@domain`, `@.domain` for its subdomains, or `name@*` for any domain. Case does not
+count, in local parts neither: exemptions are written by people. `config` brings patterns into the form that is compared
+(see `idn`) once, so that no message pays for it.
+"""
+
+from pfilter.base import idn
+
+
+def of_addresses(written: str) -> str:
+    """Return an address pattern, as somebody wrote it, in the form that `matches` takes."""
+    return idn.address(written.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+
+def of_domains(written: str) -> str:
+    """Return a domain, or a pattern for domains, in the form that `is_own` takes."""
+    return idn.domain(written.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+
+def matches(address: bytes, patterns: tuple[str, ...]) -> bool:
+    """Whether an address (RFC 5321, without angle brackets) matches one of the patterns, which `of_addresses` made."""
+    if not patterns:
+        return False
+    found = idn.address(address)
+    domain = found.rpartition(b"@")[2]
+    for pattern in patterns:
+        wanted = pattern.encode("utf-8", "surrogateescape")
+        if wanted.startswith(b"@."):
+            if domain.endswith(wanted[1:]):
+                return True
+        elif wanted.startswith(b"@"):
+            if b"@" in found and domain == wanted[1:]:
+                return True
+        elif wanted.endswith(b"@*"):
+            if found.rpartition(b"@")[:2] == (wanted[:-2], b"@"):
+                return True
+        elif found == wanted:
+            return True
+    return False
+
+
+def matches_domain(domain: bytes, own_domains: tuple[str, ...]) -> bool:
+    """Whether a domain (see `names.domain_of`) is ours: `*`, `example.org`, or `.example.org` for subdomains."""
+    for pattern in own_domains:
+        wanted = pattern.encode("utf-8", "surrogateescape")
+        if wanted == b"*" or domain == wanted or (wanted.startswith(b".") and domain.endswith(wanted)):
+            return True
+    return False
+
+
+def in_networks(client: str, networks: tuple[str, ...]) -> bool:
+    """Whether an IP address lies in one of the networks (CIDR); what is no address lies in none."""
+    if not networks or not client:
+        return False
+    from ipaddress import ip_address, ip_network
+
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return False
+    return any(address in ip_network(network, strict=False) for network in networks)

@@ -1,0 +1,483 @@
+"""A spooled message becomes a flat tuple of parts (RFC 2045, 2046), without decoding anything.
+
+Contract: one pass, forward only, memory by the number of parts and never by their size; never an exception for what a
+message contains. Where parsers in the field disagree about the structure, `Message.defects` says why, and nobody
+edits that message. Rules:
+
+- A delimiter is a line `--boundary`, optionally `--`, then blanks only (RFC 2046, 5.1.1). A line that starts like a
+  delimiter and goes on is ambiguous: Postfix (mime_state.c) takes it for one, the stdlib does not.
+- A boundary may go on from an outer one: whole lines are compared. The other way round is ambiguous.
+- A close delimiter that is repeated ends nothing more. A delimiter at the very end starts a part of no octets.
+- A transfer encoding on a multipart is not applied (RFC 2045, 6.4), as by all parsers.
+- Delimiters of outer multiparts win. An inner one left open then is ambiguous; left open at the end of the message,
+  with everything else in order, it is common and clear.
+- A message/rfc822 is opened, so that what is signed inside is seen, unless it is encoded. What is unsound inside does
+  not matter to us: it is only ever handled as a whole.
+- A bare CR is no line end to us, but to others: before something like a delimiter it is ambiguous.
+"""
+
+from pfilter.base.frozen import Frozen
+from pfilter.base.spool import Spool
+from pfilter.message import header
+from pfilter.message.model import Field, Message, Part, Range
+
+IDENTITY = (b"7bit", b"8bit", b"binary")
+ENCODINGS = (*IDENTITY, b"base64", b"quoted-printable")
+BOUNDARY_OCTETS = bytes(octet for octet in range(32, 127) if octet not in b'"\\')  # more than RFC 2046's bchars
+KEPT_PER_PART = 10  # Content-* fields and parameters that are kept, on the average of the parts that may be
+KEPT_OCTETS_PER_PART = 1024
+READ_PER_PART = 30  # fields of headers that are read at all, and their octets, as above
+READ_OCTETS_PER_PART = 2048
+DELIMITERS_PER_PART = 2  # a multipart has one more than it has parts
+FALSE_ALARMS = 64  # from then on lines are looked at by the thousand
+LINES_FIRST = 256  # octets
+SAMPLE = 256  # lines
+LINES_AT_ONCE = 1 << 18
+BARE_CR_LIMIT = 10_000  # before hyphens
+PREFIXES_FEW = 4  # boundaries that are looked for behind a bare CR one by one
+PREFIXES_LIMIT = 100  # boundaries that are looked for behind a bare CR; beyond, all that may be one counts
+SINGLE_FIELDS = (b"content-type", b"content-transfer-encoding", b"content-disposition")
+
+
+class Limits(Frozen):
+    """Beyond these a message is left alone. Defaults are no tighter than Postfix's own."""
+
+    parts: int = 10_000
+    nesting: int = 100  # mime_nesting_limit
+    header: int = 4 << 20  # octets of one header block; Postfix: header_size_limit 102400 for one field
+    boundary: int = 2048  # mime_boundary_length_limit
+
+
+class _Draft:
+    """A part while the scanner is in it."""
+
+    def __init__(self, number: int, parent: int, section: str, start: int, embedded: bool) -> None:
+        self.number = number
+        self.parent = parent
+        self.section = section
+        self.start = start
+        self.embedded = embedded
+        self.children: list[int] = []
+        self.boundary = b""
+        self.delimiter = b""
+        self.started = False  # a delimiter was seen
+        self.closed = False  # the close delimiter was seen
+        self.span_end = -1
+        self.body_end = -1
+        self.defect = ""
+        self.header = Range(start=start, end=start)
+        self.body_start = start
+        self.fields: tuple[Field, ...] = ()
+        self.type = b"text/plain"
+        self.params: tuple[tuple[bytes, bytes], ...] = ()
+        self.encoding = b"7bit"
+        self.disposition = b""
+        self.disposition_params: tuple[tuple[bytes, bytes], ...] = ()
+
+    def finish(self) -> Part:
+        return Part(
+            number=self.number,
+            parent=self.parent,
+            section=self.section,
+            span=Range(start=self.start, end=self.span_end),
+            header=self.header,
+            body=Range(start=self.body_start, end=max(self.body_start, self.body_end)),
+            fields=self.fields,
+            type=self.type,
+            params=self.params,
+            encoding=self.encoding,
+            disposition=self.disposition,
+            disposition_params=self.disposition_params,
+            children=tuple(self.children),
+            closed=self.closed or not self.boundary,
+            embedded=self.embedded,
+            defect=self.defect,
+        )
+
+
+def scan(spool: Spool, limits: Limits | None = None) -> Message:
+    """Return the message's parts. Raises OSError, and nothing for what is in the message."""
+    return _Scanner(spool, limits or Limits()).run()
+
+
+class _Scanner:
+    def __init__(self, spool: Spool, limits: Limits) -> None:
+        self.spool = spool
+        self.limits = limits
+        self.drafts: list[_Draft] = []
+        self.open: list[_Draft] = []  # the entities around the current position, outermost first
+        self.defects: dict[str, None] = {}  # in order, each once
+        self.lines: dict[bytes, tuple[_Draft, bool]] = {}  # delimiter line -> multipart, whether it closes
+        self.prefixes: tuple[bytes, ...] = ()
+        self.roots: list[bytes] = []  # those of them that start with no other one, in order; made when needed
+        self.all_prefixes: dict[bytes, None] = {}
+        self.heads: set[bytes] = set()  # what they start with, `least` octets each
+        self.least = 0
+        self.false_alarms = 0  # lines that start with hyphens and are no delimiters
+        self.delimiters = 0
+        self.read_fields_count = 0
+        self.read_octets = 0
+        self.has_cr = False  # before the line ends
+        self.full = False  # a limit was reached
+        self.kept = 0  # fields and parameters
+        self.kept_octets = 0
+        self.fields: tuple[Field, ...] = ()
+
+    def run(self) -> Message:
+        size = self.spool.size
+        first = self.spool.find(b"\n", 0, min(size, self.limits.header))
+        eol = b"\r\n" if first > 0 and self.spool.read(first - 1, first) == b"\r" else b"\n"
+        self.has_cr = eol == b"\r\n"
+        start = 0
+        if self.spool.read(0, 5) == b"From " and first > 0:
+            start = first + 1  # QUIRK: an mbox separator (RFC 4155), which sendmail(1) and the stdlib skip too
+        position = self.enter(start, start, parent=None)
+        while not self.full:
+            found = self.next_delimiter(position)
+            if not found:
+                break
+            position = self.pass_delimiter(*found)
+        self.leave(down_to=0, body_end=size, span_end=size, at_end=True)
+        self.check_bare_cr()
+        parts = tuple(draft.finish() for draft in self.drafts)
+        return Message(size=size, eol=eol, parts=parts, defects=tuple(self.defects), fields=self.fields)
+
+    def enter(self, delimiter: int, start: int, parent: _Draft | None) -> int:
+        """Read the header of an entity and of what it consists of; return where its content goes on."""
+        draft = self.new_draft(delimiter, parent)
+        block = header.read_block(self.spool, start, self.spool.size, self.limits.header, self.delimits)
+        draft.header, draft.body_start = block.range, block.body_start
+        if block.defect:
+            self.unsound(draft, block.defect)
+        if parent is None:
+            self.fields = block.fields
+        self.count_read(block)
+        if block.over_limit:
+            self.stop(block.defect)  # wherever it is: what follows was not looked at
+        elif block.body_start == start and self.lines and self.delimits(self.first_line(start)):
+            self.unsound(draft, "delimiter directly after a delimiter")  # an empty part to us, none to the stdlib
+        self.read_fields(draft, block.fields, parent)
+        self.open.append(draft)
+        if len(self.open) > self.limits.nesting:
+            self.stop(f"nested deeper than {self.limits.nesting}")
+        elif draft.type.startswith(b"multipart/"):
+            self.enter_multipart(draft)
+        elif draft.type in (b"message/rfc822", b"message/global") and draft.encoding in IDENTITY and not self.full:
+            return self.enter(draft.body_start, draft.body_start, parent=draft)
+        return draft.body_start
+
+    def count_read(self, block: header.Block) -> None:
+        """Count what was read of headers, with an end where that is too much: each line of them takes its time."""
+        self.read_fields_count += len(block.fields)
+        self.read_octets += block.range.size
+        if self.read_fields_count > header.FIELD_LIMIT + READ_PER_PART * self.limits.parts:
+            self.stop("too many header fields in all parts")
+        if self.read_octets > self.limits.header + READ_OCTETS_PER_PART * self.limits.parts:
+            self.stop("too many octets in the headers of all parts")
+
+    def first_line(self, start: int) -> bytes:
+        return self.spool.read(start, start + self.limits.boundary + 80).partition(b"\n")[0]
+
+    def new_draft(self, start: int, parent: _Draft | None) -> _Draft:
+        number = len(self.drafts)
+        if number >= self.limits.parts:
+            self.stop(f"more than {self.limits.parts} parts")
+        if parent is None:
+            draft = _Draft(number, -1, "", start, embedded=False)
+        else:
+            embedded = parent.embedded or parent.type.startswith(b"message/")
+            section = f"{parent.section}.{len(parent.children) + 1}".lstrip(".")
+            draft = _Draft(number, parent.number, section, start, embedded)
+            parent.children.append(number)
+        self.drafts.append(draft)
+        return draft
+
+    def read_fields(self, draft: _Draft, fields: tuple[Field, ...], parent: _Draft | None) -> None:
+        if parent is not None and parent.type == b"multipart/digest":
+            draft.type = b"message/rfc822"  # RFC 2046, 5.1.5
+        draft.fields = tuple(field for field in fields if field.name.startswith(b"content-"))
+        if not self.may_keep(len(draft.fields), sum(len(field.value) for field in draft.fields)):
+            draft.fields = ()
+        seen = set()
+        for field in draft.fields:
+            if field.name in SINGLE_FIELDS and field.name in seen:
+                self.unsound(draft, f"more than one {field.name.decode('ascii')}")
+                continue
+            seen.add(field.name)
+            if field.name == b"content-type":
+                self.read_type(draft, field.value)
+            elif field.name == b"content-transfer-encoding":
+                draft.encoding = header.token(field.value) or b"7bit"
+                if b"(" in field.value:
+                    draft.defect = draft.defect or "comment in Content-Transfer-Encoding"
+            elif field.name == b"content-disposition":
+                parsed = header.parameters(field.value)
+                draft.disposition, draft.disposition_params = parsed.token, parsed.pairs
+                draft.defect = draft.defect or parsed.defect
+                if parsed.token.translate(None, header.TOKEN_OCTETS):
+                    draft.defect = draft.defect or "malformed Content-Disposition"
+        if not self.may_keep(len(draft.params) + len(draft.disposition_params), 0):
+            draft.params = draft.disposition_params = ()
+        composite = draft.type.startswith(b"multipart/")
+        if composite and draft.encoding not in ENCODINGS:
+            # RFC 2045, 6.4 forbids all but the identities. Of base64 and quoted-printable it is known that nobody
+            # decodes them: whoever applied one has no delimiters that are seen, and that is told on leaving.
+            self.unsound(draft, "multipart with an unknown transfer encoding")
+        elif draft.encoding not in ENCODINGS:
+            draft.defect = draft.defect or "unknown transfer encoding"
+
+    def may_keep(self, count: int, octets: int) -> bool:
+        """Count what is kept of the header of a part; False, and the end, where that is too much."""
+        self.kept += count
+        self.kept_octets += octets
+        if self.kept > header.FIELD_LIMIT + KEPT_PER_PART * self.limits.parts:
+            self.stop("too many Content-* fields and parameters")
+            return False
+        if self.kept_octets > self.limits.header + KEPT_OCTETS_PER_PART * self.limits.parts:
+            self.stop("too many octets in Content-* fields")
+            return False
+        return True
+
+    def read_type(self, draft: _Draft, value: bytes) -> None:
+        parsed = header.parameters(value)
+        main, slash, sub = parsed.token.partition(b"/")
+        if not (main and slash and sub) or parsed.token.translate(None, header.TOKEN_SPECIALS + b"/") != main + sub:
+            if main.strip().startswith((b"multipart", b"message")):
+                self.unsound(draft, "malformed Content-Type of a multipart")
+            draft.defect = draft.defect or "malformed Content-Type"  # text/plain then (RFC 2045, 5.2)
+            return
+        draft.type, draft.params = parsed.token, parsed.pairs
+        if main == b"multipart" and any(b"\n" in quoted for quoted in value.split(b'"')[1::2]):
+            self.unsound(draft, "line end within quotes in the Content-Type of a multipart")  # kept by the stdlib
+        if main == b"multipart" and (parsed.defect or parsed.unusual):
+            self.unsound(draft, parsed.defect or f"{parsed.unusual} in the Content-Type of a multipart")
+        draft.defect = draft.defect or parsed.defect
+
+    def enter_multipart(self, draft: _Draft) -> None:
+        named = [value for name, value in draft.params if name.split(b"*")[0] == b"boundary"]
+        boundary = named[0] if named else b""
+        if not boundary:
+            self.unsound(draft, "multipart without a boundary")
+        elif len(named) > 1 or (b"boundary", boundary) not in draft.params:
+            self.unsound(draft, "boundary in more than one form")
+        elif len(boundary) > self.limits.boundary:
+            self.unsound(draft, f"boundary over {self.limits.boundary} octets")
+        elif boundary.startswith(b"<") and boundary.endswith(b">"):
+            self.unsound(draft, "boundary in angle brackets")  # which the stdlib takes off
+        elif boundary.translate(None, BOUNDARY_OCTETS) or boundary != boundary.strip():
+            self.unsound(draft, "boundary with octets that are not allowed")
+        else:
+            for other in self.open:
+                if other.boundary and self.confuses(other.boundary, boundary):
+                    # Also between an embedded and an outer one: that decides where the outer part ends.
+                    self.defects["boundary that is a prefix of another in use"] = None
+            self.add_lines(draft, boundary)
+
+    @staticmethod
+    def confuses(outer: bytes, inner: bytes) -> bool:
+        """Whether parsers take a delimiter of one multipart for that of another which is open around it.
+
+        Postfix compares beginnings, the innermost boundary first: an inner one that only goes on from the outer one
+        is found first, as by all who compare whole lines. Not so the other way round, or where the outer one and what
+        may stand behind it make the inner one.
+        """
+        return outer.startswith(inner) or (inner.startswith(outer) and inner[len(outer) :].startswith((b"--", b" ")))
+
+    def add_lines(self, draft: _Draft, boundary: bytes) -> None:
+        """Look for the delimiter lines of a multipart from now on. Those of outer ones win."""
+        draft.boundary = boundary
+        draft.delimiter = b"--" + boundary
+        self.lines.setdefault(draft.delimiter, (draft, False))
+        self.lines.setdefault(draft.delimiter + b"--", (draft, True))
+        self.prefixes += (draft.delimiter,)
+        self.roots = []
+        if len(self.all_prefixes) <= PREFIXES_LIMIT:
+            self.all_prefixes[draft.delimiter] = None
+
+    def drop_lines(self, left: list[_Draft]) -> None:
+        """Look for the delimiter lines of these no more."""
+        gone = 0
+        for draft in reversed(left):
+            if draft.delimiter:
+                gone += 1
+                for line in (draft.delimiter, draft.delimiter + b"--"):
+                    if self.lines[line][0] is draft:
+                        del self.lines[line]
+        if gone:
+            self.prefixes = self.prefixes[:-gone]
+            self.roots = []
+
+    def delimits(self, line: bytes) -> bool:
+        """Whether a line without its line end is a delimiter in use."""
+        if self.without_end(line) in self.lines:
+            return True
+        if self.prefixes and line.startswith(self.prefixes):
+            self.defects["line that starts like a delimiter"] = None
+        return False
+
+    @staticmethod
+    def without_end(line: bytes) -> bytes:
+        """Return a line without the CR of its line end and without blanks at its end."""
+        return line.removesuffix(b"\r").rstrip(b" \t")
+
+    def next_delimiter(self, position: int) -> tuple[int, int, _Draft, bool] | None:
+        """Return start and end of the next delimiter line, whose it is, and whether it closes."""
+        if not self.prefixes:
+            return None
+        size = self.spool.size
+        before = max(0, position - 1)  # the line end before a delimiter may be that of the empty line
+        while True:
+            if self.false_alarms >= FALSE_ALARMS:
+                before = self.pass_lines(before)
+            before = self.spool.find(b"\n--", before, size)
+            if before < 0:
+                return None
+            found = self.delimiter_at(before + 1)
+            if found:
+                return found
+            self.false_alarms += 1
+            before += 1
+
+    def delimiter_at(self, start: int) -> tuple[int, int, _Draft, bool] | None:
+        """Return what `next_delimiter` does, where a delimiter line starts here."""
+        line = self.spool.read(start, start + self.limits.boundary + 80)
+        newline = line.find(b"\n")
+        end = newline + 1 if newline >= 0 else len(line)
+        text = line[:newline] if newline >= 0 else line
+        if not self.delimits(text):
+            return None
+        if newline < 0 and start + end < self.spool.size:
+            self.defects["line that starts like a delimiter"] = None  # its end is out of sight
+        elif newline >= 0 and text.endswith(b"\r") != self.has_cr:
+            self.defects["delimiter with a different line end from the message"] = None
+        return start, start + end, *self.lines[self.without_end(text)]
+
+    def pass_lines(self, before: int) -> int:
+        """Return where to look on: the line end before the next line that `delimiter_at` has to see, or the end.
+
+        For content with very many lines that start with hyphens: what is done for each is one slice, or one strip, and
+        one look into a set, whatever the number of multiparts.
+        """
+        size = self.spool.size
+        step = LINES_FIRST
+        while before < size:
+            chunk = self.spool.read(before, before + step)
+            at_end = before + len(chunk) >= size
+            cut = len(chunk) if at_end else chunk.rfind(b"\n")
+            if cut <= 0:  # within one long line
+                if chunk.startswith(b"\n") and self.interesting([self.first_line(before + 1)]):
+                    return before
+                following = self.spool.find(b"\n", before + 1, size)
+                if following < 0:
+                    return size
+                before = following
+                step = min(2 * step, LINES_AT_ONCE)
+                continue
+            rest, *lines = chunk[:cut].split(b"\n")
+            found = self.interesting(lines)
+            if found:
+                for line in lines:
+                    if line == found[0]:
+                        return before + len(rest)
+                    rest += b"\n" + line
+            before += cut
+            step = min(2 * step, LINES_AT_ONCE)
+        return size
+
+    def interesting(self, lines: list[bytes]) -> list[bytes]:
+        """Return those that are delimiters, or the first that make the message ambiguous."""
+        if len(lines) > SAMPLE and len(set(lines[:SAMPLE])) < SAMPLE // 4:
+            lines = list(dict.fromkeys(lines))  # the same line again and again is looked at once
+        if "line that starts like a delimiter" in self.defects:
+            exact = self.lines
+            return [line for line in lines if line.rstrip(b" \t\r") in exact and self.without_end(line) in exact]
+        from bisect import bisect
+
+        if not self.roots:
+            # None of them starts with another one, so that what starts with one stands right behind it in order.
+            for delimiter in sorted(self.prefixes):
+                if not (self.roots and delimiter.startswith(self.roots[-1])):
+                    self.roots.append(delimiter)
+            self.least = min(map(len, self.roots))
+            self.heads = {root[: self.least] for root in self.roots}
+        roots, least, heads = self.roots, self.least, self.heads
+        near = [line for line in lines if line[:least] in heads]
+        return [line for line in near if line.startswith(roots[bisect(roots, line) - 1])]
+
+    def pass_delimiter(self, start: int, end: int, draft: _Draft, closes: bool) -> int:
+        """Close what the delimiter ends, enter what it starts; return where to go on."""
+        self.delimiters += 1
+        if self.delimiters > DELIMITERS_PER_PART * self.limits.parts:
+            self.stop(f"more than {DELIMITERS_PER_PART * self.limits.parts} delimiters")
+            return end
+        before = self.spool.read(max(0, start - 2), start)
+        body_end = start - (2 if before == b"\r\n" else 1)
+        level = self.open.index(draft)
+        self.leave(down_to=level + 1, body_end=body_end, span_end=start, at_end=False)
+        if draft.closed and not (closes and self.is_alone(draft)):
+            self.unsound(draft, "delimiter after the close delimiter")
+        draft.started = True
+        if closes:
+            draft.closed = True
+            return end
+        if end >= self.spool.size:
+            if level or draft.type == b"multipart/digest":  # an empty message is read in more than one way
+                self.unsound(draft, "delimiter at the end with nothing after it")
+            number = len(self.drafts)
+            self.enter(start, end, parent=draft)
+            self.drafts[number].defect = "nothing after its delimiter"  # not even a place for a body
+            return end
+        return self.enter(start, end, parent=draft)
+
+    def is_alone(self, draft: _Draft) -> bool:
+        """Whether no multipart around this one has a boundary that its own starts with.
+
+        Once closed, it is forgotten by Postfix, who would find the other one in a further close delimiter.
+        """
+        return not any(
+            other is not draft and other.boundary and draft.boundary.startswith(other.boundary) for other in self.open
+        )
+
+    def leave(self, down_to: int, body_end: int, span_end: int, at_end: bool) -> None:
+        """End the entities that are open from a level on."""
+        left = self.open[down_to:]
+        for draft in left:
+            draft.body_end, draft.span_end = body_end, span_end
+            if draft.boundary and not draft.started:
+                self.unsound(draft, "multipart without its delimiter")
+            elif draft.boundary and not draft.children:
+                self.unsound(draft, "multipart without parts")
+            elif draft.boundary and not draft.closed and not at_end:
+                self.unsound(draft, "multipart that is not closed")
+        del self.open[down_to:]
+        self.drop_lines(left)
+
+    def check_bare_cr(self) -> None:
+        if not self.all_prefixes:
+            return
+        # With very many there is no telling them apart in good time.
+        prefixes = tuple(self.all_prefixes) if len(self.all_prefixes) <= PREFIXES_LIMIT else (b"--",)
+        longest = max(map(len, prefixes))
+        size = self.spool.size
+        position = self.spool.find(b"\r--", 0, size)
+        seen = 0
+        while position >= 0:
+            seen += 1
+            found = self.spool.read(position + 1, position + 1 + longest).startswith(prefixes)
+            if not found and seen > FALSE_ALARMS and len(prefixes) <= PREFIXES_FEW:
+                if not any(self.spool.find(b"\r" + prefix, position, size) >= 0 for prefix in prefixes):
+                    return
+                found = True
+            if found or seen > BARE_CR_LIMIT:  # there is no telling in good time
+                self.defects["bare CR before a delimiter"] = None
+                return
+            position = self.spool.find(b"\r--", position + 1, size)
+
+    def unsound(self, draft: _Draft, why: str) -> None:
+        draft.defect = draft.defect or why
+        if not draft.embedded:
+            self.defects[why] = None
+
+    def stop(self, why: str) -> None:
+        self.full = True
+        self.defects[why] = None

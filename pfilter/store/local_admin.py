@@ -1,0 +1,82 @@
+"""Looking after the downloads of a local store: reading, extending, removing; clean-up itself is in `cleanup`."""
+
+import os
+
+from pfilter.base import durable
+from pfilter.base.errors import StoreError, sentence
+from pfilter.base.spool import Spool
+from pfilter.message.model import Download
+from pfilter.store import cleanup
+from pfilter.store.cleanup import Report
+from pfilter.store.local import LocalStore
+from pfilter.store.record import Record, read_record, write_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class LocalKeeper:
+    """What people and clean-up need of a local store. Methods raise StoreError or OSError."""
+
+    def __init__(self, store: LocalStore) -> None:
+        self._store = store
+
+    def ids(self) -> list[str]:
+        """Return the ids of all downloads."""
+        return cleanup.ids(self._store)
+
+    def record(self, download_id: str) -> Record:
+        """Return the record of a download."""
+        try:
+            return read_record(self._path(download_id))
+        except FileNotFoundError:
+            raise StoreError(f"{download_id[:8]} is not a download here") from None
+
+    def records(self, problems: "list[str]") -> "Iterator[Record]":
+        """Yield all records; what can't be read becomes a sentence in `problems`."""
+        for download_id in self.ids():
+            try:
+                yield read_record(self._path(download_id))
+            except FileNotFoundError:
+                continue  # removed meanwhile
+            except (StoreError, OSError) as error:
+                problems.append(sentence(error))
+
+    def describe(self, record: Record) -> Download:
+        """Return a record as readers are told of it, with its links."""
+        return self._store.describe(record)
+
+    def read(self, record: Record, name: str) -> "Iterator[bytes]":
+        """Yield the octets of a stored file in pieces."""
+        path = self._store.path("downloads", record.id, "files", name)
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        spool = Spool(fd, os.fstat(fd).st_size)
+        try:
+            yield from spool.windows(0, spool.size)
+        finally:
+            spool.close()
+
+    def extend(self, download_id: str, until: int, page: "Callable[[Record, Download], bytes]") -> Record:
+        """Promise a later date, and say so on the page; return the new record."""
+        self._store.make_locks()
+        with durable.locked(self._store.lock(download_id)):
+            record = self.record(download_id)
+            if until <= record.until:
+                raise StoreError(f"{download_id[:8]} is promised for longer already; a promise can't be shortened")
+            record = record.replace(until=until)
+            write_record(self._path(download_id), record)
+            place = self._store.path("downloads", download_id, "index.html")
+            durable.write_file(place, page(record, self._store.describe(record)), durable.PUBLIC_FILE)
+        return record
+
+    def remove(self, download_id: str) -> Report:
+        """Take a download down at once."""
+        return cleanup.revoke(self._store, download_id)
+
+    def expire(self, now: float, grace: int, *, dry_run: bool) -> Report:
+        """Remove downloads past their promised date plus grace, and what crashes left."""
+        return cleanup.expire(self._store, now, grace, dry_run=dry_run)
+
+    def _path(self, download_id: str) -> str:
+        return self._store.path("records", f"{download_id}.json")

@@ -1,0 +1,96 @@
+"""The record of a message's downloads: who, when, what, until when. JSON, one file an id, for clean-up and people."""
+
+import json
+
+from pfilter.base import durable
+from pfilter.base.errors import StoreError
+from pfilter.base.frozen import Frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+VERSION = 1
+ID_LENGTH = 32  # characters of base32: 160 bits
+ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
+
+
+class RecordedFile(Frozen):
+    """One stored file: its name in the download, its octets, the name of its blob."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class Record(Frozen):
+    """What is known of a message's downloads. Times in seconds since the epoch."""
+
+    id: str
+    created: int
+    until: int  # the date promised to readers; clean-up adds the grace
+    sender: str
+    recipients: int  # how many
+    queue_id: str
+    message_id: str
+    files: tuple[RecordedFile, ...]
+    subject: str = ""  # where the page shows it
+
+
+def encode(record: Record) -> bytes:
+    """Return a record as JSON."""
+    values: dict[str, Any] = {name: getattr(record, name) for name in Record._fields}
+    values["files"] = [{name: getattr(file, name) for name in RecordedFile._fields} for file in record.files]
+    data = json.dumps({"version": VERSION, **values}, indent=1, ensure_ascii=True)
+    return data.encode("ascii") + b"\n"
+
+
+def decode(data: bytes, where: str) -> Record:
+    """Read a record; `where` it stands is for the error. Raises StoreError where it is not one."""
+    try:
+        values = json.loads(data)
+        if values["version"] != VERSION:
+            raise StoreError(f"{where}: version {values['version']} is not known here")
+        return Record(
+            id=str(values["id"]),
+            created=int(values["created"]),
+            until=int(values["until"]),
+            sender=str(values["sender"]),
+            recipients=int(values["recipients"]),
+            queue_id=str(values["queue_id"]),
+            message_id=str(values["message_id"]),
+            files=tuple(
+                RecordedFile(name=str(file["name"]), size=int(file["size"]), sha256=str(file["sha256"]))
+                for file in values["files"]
+            ),
+            subject=str(values.get("subject", "")),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{where}: not a readable record ({type(error).__name__}: {error})") from error
+
+
+def write_record(path: str, record: Record) -> None:
+    """Write a record, durable and readable by its owner alone. Raises OSError."""
+    durable.write_file(path, encode(record), durable.PRIVATE_FILE)
+
+
+def read_record(path: str) -> Record:
+    """Read a record. Raises FileNotFoundError; StoreError where it is not one."""
+    with open(path, "rb") as stream:
+        return decode(stream.read(), path)
+
+
+def is_id(text: str) -> bool:
+    """Whether this is an id of a download."""
+    return len(text) == ID_LENGTH and ID_CHARACTERS.issuperset(text)
+
+
+def match(known: "Iterable[str]", given: str) -> str:
+    """Return the one id meant by an id, a link, or the beginning of an id as the log shows it. Raises StoreError."""
+    wanted = next((piece for piece in reversed(given.split("/")) if is_id(piece)), given)
+    found = [known_id for known_id in known if known_id.startswith(wanted)] if len(wanted) >= 8 else []
+    if len(found) != 1:
+        reason = "is the beginning of more than one id" if found else "is not the id of a download here"
+        raise StoreError(f"{given!r} {reason}; give the id, or at least its first 8 characters, or the link")
+    return found[0]

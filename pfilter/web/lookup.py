@@ -1,0 +1,112 @@
+"""From the path of a request to an open file below downloads/, or to nothing.
+
+A path is matched whole, as it came over the wire, before anything is decoded; nothing is ever normalised. Each
+directory on the way is opened by descriptor, symbolic links are not followed, and only regular files are given out.
+"""
+
+import os
+import re
+import stat
+
+from pfilter.base.frozen import Frozen
+from pfilter.store.http_headers import EXPIRED, GONE, ID
+
+NAME_LIMIT = 255  # octets
+EXPIRED_LIMIT = 1 << 20  # octets of the expired page
+_WAY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # passes through directories that can't be listed
+_ABSOLUTE = re.compile(rb"https?://[^/]+", re.IGNORECASE)
+_REST = re.compile(rf"/({ID})(?:(/)(?:files/((?:[!-$&-.0-~]|%[0-9A-Fa-f]{{2}})+))?)?".encode("ascii"))
+
+
+class Asked(Frozen):
+    """What a request is about: a page, or the file `name` of it; `slash` is whether the page's last slash is there."""
+
+    id: str
+    slash: bool
+    name: str
+
+
+class Item:
+    """An open file; `name` is "" for a page. Whoever got it closes it."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        found = os.fstat(fd)
+        self.fd = fd
+        self.name = name
+        self.size = found.st_size
+        self.modified = int(found.st_mtime)
+        self.etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
+
+    def read(self, offset: int, limit: int) -> bytes:
+        """Return octets, fewer than asked for only at the end. Raises OSError."""
+        return os.pread(self.fd, limit, offset)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self.fd)
+
+
+def origin_form(target: bytes) -> bytes:
+    """Return the path of a request's target, its query cut off, in whichever of both forms it is (RFC 9112, 3.2)."""
+    found = _ABSOLUTE.match(target)
+    return target[found.end() :] or b"/" if found else target
+
+
+def parse(path: bytes, prefix: bytes) -> Asked | None:
+    """Return what a raw path asks for; None for all that can't be there. `prefix` is the path of base_url."""
+    from urllib.parse import unquote_to_bytes
+
+    if not path.startswith(prefix):
+        return None
+    found = _REST.fullmatch(path, len(prefix))
+    if not found:
+        return None
+    try:
+        name = unquote_to_bytes(found[3] or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    if name.startswith(".") or "/" in name or not name.isprintable() or len(name.encode("utf-8")) > NAME_LIMIT:
+        return None
+    return Asked(id=found[1].decode("ascii"), slash=bool(found[2]), name=name)
+
+
+def find(downloads: str, asked: Asked) -> Item | None:
+    """Open what is asked for. Raises OSError for what should not happen, such as too many open files."""
+    way = (asked.id, "files", asked.name) if asked.name else (asked.id, "index.html")
+    fd = _open(downloads, way)
+    return None if fd is None else Item(fd, asked.name)
+
+
+def gone(downloads: str) -> bytes:
+    """Return the page about whatever is not there."""
+    fd = _open(downloads, (EXPIRED,))
+    if fd is None:
+        return GONE.encode("ascii")
+    try:
+        return os.pread(fd, EXPIRED_LIMIT, 0) or GONE.encode("ascii")
+    finally:
+        os.close(fd)
+
+
+def _open(root: str, way: tuple[str, ...]) -> int | None:
+    at = -1
+    try:
+        at = os.open(root, _WAY)
+        for name in way[:-1]:
+            at, left = os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=at), at
+            os.close(left)
+        # Not blocking: somebody's fifo would be waited for.
+        fd = os.open(way[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    except OSError as error:
+        import errno
+
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO):
+            raise
+        return None  # not there, no directory, a symbolic link, no permission: nobody need know which
+    finally:
+        if at >= 0:
+            os.close(at)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None
