@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from pfilter import __version__, pipe, pipeline
+from pfilter import events as log_events
 from pfilter.cli import app
 from pfilter.config import load
 from pfilter.decision import decide
@@ -263,7 +264,7 @@ def test_every_reason_of_what_passed_is_in_the_manual() -> None:
     """pfilter-pipe(8) has an entry for each word that the line for Postfix may give as a reason, and for no other."""
     text = section(manual("pfilter-pipe.8"), "EXIT STATUS").partition(".Ss Why a message passed")[2]
     entries = set(re.findall(r"^\.It Li (.+)$", text, re.MULTILINE))
-    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), pipeline.NO_ROOM, pipeline.TOO_LARGE}
+    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), pipeline.NO_ROOM, log_events.TOO_LARGE}
     assert {entry for entry in entries if not entry.startswith("observe: ")} == words
 
 
