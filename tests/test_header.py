@@ -64,7 +64,7 @@ def test_a_delimiter_ends_the_header() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"A: b\nno field\n\nbody", "no field"),
+        (b"A: b\nno field\n\nbody", "not a field"),
         (b" folded\n\nbody", "continuation"),
         (b"A: b\n \t\nC: d\n\n", "blank continuation"),
         (b"A : b\n\n", "blank before the colon"),
@@ -129,7 +129,7 @@ def test_parameters(value: bytes, token: bytes, pairs: tuple[tuple[bytes, bytes]
     [
         (b' a/b; name="x', "quotes or comments"),
         (b" a/b (x; name=y", "quotes or comments"),
-        (b' a/b; name="x" y', "text behind"),
+        (b' a/b; name="x" y', "text after"),
         (b" a/b; boundary=x; boundary=y", "conflicting parameters boundary"),
         (b" a/b; name", "without a value"),
     ],

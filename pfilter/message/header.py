@@ -104,7 +104,7 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
                 if data[position:name_end].translate(None, NAME_OCTETS):
                     colon = -1
             if colon <= position:
-                defect = "header ended by a line that is no field"
+                defect = "header ended by a line that is not a field"
                 body = position
                 break
             marks.append((position, name_end, colon))
@@ -172,7 +172,7 @@ def parameters(value: bytes) -> Parameters:
             defect = defect or "malformed parameter"
         content, clean = _unquote(raw.strip())
         if not clean:
-            defect = defect or "text behind a quoted parameter"
+            defect = defect or "text after a quoted parameter"
         unusual = unusual or _unusual(name_as_is, raw.strip(), content)
         if seen.setdefault(name, content) != content:
             defect = defect or f"conflicting parameters {name.decode('ascii', 'replace')}"
@@ -191,7 +191,7 @@ def _unusual(name: bytes, raw: bytes, content: bytes) -> str:
     if raw.translate(None, b' \t"') != raw:
         return "blank or quote inside a parameter"
     is_cut = name.strip().lower() == b"boundary" and raw.translate(None, TOKEN_OCTETS)  # by Postfix and MIME-tools
-    return "special outside of quotes" if is_cut else ""
+    return "special character outside of quotes" if is_cut else ""
 
 
 def _split(value: bytes) -> tuple[list[bytes], bool]:

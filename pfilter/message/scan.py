@@ -155,7 +155,7 @@ class _Scanner:
         if block.over_limit:
             self.stop(block.defect)  # wherever it is: what follows was not looked at
         elif block.body_start == start and self.lines and self.delimits(self.first_line(start)):
-            self.unsound(draft, "delimiter right behind a delimiter")  # an empty part to us, none to the stdlib
+            self.unsound(draft, "delimiter directly after a delimiter")  # an empty part to us, none to the stdlib
         self.read_fields(draft, block.fields, parent)
         self.open.append(draft)
         if len(self.open) > self.limits.nesting:
@@ -349,7 +349,7 @@ class _Scanner:
         if newline < 0 and start + end < self.spool.size:
             self.defects["line that starts like a delimiter"] = None  # its end is out of sight
         elif newline >= 0 and text.endswith(b"\r") != self.has_cr:
-            self.defects["delimiter with another line end than the message"] = None
+            self.defects["delimiter with a different line end from the message"] = None
         return start, start + end, *self.lines[self.without_end(text)]
 
     def pass_lines(self, before: int) -> int:
@@ -415,17 +415,17 @@ class _Scanner:
         level = self.open.index(draft)
         self.leave(down_to=level + 1, body_end=body_end, span_end=start, at_end=False)
         if draft.closed and not (closes and self.is_alone(draft)):
-            self.unsound(draft, "delimiter behind the close delimiter")
+            self.unsound(draft, "delimiter after the close delimiter")
         draft.started = True
         if closes:
             draft.closed = True
             return end
         if end >= self.spool.size:
             if level or draft.type == b"multipart/digest":  # an empty message is read in more than one way
-                self.unsound(draft, "delimiter at the end with nothing behind it")
+                self.unsound(draft, "delimiter at the end with nothing after it")
             number = len(self.drafts)
             self.enter(start, end, parent=draft)
-            self.drafts[number].defect = "nothing behind its delimiter"  # not even a place for a body
+            self.drafts[number].defect = "nothing after its delimiter"  # not even a place for a body
             return end
         return self.enter(start, end, parent=draft)
 

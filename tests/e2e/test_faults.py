@@ -43,7 +43,7 @@ EVERYWHERE: dict[str, tuple[Callable[[Gate], Fault], str]] = {
     "unwritable store": (lambda gate: owned_by_root(gate.store), "belongs to root"),
     "unwritable downloads": (lambda gate: owned_by_root(gate.store / "downloads"), "belongs to root"),
     "unwritable records": (lambda gate: owned_by_root(gate.store / "records"), "belongs to root"),
-    "a file in the way": (lambda gate: file_instead(gate.store / "blobs"), "is no directory"),
+    "a file in the way": (lambda gate: file_instead(gate.store / "blobs"), "is not a directory"),
     "unreadable secret": (lambda gate: secret_of_root(gate.store / "secret"), "secret: Permission denied"),
     "broken template": (lambda gate: templates(gate, "{% for file in %}"), "template"),
 }
