@@ -3,6 +3,7 @@
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.utils import collapse_rfc2231_value
+from unittest import mock
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -77,6 +78,20 @@ def test_a_delimiter_ends_the_header() -> None:
 def test_what_parsers_disagree_about_is_a_defect(data: bytes, why: str) -> None:
     """Where parsers disagree on what is header and what is body, the block says so."""
     assert why in block(data).defect
+
+
+@given(
+    st.lists(st.sampled_from([b"A: b", b"A : b", b" c", b"\td", b" ", b"\t\r", b"\r", b"\r x", b"", b"no field"])),
+    st.booleans(),
+)
+def test_folds_passed_at_once_are_those_passed_one_by_one(lines: list[bytes], ends: bool) -> None:
+    """Where very many lines continue fields, they are passed at once: the block is the same."""
+    data = b"A: b\n" + b"\n".join(lines) + b"\n" * ends
+    with mock.patch.object(header, "FOLDS_FEW", 1 << 30):
+        expected = block(data)
+    for few in (0, 1):
+        with mock.patch.object(header, "FOLDS_FEW", few):
+            assert block(data) == expected
 
 
 def test_a_line_that_is_no_field_starts_the_body() -> None:
