@@ -40,7 +40,7 @@ EXCEPTIONS = {  # each of them is to end
 }
 COMMANDS = ("__init__", "downloads", "maintenance", "message", "options", "quarantine", "web")
 ONLY_IMPORTERS = {
-    "mailparser": {"message.filenames"},
+    "mailparser": {"message.decoded"},
     "structlog": {"base.structlog_loader"},
     "typer": {f"cli.{name}" for name in COMMANDS},
     "obstore": {"store.s3"},

@@ -7,9 +7,8 @@ from pfilter.base import idn
 from pfilter.base.spool import finished
 from pfilter.config.settings import Settings
 from pfilter.delivery import reinject
-from pfilter.message import header
-from pfilter.message.addresses import matches, matches_domain
-from pfilter.message.filenames import domain_of
+from pfilter.message import decoded, header
+from pfilter.message.addresses import domain_of, matches, matches_domain
 from pfilter.message.model import Download, Envelope, Message
 from pfilter.notices import language, texts
 from pfilter.rewriting import parts
@@ -52,7 +51,7 @@ def is_robot(address: bytes) -> bool:
 
 def notify(message: Message, envelope: Envelope, download: Download, settings: Settings, held_back: str) -> None:
     """Send it, the way results are sent, or hold it back in that file. Raises ReinjectError, OSError, ConfigError."""
-    subject = texts.subject_of(message)
+    subject = decoded.subject_of(message)
     if settings.notify_per_hour:
         from time import time
 

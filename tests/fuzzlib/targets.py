@@ -12,7 +12,7 @@ from email import message_from_bytes
 from email.utils import collapse_rfc2231_value
 from pathlib import Path
 
-from pfilter.message import codec, filenames, header
+from pfilter.message import addresses, codec, decoded, filenames, header
 from pfilter.message.model import Message
 from pfilter.rewriting import body, splice
 from tests import laws, support
@@ -153,10 +153,10 @@ def naming(data: bytes) -> None:
     _is_safe(name)
     _is_safe(filenames.safe_name(data.decode("utf-8", "replace"), "fallback"))
     assert filenames.safe_name(name, "other") == name
-    for text in filenames.header_texts(data).values():
+    for text in decoded.header_texts(data).values():
         assert isinstance(text, str)
-    filenames.from_address(data)
-    filenames.domain_of(data)
+    decoded.from_address(data)
+    addresses.domain_of(data)
     given = [filenames.safe_name(line.decode("latin-1"), "x") for line in data.split(b"\n")[:50]]
     assert len({one.casefold() for one in filenames.distinct(given)}) == len(given)
 
