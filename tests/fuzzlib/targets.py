@@ -12,7 +12,7 @@ from email import message_from_bytes
 from email.utils import collapse_rfc2231_value
 from pathlib import Path
 
-from pfilter.message import addresses, codec, decoded, filenames, header
+from pfilter.message import addresses, codec, decoded, fields, filenames, header
 from pfilter.message.model import Message
 from pfilter.rewriting import body, splice
 from tests import laws, support
@@ -51,12 +51,12 @@ def head(data: bytes) -> None:
     header.token(data)
     text = "".join(c for c in data.decode("utf-8", "ignore") if c.isprintable()).strip()
     if text and not text.startswith("<"):  # safe names have no angle brackets, which the stdlib takes off
-        line = b"Content-Disposition: attachment" + header.parameter_text("filename", text, b"\n")
+        line = b"Content-Disposition: attachment" + fields.parameter_text("filename", text, b"\n")
         assert not header.parameters(line.partition(b":")[2]).defect
         theirs = message_from_bytes(line + b"\n\n").get_param("filename", header="content-disposition")
         assert theirs is not None
         assert collapse_rfc2231_value(theirs) == text
-        assert b"\r" not in header.encoded_words(text, b"\n")
+        assert b"\r" not in fields.encoded_words(text, b"\n")
 
 
 def coding(data: bytes) -> None:
