@@ -13,8 +13,9 @@ from pfilter.base.log import Log
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.decision import decide
+from pfilter.decision.plan import Action, Measured, Outcome, Plan
 from pfilter.message import roles
-from pfilter.message.model import Action, Envelope, Measured, Message, Outcome, Plan
+from pfilter.message.model import Envelope, Message
 from pfilter.message.scan import Limits, scan
 
 TYPE_CHECKING = False

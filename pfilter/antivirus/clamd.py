@@ -14,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket as _socket
     from collections.abc import Iterable
+    from typing import Literal
+
+    Status = Literal["clean", "infected", "unscanned", "error"]
 
 REPLY_LIMIT = 4096  # octets
 # With AlertExceedsMax clamd reports what it did not look into as if it were a virus of this name.
@@ -26,7 +29,7 @@ class Verdict(Frozen):
     `reason` is the signature's name, or a sentence.
     """
 
-    status: str
+    status: "Status"
     reason: str = ""
 
 

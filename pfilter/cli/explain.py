@@ -6,8 +6,9 @@ from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.decision import decide
+from pfilter.decision.plan import Action
 from pfilter.message import decoded, filenames, roles
-from pfilter.message.model import Action, Envelope, Message, Part, human_size
+from pfilter.message.model import Envelope, Message, Part, human_size
 from pfilter.message.scan import Limits
 from pfilter.pipeline import Examined
 

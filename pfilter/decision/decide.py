@@ -4,9 +4,14 @@ The order is that of the rules: foreign, exempt, ambiguous, protected, null send
 """
 
 from pfilter.config.settings import Settings
+from pfilter.decision.plan import Action, AttachmentFacts, Measured, Plan
 from pfilter.message import roles
 from pfilter.message.addresses import domain_of, in_networks, matches, matches_domain
-from pfilter.message.model import Action, AttachmentFacts, Envelope, Measured, Message, Part, Plan, exact_size
+from pfilter.message.model import Envelope, Message, Part, exact_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pfilter.decision.plan import Event
 
 NOTICE_OCTETS = 2048  # what the notice adds to the planned size: the bodies' text, encoded
 NOTICE_LINK_OCTETS = 512  # and each link, beside its name
@@ -191,7 +196,7 @@ def _keep(facts: AttachmentFacts, reason: str) -> Action:
     return Action(part=facts.part, what="keep", reason=reason, name=facts.name, size=facts.size)
 
 
-def _link(facts: AttachmentFacts, reason: str, event: str) -> Action:
+def _link(facts: AttachmentFacts, reason: str, event: "Event") -> Action:
     return Action(part=facts.part, what="link", reason=reason, name=facts.name, size=facts.size, event=event)
 
 

@@ -9,8 +9,9 @@ from fnmatch import fnmatchcase
 from pfilter.base import idn, zipping
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
+from pfilter.decision.plan import AttachmentFacts, Measured
 from pfilter.message import codec, filenames, roles
-from pfilter.message.model import AttachmentFacts, Envelope, Measured, Message, Part
+from pfilter.message.model import Envelope, Message, Part
 from pfilter.message.scratch import Scratch
 
 # What is compressed already, by type: the samples would find out, but only after decoding.

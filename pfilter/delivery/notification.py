@@ -10,8 +10,9 @@ from pfilter.delivery import reinject
 from pfilter.message import decoded, header
 from pfilter.message.addresses import domain_of, matches, matches_domain
 from pfilter.message.fields import date, encoded_words, text_entity
-from pfilter.message.model import Download, Envelope, Message
+from pfilter.message.model import Envelope, Message
 from pfilter.notices import texts
+from pfilter.store.record import Download
 
 TIME_LIMIT = 8  # seconds
 BULK = (b"bulk", b"list", b"junk")

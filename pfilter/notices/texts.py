@@ -11,9 +11,9 @@ import os
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
 from pfilter.config.settings import Settings
-from pfilter.message.model import Download
 from pfilter.notices import language
 from pfilter.notices.language import Language
+from pfilter.store.record import Download
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def expired_page(settings: Settings) -> bytes:
 
 def check(settings: Settings) -> None:
     """Render every template in every language, with sample values. Raises ConfigError for what can't be used."""
-    from pfilter.message.model import Link
+    from pfilter.store.record import Link
 
     link = Link(name="a.bin", size=1, sha256="0" * 64, url="https://files.example/d/x/files/a.bin")
     for name in language.used(settings):

@@ -15,8 +15,9 @@ from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.message import codec
 from pfilter.message.fields import fits_lines
-from pfilter.message.model import Edit, Part
+from pfilter.message.model import Part
 from pfilter.rewriting import insert, parts, visible
+from pfilter.rewriting.splice import Edit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

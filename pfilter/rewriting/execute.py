@@ -8,14 +8,16 @@ import time
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
+from pfilter.decision.plan import Action, Outcome, Plan
 from pfilter.message import decoded, filenames, roles
-from pfilter.message.model import Action, Download, Edit, Envelope, Message, Outcome, Part, Plan, Range
+from pfilter.message.model import Envelope, Message, Part, Range
 from pfilter.message.scratch import Scratch
 from pfilter.notices import texts
 from pfilter.rewriting import body, parts, splice
+from pfilter.rewriting.splice import Edit
 from pfilter.store import kept
 from pfilter.store.quota import NoRoomError
-from pfilter.store.record import Record, RecordedFile
+from pfilter.store.record import Download, Record, RecordedFile
 from pfilter.store.select import open_local, open_store
 
 TYPE_CHECKING = False

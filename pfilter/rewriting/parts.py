@@ -3,7 +3,8 @@
 from pfilter.base.spool import Spool
 from pfilter.message import codec, header
 from pfilter.message.fields import encoded_words, parameter_text, text_entity
-from pfilter.message.model import Edit, Message, Part, Range
+from pfilter.message.model import Message, Part, Range
+from pfilter.rewriting.splice import Edit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
