@@ -10,7 +10,7 @@ from pfilter.message import codec, filenames, header, references
 from pfilter.message.decoded import from_address, header_texts
 from pfilter.message.model import Message
 from pfilter.message.scan import Limits, scan
-from pfilter.rewriting import body
+from pfilter.rewriting import body_html, body_text
 from tests import support
 from tests.support import BytesSpool, MemoryArena
 
@@ -104,8 +104,8 @@ def told(kind: str, encoding: str = "7bit", note: str = NOTE) -> "Callable[[byte
         mail = support.part(data, f"text/{kind}; charset=us-ascii", encoding=encoding)
         spool, message = BytesSpool(mail), scanned(mail)
         if kind == "html":
-            return body.append_html(spool, message.root, f"<p>{note}</p>", b"\n")
-        return body.append_text(spool, message.root, note, b"\n", MemoryArena())
+            return body_html.append_html(spool, message.root, f"<p>{note}</p>", b"\n")
+        return body_text.append_text(spool, message.root, note, b"\n", MemoryArena())
 
     return run
 
@@ -113,7 +113,7 @@ def told(kind: str, encoding: str = "7bit", note: str = NOTE) -> "Callable[[byte
 def relabelled(data: bytes) -> object:
     """Put a notice into a text whose charset can't hold it."""
     spool, message = BytesSpool(data), scanned(data)
-    return body.append_text(spool, message.root, "日本語", b"\n", MemoryArena())
+    return body_text.append_text(spool, message.root, "日本語", b"\n", MemoryArena())
 
 
 def named(data: bytes) -> str:

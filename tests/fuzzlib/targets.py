@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pfilter.message import addresses, codec, decoded, fields, filenames, header
 from pfilter.message.model import Message
-from pfilter.rewriting import body, splice
+from pfilter.rewriting import body_html, body_text, splice
 from tests import laws, support
 from tests.support import BytesSpool, MemoryArena, content, scanned
 
@@ -118,9 +118,9 @@ def _told(mail: bytes, note: str) -> None:
         return
     if part.type == b"text/html":
         note = HTML_NOTE
-        edits = body.append_html(spool, part, note, message.eol)
+        edits = body_html.append_html(spool, part, note, message.eol)
     else:
-        edits = body.append_text(spool, part, note, message.eol, MemoryArena())
+        edits = body_text.append_text(spool, part, note, message.eol, MemoryArena())
     if edits is None:
         return
     ordered = splice.in_order(edits, len(mail))
