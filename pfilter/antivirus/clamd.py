@@ -32,6 +32,11 @@ class Verdict(Frozen):
     status: "Status"
     reason: str = ""
 
+    @property
+    def is_final(self) -> bool:
+        """Whether it stands for the whole message, whatever its other parts are."""
+        return self.status == "infected" or self.status == "error"
+
 
 CLEAN = Verdict("clean")
 

@@ -13,7 +13,6 @@ from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.message import codec
 from pfilter.message.model import Message, Part
-from pfilter.message.scan import Limits, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,16 +22,16 @@ SHARE = 0.75  # of the time before a reinjection must have begun
 MOST_PARTS = 100  # questions about one message beside that about the whole
 
 
-def examine(spool: Spool, limits: Limits, settings: Settings) -> Verdict:
+def examine(spool: Spool, message: Message, settings: Settings) -> Verdict:
     """Return what clamd says about a message. Raises OSError where the message can't be read.
 
     All questions together have one time limit: a hundred that are each in time would pass the deadline.
     """
     end = monotonic() + min(settings.clamav_timeout, (settings.deadline - settings.reinject_timeout) * SHARE)
     whole = _ask(spool.windows(0, spool.size), settings, end)
-    if whole.status in ("infected", "error"):
+    if whole.is_final:
         return whole
-    return _parts(spool, scan(spool, limits), whole, settings, end)
+    return _parts(spool, message, whole, settings, end)
 
 
 def _parts(spool: Spool, message: Message, whole: Verdict, settings: Settings, end: float) -> Verdict:
@@ -47,7 +46,7 @@ def _parts(spool: Spool, message: Message, whole: Verdict, settings: Settings, e
             found = _ask(chunks, settings, end)
         except codec.Undecodable:
             found = whole  # nobody can say what it decodes to
-        if found.status in ("infected", "error"):
+        if found.is_final:
             return found
         if found.status == "unscanned":
             unscanned = unscanned or f"part {part.section or '1'}: {found.reason}"

@@ -91,8 +91,8 @@ def explain_command(
     spool = _open_message(file)
     settings = _policy(config_file, store, base_url, creates=False)
     envelope = _envelope(spool, sender, recipient)
-    found = pipeline.examine(spool, envelope, settings, _workspace, full=True)
-    scanned = explain.ask_clamd(spool, envelope, pipeline.limits(settings), settings)
+    found = pipeline.examine(spool, envelope, settings, _workspace)
+    scanned = explain.ask_clamd(spool, found.message, envelope, settings)
     if as_json:
         typer.echo(json.dumps(explain.describe(spool, found, settings, scanned), indent=2, ensure_ascii=False))
     else:

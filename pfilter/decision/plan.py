@@ -42,6 +42,11 @@ class Action(Frozen):
     zip_size: int = 0  # octets of the zip, where it becomes one
     event: "Event" = ""  # the log's name for it
 
+    @property
+    def removes(self) -> bool:
+        """Whether the file is gone from the message, which a notice has to tell."""
+        return self.what == "link" or self.what == "strip"
+
 
 class Plan(Frozen):
     """What happens to a message. `reason` says why it passes untouched, or what was the cause of the change."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 
+from pfilter import events as log_events
 from pfilter import pipe, pipeline
 from pfilter.cli import app
 from pfilter.config import load
@@ -230,7 +231,7 @@ def test_every_reason_of_what_passed_is_in_the_manual() -> None:
     """pfilter-pipe(8) has an entry for each word that the line for Postfix may give as a reason, and for no other."""
     text = section(manual("pfilter-pipe.8"), "EXIT STATUS").partition(".Ss Why a message passed")[2]
     entries = set(re.findall(r"^\.It Li (.+)$", text, re.MULTILINE))
-    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), pipeline.NO_ROOM, pipeline.TOO_LARGE}
+    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), pipeline.NO_ROOM, log_events.TOO_LARGE}
     assert {entry for entry in entries if not entry.startswith("observe: ")} == words
 
 
