@@ -32,9 +32,10 @@ StoreOption = Annotated[
     str, typer.Option("--store", metavar="DIR", help="Where to store files, without a configuration file.")
 ]
 BaseUrlOption = Annotated[
-    str, typer.Option("--base-url", metavar="URL", help="Public address of DIR/downloads, likewise.")
+    str,
+    typer.Option("--base-url", metavar="URL", help="Public address of DIR/downloads, without a configuration file."),
 ]
-FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A message; - or nothing: stdin.")]
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="The message; stdin if it is - or missing.")]
 
 
 @app.command(
