@@ -2,7 +2,8 @@
 
 from pfilter.base.log import Log
 from pfilter.decision import decide
-from pfilter.message.model import Action, Envelope, Outcome, Plan
+from pfilter.decision.plan import Action, Outcome, Plan
+from pfilter.message.model import Envelope
 
 TOO_LARGE = "result over the size limit"  # why a message passes that was to be changed
 

@@ -13,8 +13,9 @@ from pfilter.base.log import Log
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.decision import decide, exempt
+from pfilter.decision.plan import Measured, Outcome, Plan
 from pfilter.message import roles
-from pfilter.message.model import Envelope, Measured, Message, Outcome, Plan
+from pfilter.message.model import Envelope, Message
 from pfilter.message.scan import Limits, scan
 
 TYPE_CHECKING = False
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pfilter.base.spool import Workspace
-    from pfilter.message.model import Download
     from pfilter.message.scratch import Scratch
     from pfilter.rewriting.execute import Result
+    from pfilter.store.record import Download
 
 NO_ROOM = "no room in the store"  # why a message passes that was to be changed; see `events.TOO_LARGE`
 HELD_BACK = "notices"  # in the store: what senders are told later, see `heldback`

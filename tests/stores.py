@@ -9,8 +9,7 @@ from typing import Any
 
 from pfilter.config import load
 from pfilter.config.settings import Settings
-from pfilter.message.model import Download
-from pfilter.store.record import Record, RecordedFile
+from pfilter.store.record import Download, Record, RecordedFile
 from pfilter.store.select import open_keeper, open_store
 from tests import objectstore
 from tests.support import BASE_URL, NOW, SECRET, BytesSpool

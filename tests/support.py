@@ -22,10 +22,12 @@ from pfilter.base.log import Log
 from pfilter.base.spool import Spool
 from pfilter.config import load
 from pfilter.config.settings import Settings
-from pfilter.message.model import Edit, Envelope, Message, Outcome
+from pfilter.decision.plan import Outcome
+from pfilter.message.model import Envelope, Message
 from pfilter.message.scan import Limits, scan
 from pfilter.message.scratch import ScratchFile
 from pfilter.rewriting import splice
+from pfilter.rewriting.splice import Edit
 
 TESTS = Path(__file__).resolve().parent
 PROJECT = TESTS.parent

@@ -8,7 +8,7 @@ import tempfile
 import pytest
 
 from pfilter.message import codec
-from pfilter.rewriting import body, splice
+from pfilter.rewriting import body_html, body_text, splice
 from tests import support
 from tests.support import BytesSpool, MemoryArena, content, message, scanned
 
@@ -29,9 +29,9 @@ def told(data: bytes, note: str = NOTE) -> "bytes | None":
     found = scanned(data)
     spool = BytesSpool(data)
     if found.root.type == b"text/html":
-        edits = body.append_html(spool, found.root, note, found.eol)
+        edits = body_html.append_html(spool, found.root, note, found.eol)
     else:
-        edits = body.append_text(spool, found.root, note, found.eol, MemoryArena())
+        edits = body_text.append_text(spool, found.root, note, found.eol, MemoryArena())
     return None if edits is None else content(splice.apply(spool, edits, tempfile.gettempdir))
 
 
@@ -342,7 +342,7 @@ def test_html_with_accents_keeps_them() -> None:
 
 def test_large_html_is_left() -> None:
     """HTML beyond the limit is not looked at, so nobody knows what its end is in."""
-    before = "<p>text</p>\n" * (body.HTML_WHOLE // 12 + 10)
+    before = "<p>text</p>\n" * (body_html.WHOLE // 12 + 10)
     assert told(text_message(before + "</body></html>\n", "us-ascii", "7bit", kind="html"), HTML_NOTE) is None
 
 

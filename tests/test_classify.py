@@ -2,6 +2,7 @@
 
 import pytest
 
+from pfilter.decision import protection
 from pfilter.message import roles
 from pfilter.message.model import Part
 from tests.support import attachment, message, multipart, part, scanned
@@ -17,7 +18,7 @@ def kept(entity: bytes, section: str) -> str:
     shown = frozenset(one.number for one in roles.displayed(found))
     for one in roles.files(found):
         if one.section == section:
-            return roles.why_kept(found, one, shown)
+            return protection.why_kept(found, one, shown)
     return "not a file"
 
 
@@ -202,13 +203,13 @@ def test_a_broken_part_is_kept() -> None:
 )
 def test_signed_or_encrypted(entity: bytes) -> None:
     """A message that is signed or encrypted anywhere, a forwarded one inside included, is protected as a whole."""
-    assert roles.structural_protection(scanned(message(entity))).startswith("signed or encrypted")
+    assert protection.by_structure(scanned(message(entity))).startswith("signed or encrypted")
 
 
 def test_ordinary_mail_is_not_protected() -> None:
     """A file with a signature's extension does not protect a multipart."""
     ordinary = multipart("mixed", TEXT, attachment(b"x", "other.p7s"))
-    assert roles.structural_protection(scanned(message(ordinary))) == ""
+    assert protection.by_structure(scanned(message(ordinary))) == ""
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 
 from pfilter.decision import decide
-from pfilter.message.model import AttachmentFacts, Envelope, Measured, Plan
+from pfilter.decision.plan import AttachmentFacts, Measured, Plan
+from pfilter.message.model import Envelope
 from tests.support import attachment, message, multipart, part, policy, scanned
 
 OURS = b"sender@example.org"

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfilter.base.errors import InternalError
-from pfilter.message.model import Edit, Range
+from pfilter.message.model import Range
 from pfilter.rewriting import splice
+from pfilter.rewriting.splice import Edit
 from tests.support import BytesSpool, content, no_workspace
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter.message import scan
+from pfilter.message import delimiters, scan
 from tests.fuzzlib.bombs import BOMBS, SCANNER_BOMBS, Bomb
 from tests.support import BytesSpool
 
@@ -213,16 +213,16 @@ def test_lines_are_the_same_one_by_one_and_by_a_pattern(names: list[str], lines:
     ]
     data = (b"".join(head) + b"\n" + b"\n".join(lines) + b"\n").replace(b"\n", eol)
     expected = scan_data(data)
-    with mock.patch.multiple(scan, FALSE_ALARMS=0, LINES_FIRST=16):
+    with mock.patch.multiple(delimiters, FALSE_ALARMS=0, LINES_FIRST=16):
         assert scan_data(data) == expected
-        with mock.patch.multiple(scan, LINES_AT_ONCE=32, PASSED_PER_OCTET=0):
+        with mock.patch.multiple(delimiters, LINES_AT_ONCE=32, PASSED_PER_OCTET=0):
             assert scan_data(data) == expected
 
 
 def test_a_pattern_finds_what_it_is_made_of() -> None:
     """A pattern of delimiters finds each of them, whatever octets it has, and nothing else."""
     words = [b"--" + word for word in (b"(a", b"*", b".x", b"[", b"a b", b"aab", b"ab", b"b|c")]
-    expression = scan.one_of(words)
+    expression = delimiters.one_of(words)
     for word in words:
         assert re.fullmatch(expression, word)
         assert not re.fullmatch(expression, word[:-1])
@@ -231,5 +231,5 @@ def test_a_pattern_finds_what_it_is_made_of() -> None:
 
 def test_patterns_that_would_branch_deep_are_not_made() -> None:
     """Boundaries of which each ends one octet later than the one before make no pattern: a line would take long."""
-    assert scan.one_of([b"a" * n + b"b" for n in range(scan.BRANCHES_DEEP + 1)][::-1])
-    assert scan.one_of([b"a" * n + b"b" for n in range(scan.BRANCHES_DEEP + 2)][::-1]) == b""
+    assert delimiters.one_of([b"a" * n + b"b" for n in range(delimiters.BRANCHES_DEEP + 1)][::-1])
+    assert delimiters.one_of([b"a" * n + b"b" for n in range(delimiters.BRANCHES_DEEP + 2)][::-1]) == b""

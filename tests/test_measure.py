@@ -9,7 +9,8 @@ import pytest
 
 from pfilter.config.settings import Settings
 from pfilter.decision.measure import measure
-from pfilter.message.model import Envelope, Measured
+from pfilter.decision.plan import Measured
+from pfilter.message.model import Envelope
 from pfilter.message.references import REFERENCE_LIMIT
 from pfilter.message.scratch import Scratch
 from tests import support

@@ -3,7 +3,8 @@
 import pytest
 
 from pfilter.base.frozen import Frozen
-from pfilter.message.model import Envelope, Outcome, Range, exact_size
+from pfilter.decision.plan import Outcome
+from pfilter.message.model import Envelope, Range, exact_size
 
 
 class Point(Frozen):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pfilter.base.errors import ConfigError
-from pfilter.message.model import Download, Link
 from pfilter.notices import texts
+from pfilter.store.record import Download, Link
 from tests import support
 from tests.support import BASE_URL, NOW
 

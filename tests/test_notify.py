@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pfilter.delivery import notification
-from pfilter.message.model import Download, Envelope, Link
+from pfilter.message.model import Envelope
+from pfilter.store.record import Download, Link
 from tests import support
 from tests.support import BASE_URL, ENVELOPE, NOW, scanned
 

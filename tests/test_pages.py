@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.message.model import Download, Link
 from pfilter.notices import texts
 from pfilter.store.local import LocalStore
+from pfilter.store.record import Download, Link
 from tests import support
 from tests.support import BASE_URL, NOW, Gateway
 from tests.test_cli import pfilter

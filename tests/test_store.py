@@ -12,10 +12,10 @@ import pytest
 
 from pfilter.base import durable
 from pfilter.base.errors import StoreError
-from pfilter.message.model import Download, Envelope
+from pfilter.message.model import Envelope
 from pfilter.store import kept
 from pfilter.store.local import LocalStore
-from pfilter.store.record import ID_CHARACTERS, ID_LENGTH, Record, RecordedFile, read_record
+from pfilter.store.record import ID_CHARACTERS, ID_LENGTH, Download, Record, RecordedFile, read_record
 from tests.support import BASE_URL, NOW, SECRET, BytesSpool, mode, noise
 
 ID = "a" * 32

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from pfilter.base.errors import StoreError
-from pfilter.message.model import Download
-from pfilter.store.record import Record
+from pfilter.store.record import Download, Record
 from tests import stores
 from tests.stores import DAY, ID, OTHER, Place
 from tests.support import NOW, BytesSpool, noise

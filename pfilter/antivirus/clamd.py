@@ -14,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket as _socket
     from collections.abc import Iterable
+    from typing import Literal
+
+    Status = Literal["clean", "infected", "unscanned", "error"]
 
 REPLY_LIMIT = 4096  # octets
 # With AlertExceedsMax clamd reports what it did not look into as if it were a virus of this name.
@@ -26,8 +29,13 @@ class Verdict(Frozen):
     `reason` is the signature's name, or a sentence.
     """
 
-    status: str
+    status: "Status"
     reason: str = ""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it stands for the whole message, whatever its other parts are."""
+        return self.status == "infected" or self.status == "error"
 
 
 CLEAN = Verdict("clean")

@@ -29,7 +29,7 @@ def examine(spool: Spool, message: Message, settings: Settings) -> Verdict:
     """
     end = monotonic() + min(settings.clamav_timeout, (settings.deadline - settings.reinject_timeout) * SHARE)
     whole = _ask(spool.windows(0, spool.size), settings, end)
-    if whole.status in ("infected", "error"):
+    if whole.is_final:
         return whole
     return _parts(spool, message, whole, settings, end)
 
@@ -46,7 +46,7 @@ def _parts(spool: Spool, message: Message, whole: Verdict, settings: Settings, e
             found = _ask(chunks, settings, end)
         except codec.Undecodable:
             found = whole  # nobody can say what it decodes to
-        if found.status in ("infected", "error"):
+        if found.is_final:
             return found
         if found.status == "unscanned":
             unscanned = unscanned or f"part {part.section or '1'}: {found.reason}"

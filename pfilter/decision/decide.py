@@ -5,9 +5,14 @@ The order is that of the rules: foreign, exempt, ambiguous, protected, null send
 
 from pfilter.config.settings import Settings
 from pfilter.decision import exempt
+from pfilter.decision.plan import Action, AttachmentFacts, Measured, Plan
 from pfilter.message import roles
 from pfilter.message.addresses import matches
-from pfilter.message.model import Action, AttachmentFacts, Envelope, Measured, Message, Part, Plan, exact_size
+from pfilter.message.model import Envelope, Message, Part, exact_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pfilter.decision.plan import Event
 
 NOTICE_OCTETS = 2048  # what the notice adds to the planned size: the bodies' text, encoded
 NOTICE_LINK_OCTETS = 512  # and each link, beside its name
@@ -50,7 +55,7 @@ def decide(message: Message, measured: Measured, envelope: Envelope, settings: S
     else:
         actions = _for_size(message, measured, len(envelope.recipients), settings)
         reason = "attachments" if any(action.what != "keep" for action in actions) else "nothing to gain"
-    removes = any(action.what in ("link", "strip") for action in actions)
+    removes = any(action.removes for action in actions)
     forms = roles.other_forms(message) if removes else []
     lasting = [form for form in forms if form.type not in roles.DISPENSABLE_FORMS]
     if lasting:
@@ -136,7 +141,7 @@ def _without_notice(actions: list[Action], measured: Measured, reason: str) -> l
             return _zip_or_keep(facts[action.part])
         return _keep(facts[action.part], reason)
 
-    return [instead(action) if action.what in ("link", "strip") else action for action in actions]
+    return [instead(action) if action.removes else action for action in actions]
 
 
 def _drop(form: Part) -> Action:
@@ -173,7 +178,7 @@ def _keep(facts: AttachmentFacts, reason: str) -> Action:
     return Action(part=facts.part, what="keep", reason=reason, name=facts.name, size=facts.size)
 
 
-def _link(facts: AttachmentFacts, reason: str, event: str) -> Action:
+def _link(facts: AttachmentFacts, reason: str, event: "Event") -> Action:
     return Action(part=facts.part, what="link", reason=reason, name=facts.name, size=facts.size, event=event)
 
 

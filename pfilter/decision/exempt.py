@@ -1,8 +1,7 @@
 """The reasons of an envelope to leave a message alone, whatever is in it. Pure."""
 
 from pfilter.config.settings import Settings
-from pfilter.message.addresses import in_networks, matches, matches_domain
-from pfilter.message.filenames import domain_of
+from pfilter.message.addresses import domain_of, in_networks, matches, matches_domain
 from pfilter.message.model import Envelope
 
 FOREIGN_SENDER = "foreign sender"

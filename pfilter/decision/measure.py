@@ -6,17 +6,18 @@ size, its zip, its blob in the store. Whatever nothing can depend on is not meas
 
 from fnmatch import fnmatchcase
 
-from pfilter.base import idn, zipping
+from pfilter.base import zipping
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
+from pfilter.decision import protection
+from pfilter.decision.plan import AttachmentFacts, Measured
 from pfilter.message import codec, filenames, roles
-from pfilter.message.model import AttachmentFacts, Envelope, Measured, Message, Part
+from pfilter.message.model import Envelope, Message, Part
 from pfilter.message.scratch import Scratch
 
 # What is compressed already, by type: the samples would find out, but only after decoding.
 COMPRESSED_TYPES = (b"image/jpeg", b"image/png", b"image/gif", b"image/webp", b"application/zip", b"application/gzip")
 COMPRESSED_MAJOR = (b"video/", b"audio/mp", b"audio/aac", b"audio/ogg")
-ARMOR = (b"-----BEGIN PGP MESSAGE-----", b"-----BEGIN PGP SIGNED MESSAGE-----")
 
 
 def measure(spool: Spool, message: Message, envelope: Envelope, settings: Settings, scratch: Scratch) -> Measured:
@@ -25,30 +26,28 @@ def measure(spool: Spool, message: Message, envelope: Envelope, settings: Settin
     if not found or message.defects:
         return Measured()
     shown = frozenset(part.number for part in roles.displayed(message))
-    kept = {part.number: roles.why_kept(message, part, shown) for part in found}
+    kept = {part.number: protection.why_kept(message, part, shown) for part in found}
     candidates = [part for part in found if not kept[part.number]]
     if not candidates:
         return Measured(kept=tuple(kept.items()))
-    protection = (
-        roles.structural_protection(message) or _sealed(message, envelope, settings) or _armored(spool, message)
-    )
-    if protection:
-        return Measured(protection=protection)
-    inline = _shown_by_html(spool, message, candidates)
+    reason = protection.why_untouched(spool, message, envelope, settings)
+    if reason:
+        return Measured(protection=reason)
+    inline = protection.shown_by_html(spool, message, candidates)
     crowded = message.size * len(envelope.recipients) > settings.link_bandwidth_limit
     attachments = []
     for ordinal, part in enumerate(candidates, 1):
         if part.number in inline:
-            kept[part.number] = "inline"
+            kept[part.number] = protection.INLINE
             continue
         name = filenames.file_name(part, ordinal)
-        kept[part.number] = roles.why_kept_by_name(name)
+        kept[part.number] = protection.why_kept_by_name(name)
         if kept[part.number]:
             continue
         try:
             attachments.append(_facts(spool, part, name, crowded, envelope, settings, scratch))
         except codec.Undecodable as error:
-            kept[part.number] = f"broken: {error}"
+            kept[part.number] = f"{protection.BROKEN}: {error}"
     reasons = tuple((number, reason) for number, reason in kept.items() if reason)
     return Measured(attachments=tuple(attachments), kept=reasons)
 
@@ -107,48 +106,3 @@ def _why_no_zip(part: Part, name: str, settings: Settings) -> str:
     if part.type in COMPRESSED_TYPES or part.type.startswith(COMPRESSED_MAJOR):
         return "compressed already"
     return ""
-
-
-def _sealed(message: Message, envelope: Envelope, settings: Settings) -> str:
-    """Return why a DKIM signature (RFC 6376) or ARC seal (RFC 8617) of another domain protects the message, or ""."""
-    from pfilter.message.addresses import matches_domain
-    from pfilter.message.filenames import domain_of
-    from pfilter.message.header import parameters
-
-    # That every sender is ours does not make every signature ours.
-    ours = tuple(domain for domain in settings.own_domains if domain != "*")
-    sender = domain_of(envelope.sender)
-    for name in (b"dkim-signature", b"arc-seal"):
-        for value in message.values(name):
-            tags = dict(parameters(b"x;" + value).pairs)
-            domain = idn.domain(b"".join(tags.get(b"d", b"").split()))
-            by_sender = len(ours) < len(settings.own_domains) and domain and (b"." + sender).endswith(b"." + domain)
-            if not matches_domain(domain, ours) and not by_sender:
-                shown = domain.decode("ascii", "replace") or "an unknown domain"
-                return f"signed ({name.decode('ascii')} of {shown})"
-    return ""
-
-
-def _armored(spool: Spool, message: Message) -> str:
-    """Return "signed or encrypted (inline PGP)" where a text that may be a body holds such a block, or ""."""
-    for part in message.parts:
-        if part.embedded or part.type not in roles.BODY_TYPES or part.disposition == b"attachment":
-            continue
-        tail = b""
-        try:
-            for chunk in codec.decode(spool, part.body, part.encoding):
-                text = tail + chunk
-                if any(armor in text for armor in ARMOR):
-                    return "signed or encrypted (inline PGP)"
-                tail = text[-64:]
-        except codec.Undecodable:
-            continue
-    return ""
-
-
-def _shown_by_html(spool: Spool, message: Message, candidates: list[Part]) -> set[int]:
-    if not any(part.field(b"content-id") or part.field(b"content-location") for part in candidates):
-        return set()
-    from pfilter.message.references import shown_by_html
-
-    return shown_by_html(spool, message, candidates)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from pfilter.base.durable import PRIVATE_FILE
-from pfilter.message.model import Download, Link
+from pfilter.store.record import Download, Link
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

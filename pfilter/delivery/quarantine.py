@@ -6,7 +6,8 @@ from pfilter.base.errors import PfilterError, StoreError, sentence, without_toke
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
-from pfilter.message.model import Envelope, Outcome
+from pfilter.decision.plan import Outcome
+from pfilter.message.model import Envelope
 from pfilter.store import kept
 from pfilter.store.select import open_local
 

@@ -1,14 +1,10 @@
-"""The values that stages hand to each other: made once, never changed.
+"""A message, its parts, and what Postfix tells beside it: values that are made once and never changed.
 
 A message is octets in a file; a part is ranges of them. All offsets are absolute, in octets from the start of the
 message as it was received; ranges are half open.
 """
 
 from pfilter.base.frozen import Frozen
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pfilter.base.spool import Spool
 
 
 class Range(Frozen):
@@ -129,109 +125,6 @@ class Refused(Frozen):
     status: str  # RFC 3463: "5.1.3"
     said: str  # the server's reply: "501 5.1.3 Bad recipient address syntax"
     server: str  # its name, as it greets
-
-
-class AttachmentFacts(Frozen):
-    """What `measure` found out about one attachment."""
-
-    part: int  # number of the part
-    name: str  # safe file name
-    size: int  # decoded octets; where nothing depends on it, estimated
-    wire: int  # octets that it takes in the message, delimiter and header included
-    zip_size: int = -1  # octets of the finished zip; -1: is not zipped
-    zip_wire: int = -1  # octets that the zip takes in the message in its place
-    why_no_zip: str = ""
-
-
-class Measured(Frozen):
-    """What decisions need to know about a message beyond its structure."""
-
-    attachments: tuple[AttachmentFacts, ...] = ()  # those that may be edited, in document order
-    kept: tuple[tuple[int, str], ...] = ()  # other named parts, and why they are left alone
-    protection: str = ""  # why nothing at all may be touched
-
-
-class Action(Frozen):
-    """What happens to one part, and why. `what` is "keep", "zip", "link", "strip" or "drop" (a form of the body)."""
-
-    part: int
-    what: str
-    reason: str
-    name: str = ""
-    size: int = 0  # decoded octets
-    zip_size: int = 0  # octets of the zip, where it becomes one
-    event: str = ""  # the log's name for it: "compress", "part size", "bandwidth", "unknown sender"
-
-
-class Plan(Frozen):
-    """What happens to a message. `reason` says why it passes untouched, or what was the cause of the change."""
-
-    reason: str
-    actions: tuple[Action, ...] = ()  # one for each attachment, in document order
-    remarks: tuple[str, ...] = ()  # what the log should say besides
-
-    def chosen(self, what: str) -> "list[Action]":
-        """Return the actions of one kind."""
-        return [action for action in self.actions if action.what == what]
-
-    @property
-    def changes(self) -> bool:
-        """Whether anything is to be done."""
-        return any(action.what != "keep" for action in self.actions)
-
-
-class Edit(Frozen):
-    """A range of the message replaced by finished octets, or by a finished file of known length."""
-
-    range: Range
-    content: "bytes | Spool"
-
-    @property
-    def growth(self) -> int:
-        """By how many octets the message grows."""
-        size = len(self.content) if isinstance(self.content, bytes) else self.content.size
-        return size - self.range.size
-
-
-class Link(Frozen):
-    """A stored file as readers are told of it."""
-
-    name: str  # safe file name, unique in its message
-    size: int  # octets
-    sha256: str
-    url: str
-
-
-class Download(Frozen):
-    """The stored files of one message."""
-
-    id: str
-    url: str  # of the page
-    links: tuple[Link, ...]
-    until: int  # promised date, seconds since the epoch
-
-
-class Outcome(Frozen):
-    """What became of a message: for the log, and the line that Postfix logs."""
-
-    linked: int = 0
-    zipped: int = 0
-    stripped: int = 0
-    size_in: int = 0
-    size_out: int = 0
-    note: str = ""  # why it passed: decide.in_a_word, or what kept a change from being made
-    held: str = ""  # why it was not sent but is in quarantine
-
-    def line(self) -> str:
-        """Return one line such as `1 linked, 2 zipped, 18.4 MB -> 41 kB`, or `passed (signed)`."""
-        if self.held:
-            return f"quarantined ({self.held})"
-        counts = ((self.linked, "linked"), (self.zipped, "zipped"), (self.stripped, "stripped"))
-        done = ", ".join(f"{count} {word}" for count, word in counts if count)
-        if not done:
-            return f"passed ({self.note})" if self.note else "passed"
-        sizes = f"{human_size(self.size_in)} -> {human_size(self.size_out)}"
-        return f"{done}, {sizes}" + (f" ({self.note})" if self.note else "")
 
 
 def human_size(octets: int) -> str:

@@ -19,6 +19,7 @@ edits that message. Rules:
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.message import header
+from pfilter.message.delimiters import Delimiters, confuses
 from pfilter.message.model import Field, Message, Part, Range
 
 IDENTITY = (b"7bit", b"8bit", b"binary")
@@ -29,16 +30,6 @@ KEPT_OCTETS_PER_PART = 1024
 READ_PER_PART = 30  # fields of headers that are read at all, and their octets, as above
 READ_OCTETS_PER_PART = 2048
 DELIMITERS_PER_PART = 2  # a multipart has one more than it has parts
-FALSE_ALARMS = 64  # from then on lines are looked at by the thousand
-LINES_FIRST = 256  # octets
-SAMPLE = 256  # lines
-LINES_AT_ONCE = 1 << 18
-PASSED_PER_OCTET = 64  # of the delimiters in use: once so much is passed, a pattern of them gains what it costs
-BRANCHES_DEEP = 6  # within each other; each takes a line as long as going through it
-BARE_CR_LIMIT = 10_000  # before hyphens
-PREFIXES_FEW = 4  # boundaries that are looked for behind a bare CR one by one
-PREFIXES_LIMIT = 100  # boundaries that are looked for behind a bare CR; beyond, all that may be one counts
-AMBIGUOUS = "line that starts like a delimiter"
 SINGLE_FIELDS = (b"content-type", b"content-transfer-encoding", b"content-disposition")
 
 
@@ -62,7 +53,6 @@ class _Draft:
         self.embedded = embedded
         self.children: list[int] = []
         self.boundary = b""
-        self.delimiter = b""
         self.started = False  # a delimiter was seen
         self.closed = False  # the close delimiter was seen
         self.span_end = -1
@@ -103,27 +93,6 @@ def scan(spool: Spool, limits: Limits | None = None) -> Message:
     return _Scanner(spool, limits or Limits()).run()
 
 
-def one_of(words: list[bytes], depth: int = BRANCHES_DEEP) -> bytes:
-    """Return a regular expression for any of the words, of which none starts with another, in order; b"" for none.
-
-    What words begin with in common is compared once, else the time for each line would grow with their number. Where
-    that takes more than so many branches in each other, a line may take long after all: then there is none.
-    """
-    from re import escape
-
-    first, last = words[0], words[-1]
-    if first is last:
-        return escape(first)
-    if not depth:
-        return b""
-    shared = next(at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
-    groups: dict[bytes, list[bytes]] = {}
-    for word in words:
-        groups.setdefault(word[shared : shared + 1], []).append(word[shared:])
-    branches = [one_of(group, depth - 1) for group in groups.values()]
-    return escape(first[:shared]) + b"(?:" + b"|".join(branches) + b")" if all(branches) else b""
-
-
 class _Scanner:
     def __init__(self, spool: Spool, limits: Limits) -> None:
         self.spool = spool
@@ -131,17 +100,12 @@ class _Scanner:
         self.drafts: list[_Draft] = []
         self.open: list[_Draft] = []  # the entities around the current position, outermost first
         self.defects: dict[str, None] = {}  # in order, each once
-        self.lines: dict[bytes, tuple[_Draft, bool]] = {}  # delimiter line -> multipart, whether it closes
-        self.prefixes: tuple[bytes, ...] = ()
-        self.roots: list[bytes] = []  # those of them that start with no other one, in order; made when needed
-        self.all_prefixes: dict[bytes, None] = {}
-        self.heads: set[bytes] = set()  # what they start with, `least` octets each
-        self.least = 0
-        self.false_alarms = 0  # lines that start with hyphens and are no delimiters
-        self.delimiters = 0
+        self.first = spool.find(b"\n", 0, min(spool.size, limits.header))
+        self.eol = b"\r\n" if self.first > 0 and spool.read(self.first - 1, self.first) == b"\r" else b"\n"
+        self.delimiters = Delimiters(spool, self.eol, limits.boundary, self.defects)
+        self.passed = 0  # delimiters
         self.read_fields_count = 0
         self.read_octets = 0
-        self.has_cr = False  # before the line ends
         self.full = False  # a limit was reached
         self.kept = 0  # fields and parameters
         self.kept_octets = 0
@@ -149,27 +113,24 @@ class _Scanner:
 
     def run(self) -> Message:
         size = self.spool.size
-        first = self.spool.find(b"\n", 0, min(size, self.limits.header))
-        eol = b"\r\n" if first > 0 and self.spool.read(first - 1, first) == b"\r" else b"\n"
-        self.has_cr = eol == b"\r\n"
         start = 0
-        if self.spool.read(0, 5) == b"From " and first > 0:
-            start = first + 1  # QUIRK: an mbox separator (RFC 4155), which sendmail(1) and the stdlib skip too
+        if self.spool.read(0, 5) == b"From " and self.first > 0:
+            start = self.first + 1  # QUIRK: an mbox separator (RFC 4155), which sendmail(1) and the stdlib skip too
         position = self.enter(start, start, parent=None)
         while not self.full:
-            found = self.next_delimiter(position)
+            found = self.delimiters.following(position)
             if not found:
                 break
             position = self.pass_delimiter(*found)
         self.leave(down_to=0, body_end=size, span_end=size, at_end=True)
-        self.check_bare_cr()
+        self.delimiters.check_bare_cr()
         parts = tuple(draft.finish() for draft in self.drafts)
-        return Message(size=size, eol=eol, parts=parts, defects=tuple(self.defects), fields=self.fields)
+        return Message(size=size, eol=self.eol, parts=parts, defects=tuple(self.defects), fields=self.fields)
 
     def enter(self, delimiter: int, start: int, parent: _Draft | None) -> int:
         """Read the header of an entity and of what it consists of; return where its content goes on."""
         draft = self.new_draft(delimiter, parent)
-        block = header.read_block(self.spool, start, self.spool.size, self.limits.header, self.delimits)
+        block = header.read_block(self.spool, start, self.spool.size, self.limits.header, self.delimiters.has)
         draft.header, draft.body_start = block.range, block.body_start
         if block.defect:
             self.unsound(draft, block.defect)
@@ -178,7 +139,7 @@ class _Scanner:
         self.count_read(block)
         if block.over_limit:
             self.stop(block.defect)  # wherever it is: what follows was not looked at
-        elif block.body_start == start and self.lines and self.delimits(self.first_line(start)):
+        elif block.body_start == start and self.delimiters.starts(start):
             self.unsound(draft, "delimiter directly after a delimiter")  # an empty part to us, none to the stdlib
         self.read_fields(draft, block.fields, parent)
         self.open.append(draft)
@@ -198,9 +159,6 @@ class _Scanner:
             self.stop("too many header fields in all parts")
         if self.read_octets > self.limits.header + READ_OCTETS_PER_PART * self.limits.parts:
             self.stop("too many octets in the headers of all parts")
-
-    def first_line(self, start: int) -> bytes:
-        return self.spool.read(start, start + self.limits.boundary + 80).partition(b"\n")[0]
 
     def new_draft(self, start: int, parent: _Draft | None) -> _Draft:
         number = len(self.drafts)
@@ -292,172 +250,17 @@ class _Scanner:
             self.unsound(draft, "boundary with octets that are not allowed")
         else:
             for other in self.open:
-                if other.boundary and self.confuses(other.boundary, boundary):
+                if other.boundary and confuses(other.boundary, boundary):
                     # Also between an embedded and an outer one: that decides where the outer part ends.
                     self.defects["boundary that is a prefix of another in use"] = None
-            self.add_lines(draft, boundary)
+            draft.boundary = boundary
+            self.delimiters.add(draft.number, boundary)
 
-    @staticmethod
-    def confuses(outer: bytes, inner: bytes) -> bool:
-        """Whether parsers take a delimiter of one multipart for that of another which is open around it.
-
-        Postfix compares beginnings, the innermost boundary first: an inner one that only goes on from the outer one
-        is found first, as by all who compare whole lines. Not so the other way round, or where the outer one and what
-        may stand behind it make the inner one.
-        """
-        return outer.startswith(inner) or (inner.startswith(outer) and inner[len(outer) :].startswith((b"--", b" ")))
-
-    def add_lines(self, draft: _Draft, boundary: bytes) -> None:
-        """Look for the delimiter lines of a multipart from now on. Those of outer ones win."""
-        draft.boundary = boundary
-        draft.delimiter = b"--" + boundary
-        self.lines.setdefault(draft.delimiter, (draft, False))
-        self.lines.setdefault(draft.delimiter + b"--", (draft, True))
-        self.prefixes += (draft.delimiter,)
-        self.roots = []
-        if len(self.all_prefixes) <= PREFIXES_LIMIT:
-            self.all_prefixes[draft.delimiter] = None
-
-    def drop_lines(self, left: list[_Draft]) -> None:
-        """Look for the delimiter lines of these no more."""
-        gone = 0
-        for draft in reversed(left):
-            if draft.delimiter:
-                gone += 1
-                for line in (draft.delimiter, draft.delimiter + b"--"):
-                    if self.lines[line][0] is draft:
-                        del self.lines[line]
-        if gone:
-            self.prefixes = self.prefixes[:-gone]
-            self.roots = []
-
-    def delimits(self, line: bytes) -> bool:
-        """Whether a line without its line end is a delimiter in use."""
-        if self.without_end(line) in self.lines:
-            return True
-        if self.prefixes and line.startswith(self.prefixes):
-            self.defects[AMBIGUOUS] = None
-        return False
-
-    @staticmethod
-    def without_end(line: bytes) -> bytes:
-        """Return a line without the CR of its line end and without blanks at its end."""
-        return line.removesuffix(b"\r").rstrip(b" \t")
-
-    def next_delimiter(self, position: int) -> tuple[int, int, _Draft, bool] | None:
-        """Return start and end of the next delimiter line, whose it is, and whether it closes."""
-        if not self.prefixes:
-            return None
-        size = self.spool.size
-        before = max(0, position - 1)  # the line end before a delimiter may be that of the empty line
-        while True:
-            if self.false_alarms >= FALSE_ALARMS:
-                before = self.pass_lines(before)
-            before = self.spool.find(b"\n--", before, size)
-            if before < 0:
-                return None
-            found = self.delimiter_at(before + 1)
-            if found:
-                return found
-            self.false_alarms += 1
-            before += 1
-
-    def delimiter_at(self, start: int) -> tuple[int, int, _Draft, bool] | None:
-        """Return what `next_delimiter` does, where a delimiter line starts here."""
-        line = self.spool.read(start, start + self.limits.boundary + 80)
-        newline = line.find(b"\n")
-        end = newline + 1 if newline >= 0 else len(line)
-        text = line[:newline] if newline >= 0 else line
-        if not self.delimits(text):
-            return None
-        if newline < 0 and start + end < self.spool.size:
-            self.defects[AMBIGUOUS] = None  # its end is out of sight
-        elif newline >= 0 and text.endswith(b"\r") != self.has_cr:
-            self.defects["delimiter with a different line end from the message"] = None
-        return start, start + end, *self.lines[self.without_end(text)]
-
-    def pass_lines(self, before: int) -> int:
-        """Return where to look on: the line end before the next line that `delimiter_at` has to see, or the end.
-
-        For content with very many lines that start with hyphens: what is done for each is one slice, or one strip, and
-        one look into a set, whatever the number of multiparts. Lines that begin as delimiters do cost more, until a
-        pattern is worth making.
-        """
-        size = self.spool.size
-        step = LINES_FIRST
-        enough = before + max(LINES_AT_ONCE, PASSED_PER_OCTET * sum(map(len, self.prefixes)))
-        while before < size:
-            if before > enough and AMBIGUOUS not in self.defects:
-                expression = one_of(self.roots_in_use())
-                if expression:
-                    return self.search(before, expression)
-                enough = size
-            chunk = self.spool.read(before, before + step)
-            at_end = before + len(chunk) >= size
-            cut = len(chunk) if at_end else chunk.rfind(b"\n")
-            if cut <= 0:  # within one long line
-                if chunk.startswith(b"\n") and self.interesting([self.first_line(before + 1)]):
-                    return before
-                following = self.spool.find(b"\n", before + 1, size)
-                if following < 0:
-                    return size
-                before = following
-                step = min(2 * step, LINES_AT_ONCE)
-                continue
-            rest, *lines = chunk[:cut].split(b"\n")
-            found = self.interesting(lines)
-            if found:
-                for line in lines:
-                    if line == found[0]:
-                        return before + len(rest)
-                    rest += b"\n" + line
-            before += cut
-            step = min(2 * step, LINES_AT_ONCE)
-        return size
-
-    def interesting(self, lines: list[bytes]) -> list[bytes]:
-        """Return those that are delimiters, or the first that make the message ambiguous."""
-        if len(lines) > SAMPLE and len(set(lines[:SAMPLE])) < SAMPLE // 4:
-            lines = list(dict.fromkeys(lines))  # the same line again and again is looked at once
-        if AMBIGUOUS in self.defects:
-            exact = self.lines
-            return [line for line in lines if line.rstrip(b" \t\r") in exact and self.without_end(line) in exact]
-        from bisect import bisect
-
-        roots, least, heads = self.roots_in_use(), self.least, self.heads
-        near = [line for line in lines if line[:least] in heads]
-        return [line for line in near if line.startswith(roots[bisect(roots, line) - 1])]
-
-    def roots_in_use(self) -> list[bytes]:
-        """Return the delimiters in use that start with no other one, in order.
-
-        What starts with one of them stands right behind it in order.
-        """
-        if not self.roots:
-            for delimiter in sorted(self.prefixes):
-                if not (self.roots and delimiter.startswith(self.roots[-1])):
-                    self.roots.append(delimiter)
-            self.least = min(map(len, self.roots))
-            self.heads = {root[: self.least] for root in self.roots}
-        return self.roots
-
-    def search(self, before: int, expression: bytes) -> int:
-        """Return what `pass_lines` does, by a regular expression for all delimiters in use."""
-        import re
-
-        pattern = re.compile(b"\n" + expression)
-        re.purge()  # nothing of a message stays behind
-        while before < self.spool.size:
-            found = pattern.search(self.spool.read(before, before + LINES_AT_ONCE + self.limits.boundary + 2))
-            if found:
-                return before + found.start()
-            before += LINES_AT_ONCE
-        return self.spool.size
-
-    def pass_delimiter(self, start: int, end: int, draft: _Draft, closes: bool) -> int:
+    def pass_delimiter(self, start: int, end: int, number: int, closes: bool) -> int:
         """Close what the delimiter ends, enter what it starts; return where to go on."""
-        self.delimiters += 1
-        if self.delimiters > DELIMITERS_PER_PART * self.limits.parts:
+        draft = self.drafts[number]
+        self.passed += 1
+        if self.passed > DELIMITERS_PER_PART * self.limits.parts:
             self.stop(f"more than {DELIMITERS_PER_PART * self.limits.parts} delimiters")
             return end
         before = self.spool.read(max(0, start - 2), start)
@@ -473,9 +276,9 @@ class _Scanner:
         if end >= self.spool.size:
             if level or draft.type == b"multipart/digest":  # an empty message is read in more than one way
                 self.unsound(draft, "delimiter at the end with nothing after it")
-            number = len(self.drafts)
+            added = len(self.drafts)
             self.enter(start, end, parent=draft)
-            self.drafts[number].defect = "nothing after its delimiter"  # not even a place for a body
+            self.drafts[added].defect = "nothing after its delimiter"  # not even a place for a body
             return end
         return self.enter(start, end, parent=draft)
 
@@ -500,28 +303,8 @@ class _Scanner:
             elif draft.boundary and not draft.closed and not at_end:
                 self.unsound(draft, "multipart that is not closed")
         del self.open[down_to:]
-        self.drop_lines(left)
-
-    def check_bare_cr(self) -> None:
-        if not self.all_prefixes:
-            return
-        # With very many there is no telling them apart in good time.
-        prefixes = tuple(self.all_prefixes) if len(self.all_prefixes) <= PREFIXES_LIMIT else (b"--",)
-        longest = max(map(len, prefixes))
-        size = self.spool.size
-        position = self.spool.find(b"\r--", 0, size)
-        seen = 0
-        while position >= 0:
-            seen += 1
-            found = self.spool.read(position + 1, position + 1 + longest).startswith(prefixes)
-            if not found and seen > FALSE_ALARMS and len(prefixes) <= PREFIXES_FEW:
-                if not any(self.spool.find(b"\r" + prefix, position, size) >= 0 for prefix in prefixes):
-                    return
-                found = True
-            if found or seen > BARE_CR_LIMIT:  # there is no telling in good time
-                self.defects["bare CR before a delimiter"] = None
-                return
-            position = self.spool.find(b"\r--", position + 1, size)
+        if left:
+            self.delimiters.drop(left[0].number)
 
     def unsound(self, draft: _Draft, why: str) -> None:
         draft.defect = draft.defect or why

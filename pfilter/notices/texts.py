@@ -11,11 +11,9 @@ import os
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
 from pfilter.config.settings import Settings
-from pfilter.message import header
-from pfilter.message.filenames import header_texts
-from pfilter.message.model import Download, Message
 from pfilter.notices import language
 from pfilter.notices.language import Language
+from pfilter.store.record import Download
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ NAMES = (
     "expired.html",
 )  # fmt: skip
 WIDTH = 76  # columns of a sentence in text
-SUBJECT_LIMIT = 200  # characters of a message's subject that are shown
 KINDS = {
     "document": "pdf doc docx docm dot dotx odt ott rtf txt md tex pages epub ps xps",
     "table": "xls xlsx xlsm xlsb xlt xltx ods ots csv tsv numbers",
@@ -97,17 +94,9 @@ def expired_page(settings: Settings) -> bytes:
     return _render("expired.html", {}, language.of("", settings), settings).encode("utf-8")
 
 
-def subject_of(message: Message) -> str:
-    """Return the subject of a message as people read it, "" where there is none."""
-    field = b"".join(b"Subject:" + value for value in message.values(b"subject")[:1])
-    if b"=?" not in field and field.isascii():
-        return header.unfold(field.partition(b":")[2]).decode("ascii")[:SUBJECT_LIMIT]
-    return header_texts(field)["subject"][:SUBJECT_LIMIT]
-
-
 def check(settings: Settings) -> None:
     """Render every template in every language, with sample values. Raises ConfigError for what can't be used."""
-    from pfilter.message.model import Link
+    from pfilter.store.record import Link
 
     link = Link(name="a.bin", size=1, sha256="0" * 64, url="https://files.example/d/x/files/a.bin")
     for name in language.used(settings):

@@ -8,14 +8,17 @@ import time
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
-from pfilter.message import filenames, roles
-from pfilter.message.model import Action, Download, Edit, Envelope, Message, Outcome, Part, Plan, Range
+from pfilter.decision.plan import Action, Outcome, Plan
+from pfilter.message import roles
+from pfilter.message.model import Envelope, Message, Part, Range
 from pfilter.message.scratch import Scratch
 from pfilter.notices import texts
-from pfilter.rewriting import body, parts, splice
+from pfilter.rewriting import parts, splice
+from pfilter.rewriting.splice import Edit
+from pfilter.rewriting.store_files import store_files
 from pfilter.store import kept
 from pfilter.store.quota import NoRoomError
-from pfilter.store.record import Record, RecordedFile
+from pfilter.store.record import Download
 from pfilter.store.select import open_local, open_store
 
 TYPE_CHECKING = False
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pfilter.message.scratch import ScratchFile
-    from pfilter.store.interface import Store
 
 # Multiparts in which a part added in front is shown along with the others (RFC 2046, 5.1.3: others count as mixed).
 NOT_MIXED = (b"multipart/alternative", b"multipart/related", b"multipart/appledouble")
@@ -64,7 +66,7 @@ def _carry_out(
         )
     download, said, original = None, None, ""
     if links:
-        download = _store(spool, message, links, envelope, settings, scratch, open_store(settings))
+        download = store_files(spool, message, links, envelope, settings, scratch, open_store(settings))
         said = texts.for_links(download, envelope.sender.decode("utf-8", "replace"), settings)
     if strips:
         original = kept.keep(settings.store_path, kept.TROUBLE, spool, envelope, "attachments taken off", time.time())
@@ -77,42 +79,6 @@ def _carry_out(
     made = splice.apply(spool, edits, scratch.workspace)
     outcome = Outcome(linked=len(links), zipped=len(zips), stripped=len(strips), size_in=spool.size, size_out=made.size)
     return Result(spool=made, outcome=outcome, download=download, original=original)
-
-
-def _store(
-    spool: Spool,
-    message: Message,
-    links: "Sequence[Action]",
-    envelope: Envelope,
-    settings: Settings,
-    scratch: Scratch,
-    store: "Store",
-) -> Download:
-    contents = [(scratch.decoded[action.part], scratch.digest(action.part)) for action in links]
-    header = message.root.header
-    download_id = store.download_id(
-        spool.read(header.start, header.end), envelope.sender, [digest for _, digest in contents]
-    )
-    given = filenames.distinct([action.name for action in links])
-    now = int(time.time())
-    subject = texts.subject_of(message) if settings.notice_show_subject else ""
-    record = Record(
-        id=download_id,
-        created=now,
-        until=now + settings.store_keep,
-        sender=envelope.sender.decode("utf-8", "replace"),
-        recipients=len(envelope.recipients),
-        queue_id=envelope.queue_id,
-        message_id=message.message_id,
-        files=tuple(
-            RecordedFile(name=name, size=content.size, sha256=digest)
-            for name, (content, digest) in zip(given, contents, strict=True)
-        ),
-        subject=subject,
-    )
-    download = store.save(record, contents, lambda made: texts.page(made, record.sender, settings, subject))
-    store.put_expired_page(lambda: texts.expired_page(settings), anew=False)
-    return download
 
 
 def _reference(message: Message, envelope: Envelope, original: str) -> str:
@@ -167,8 +133,12 @@ def _notice_edits(
     spool: Spool, message: Message, part: Part, said: texts.Notice, scratch_file: "ScratchFile"
 ) -> "list[Edit] | None":
     if part.type == b"text/html":
-        return body.append_html(spool, part, said.html, message.eol)
-    return body.append_text(spool, part, said.text, message.eol, scratch_file)
+        from pfilter.rewriting import body_html
+
+        return body_html.append_html(spool, part, said.html, message.eol)
+    from pfilter.rewriting import body_text
+
+    return body_text.append_text(spool, part, said.text, message.eol, scratch_file)
 
 
 def _container(message: Message, removed: "Sequence[Part]") -> Part | None:

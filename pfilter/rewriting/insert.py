@@ -8,8 +8,9 @@ import re
 
 from pfilter.base.spool import Spool
 from pfilter.message import codec
-from pfilter.message.model import Edit, Part, Range
+from pfilter.message.model import Part, Range
 from pfilter.rewriting import parts
+from pfilter.rewriting.splice import Edit
 
 REACH = 4 << 20  # octets of encoded tail that are looked through for the place, at most
 IDENTICAL = (b"7bit", b"8bit", b"binary")

@@ -5,14 +5,28 @@ a result that streams into it could be cut short by a crash.
 """
 
 from pfilter.base.errors import InternalError
+from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool, temporary, write_all
-from pfilter.message.model import Edit
+from pfilter.message.model import Range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pfilter.base.spool import Workspace
+
+
+class Edit(Frozen):
+    """A range of the message replaced by finished octets, or by a finished file of known length."""
+
+    range: Range
+    content: "bytes | Spool"
+
+    @property
+    def growth(self) -> int:
+        """By how many octets the message grows."""
+        size = len(self.content) if isinstance(self.content, bytes) else self.content.size
+        return size - self.range.size
 
 
 def in_order(edits: "Iterable[Edit]", size: int) -> tuple[Edit, ...]:

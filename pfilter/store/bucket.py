@@ -18,10 +18,9 @@ from pfilter.base.errors import StoreError
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.config.settings import PRESIGNED_LIMIT, Settings
-from pfilter.message.model import Download, Link
 from pfilter.store import http_headers
 from pfilter.store.local import LocalStore
-from pfilter.store.record import Record, decode, encode
+from pfilter.store.record import Download, Link, Record, decode, encode
 from pfilter.store.s3 import Bucket
 
 TYPE_CHECKING = False

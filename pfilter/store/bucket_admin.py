@@ -7,7 +7,6 @@ files and page, then the record: whatever is interrupted is finished by the next
 import time
 
 from pfilter.base.errors import StoreError, sentence
-from pfilter.message.model import Download
 from pfilter.store.bucket import (
     DOWNLOADS,
     PAGE_HEADERS,
@@ -20,7 +19,7 @@ from pfilter.store.bucket import (
     record_key,
 )
 from pfilter.store.cleanup import Report
-from pfilter.store.record import Record, is_id
+from pfilter.store.record import Download, Record, is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

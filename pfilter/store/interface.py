@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pfilter.base.spool import Spool
-from pfilter.message.model import Download
 from pfilter.store.cleanup import Report
-from pfilter.store.record import Record
+from pfilter.store.record import Download, Record
 
 Page = Callable[[Download], bytes]
 

@@ -17,9 +17,8 @@ import os
 from pfilter.base import durable
 from pfilter.base.errors import StoreError
 from pfilter.base.spool import Spool
-from pfilter.message.model import Download, Link
 from pfilter.store import quota
-from pfilter.store.record import Record, read_record, write_record
+from pfilter.store.record import Download, Link, Record, read_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

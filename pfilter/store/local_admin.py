@@ -5,11 +5,10 @@ import os
 from pfilter.base import durable
 from pfilter.base.errors import StoreError, sentence
 from pfilter.base.spool import Spool
-from pfilter.message.model import Download
 from pfilter.store import cleanup
 from pfilter.store.cleanup import Report
 from pfilter.store.local import LocalStore
-from pfilter.store.record import Record, read_record, write_record
+from pfilter.store.record import Download, Record, read_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

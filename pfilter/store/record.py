@@ -1,4 +1,7 @@
-"""The record of a message's downloads: who, when, what, until when. JSON, one file an id, for clean-up and people."""
+"""A message's downloads as readers are told of them, and their record: who, when, what, until when.
+
+The record is JSON, one file an id, for clean-up and people.
+"""
 
 import json
 
@@ -14,6 +17,24 @@ if TYPE_CHECKING:
 VERSION = 1
 ID_LENGTH = 32  # characters of base32: 160 bits
 ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
+
+
+class Link(Frozen):
+    """A stored file as readers are told of it."""
+
+    name: str  # safe file name, unique in its message
+    size: int  # octets
+    sha256: str
+    url: str
+
+
+class Download(Frozen):
+    """The stored files of one message."""
+
+    id: str
+    url: str  # of the page
+    links: tuple[Link, ...]
+    until: int  # promised date, seconds since the epoch
 
 
 class RecordedFile(Frozen):

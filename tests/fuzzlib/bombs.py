@@ -7,9 +7,10 @@ from typing import NamedTuple
 from pfilter.base import errors
 from pfilter.base.spool import Spool
 from pfilter.message import codec, filenames, header, references
+from pfilter.message.decoded import from_address, header_texts
 from pfilter.message.model import Message
 from pfilter.message.scan import Limits, scan
-from pfilter.rewriting import body
+from pfilter.rewriting import body_html, body_text
 from tests import support
 from tests.support import BytesSpool, MemoryArena
 
@@ -109,8 +110,8 @@ def told(kind: str, encoding: str = "7bit", note: str = NOTE) -> "Callable[[byte
         mail = support.part(data, f"text/{kind}; charset=us-ascii", encoding=encoding)
         spool, message = BytesSpool(mail), scanned(mail)
         if kind == "html":
-            return body.append_html(spool, message.root, f"<p>{note}</p>", b"\n")
-        return body.append_text(spool, message.root, note, b"\n", MemoryArena())
+            return body_html.append_html(spool, message.root, f"<p>{note}</p>", b"\n")
+        return body_text.append_text(spool, message.root, note, b"\n", MemoryArena())
 
     return run
 
@@ -118,7 +119,7 @@ def told(kind: str, encoding: str = "7bit", note: str = NOTE) -> "Callable[[byte
 def relabelled(data: bytes) -> object:
     """Put a notice into a text whose charset can't hold it."""
     spool, message = BytesSpool(data), scanned(data)
-    return body.append_text(spool, message.root, "日本語", b"\n", MemoryArena())
+    return body_text.append_text(spool, message.root, "日本語", b"\n", MemoryArena())
 
 
 def named(data: bytes) -> str:
@@ -199,12 +200,12 @@ BOMBS: "dict[str, Bomb]" = {
         lambda n: b"\n".join([b"a-%d.txt" % k for k in range(n)] + [b"a.txt"] * n), same_names, 5000
     ),
     "subject of RFC 2047 words": Bomb(
-        lambda n: b"Subject: " + b"\n ".join([b"=?utf-8?q?=C3=A9?="] * n) + b"\n\n", filenames.header_texts, 2000
+        lambda n: b"Subject: " + b"\n ".join([b"=?utf-8?q?=C3=A9?="] * n) + b"\n\n", header_texts, 2000
     ),
-    "addresses": Bomb(lambda n: b"From: " + b"<" * n + b"\n\n", filenames.from_address, 20_000),
-    "addresses in comments": Bomb(lambda n: b"To: " + b"(" * n + b"\n\n", filenames.header_texts, 2000),
-    "Received": Bomb(lambda n: b"Received: from " + b"a (b " * n + b"\n\n", filenames.header_texts, 8000),
-    "Received, very many": Bomb(lambda n: b"Received: from a by b with c\n" * n + b"\n", filenames.header_texts, 1000),
+    "addresses": Bomb(lambda n: b"From: " + b"<" * n + b"\n\n", from_address, 20_000),
+    "addresses in comments": Bomb(lambda n: b"To: " + b"(" * n + b"\n\n", header_texts, 2000),
+    "Received": Bomb(lambda n: b"Received: from " + b"a (b " * n + b"\n\n", header_texts, 8000),
+    "Received, very many": Bomb(lambda n: b"Received: from a by b with c\n" * n + b"\n", header_texts, 1000),
     "quoted-printable: blanks": Bomb(lambda n: (b" " * 900 + b"\n") * n, quoted, 2000),
     "quoted-printable: one line of blanks": Bomb(lambda n: b" " * n, quoted, 500_000),
     "quoted-printable: blanks and text": Bomb(lambda n: b" \tx" * n, quoted, 500_000),
