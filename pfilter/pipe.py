@@ -117,7 +117,7 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     _signal.setitimer(_signal.ITIMER_REAL, settings.deadline, 1)
 
     from pfilter import pipeline
-    from pfilter.delivery import reinject
+    from pfilter.delivery import loop
 
     def workspace() -> str:
         return _workspace(settings)
@@ -127,10 +127,10 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
         raise UsageError("no message on stdin")
     refuse_orphan(run.parent)
     spool = whole(spool, told, run.parent)
-    reinject.refuse_loop(newest_received(spool), settings)
+    loop.refuse_loop(spool, settings)
     context = pipeline.Context(
         deliver=lambda result, meanwhile: _deliver(run, result, envelope, settings, meanwhile),
-        size_limit=lambda: reinject.size_limit(settings, envelope),
+        size_limit=lambda: _size_limit(envelope, settings),
         workspace=workspace,
         log=run.log,
         may_notify=True,
@@ -150,6 +150,12 @@ def _workspace(settings: Settings) -> str:
     except (PfilterError, OSError):
         pass  # what has to be stored will say so itself
     return FALLBACK_WORKSPACE
+
+
+def _size_limit(envelope: Envelope, settings: Settings) -> int:
+    from pfilter.delivery import postconf
+
+    return postconf.size_limit(settings, envelope)
 
 
 def _deliver(run: _Run, result: Spool, envelope: Envelope, settings: Settings, meanwhile: "Callable[[], None]") -> None:
@@ -192,21 +198,6 @@ def _quietly(meanwhile: "Callable[[], None]") -> None:
 
 def _on_term(*_: object) -> None:
     raise StoppedError("stopped by SIGTERM; nothing was sent")
-
-
-def newest_received(spool: Spool) -> bytes:
-    """Return the message's first Received field, b"" where there is none near its start."""
-    start = b"\n" + spool.read(0, 16384)
-    lower = start.lower()
-    found = lower.find(b"\nreceived:")
-    blank = min((at for at in (lower.find(b"\n\n"), lower.find(b"\n\r\n")) if at >= 0), default=len(start))
-    if not 0 <= found < blank:
-        return b""
-    end = found + 1
-    while True:
-        end = start.find(b"\n", end) + 1
-        if not end or start[end : end + 1] not in (b" ", b"\t"):
-            return start[found + 1 : end or len(start)]
 
 
 def parse(arguments: "Sequence[bytes]") -> tuple[str, Envelope, Told]:

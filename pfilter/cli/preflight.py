@@ -8,7 +8,7 @@ from pfilter.base.errors import PfilterError, sentence
 from pfilter.base.frozen import Frozen
 from pfilter.cli import wiring
 from pfilter.config.settings import Settings
-from pfilter.delivery import reinject
+from pfilter.delivery import postconf
 from pfilter.notices import language, texts
 from pfilter.store.select import open_local
 
@@ -139,7 +139,7 @@ def _reinjection(settings: Settings) -> "Iterator[Finding]":
     yield Finding("ok", f"results go back by {settings.reinject_sendmail}")
     if _no_new_privileges():
         yield Finding("error", "no_new_privs is set: postdrop(1) can't work; use [reinject] method = smtp")
-    classes = reinject.postconf(settings, "smtputf8_autodetect_classes")
+    classes = postconf.value(settings, "smtputf8_autodetect_classes")
     if "sendmail" in classes or "all" in classes:
         yield Finding(
             "warning",
