@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter.message import header
+from pfilter.message import fields, header
 from tests.support import BytesSpool
 
 # What a file name or a subject may hold: anything printable.
@@ -160,7 +160,7 @@ def test_blocks_never_raise(data: bytes) -> None:
 @given(printable, st.sampled_from([b"\n", b"\r\n"]))
 def test_written_parameters_are_read_by_the_stdlib(value: str, eol: bytes) -> None:
     """A file name of any printable characters comes back from the stdlib as it went in."""
-    field = b"Content-Disposition: attachment" + header.parameter_text("filename", value, eol) + eol + eol
+    field = b"Content-Disposition: attachment" + fields.parameter_text("filename", value, eol) + eol + eol
     found = message_from_bytes(field).get_param("filename", header="content-disposition")
     assert found is not None
     assert collapse_rfc2231_value(found) == value
@@ -169,9 +169,9 @@ def test_written_parameters_are_read_by_the_stdlib(value: str, eol: bytes) -> No
 @given(printable)
 def test_written_parameters_stand_in_short_lines(value: str) -> None:
     """Lines of a written parameter stay within 78 octets (RFC 5322, 2.1.1), but for those of a plain long name."""
-    lines = header.parameter_text("filename", value, b"\n").split(b"\n")
+    lines = fields.parameter_text("filename", value, b"\n").split(b"\n")
     if value.isascii() and len(value) > 60:
-        assert max(map(len, lines)) <= header.LINE_LIMIT
+        assert max(map(len, lines)) <= fields.LINE_LIMIT
     else:
         assert max(map(len, lines)) <= 78
 
@@ -180,26 +180,26 @@ def test_written_parameters_stand_in_short_lines(value: str) -> None:
 def test_an_ascii_name_is_plain_however_long(length: int) -> None:
     """An ASCII name stands as one quoted string on one line, which every reader takes, RFC 2231 known to it or not."""
     value = ("long name with blanks " * 50)[:length].strip() + ".pdf"
-    assert header.parameter_text("filename", value, b"\n") == f';\n\tfilename="{value}"'.encode("ascii")
+    assert fields.parameter_text("filename", value, b"\n") == f';\n\tfilename="{value}"'.encode("ascii")
 
 
 @pytest.mark.parametrize("value", ["a" * 5000, '"' * 700])
 def test_a_name_longer_than_a_line_may_be_is_split(value: str) -> None:
     """What no line can hold is written in segments, each within 78 octets."""
-    lines = header.parameter_text("filename", value, b"\n").split(b"\n")
+    lines = fields.parameter_text("filename", value, b"\n").split(b"\n")
     assert max(map(len, lines)) <= 78
 
 
 @given(printable)
 def test_written_parameters_are_read_by_ourselves(value: str) -> None:
     """Nothing that parsers would disagree about is written."""
-    assert header.parameters(b"attachment" + header.parameter_text("filename", value, b"\n")).defect == ""
+    assert header.parameters(b"attachment" + fields.parameter_text("filename", value, b"\n")).defect == ""
 
 
 @given(printable.filter(lambda text: not text.isascii()))
 def test_segments_are_cut_at_characters(value: str) -> None:
     """Each segment of a name decodes by itself: there are readers that decode them one by one."""
-    field = header.parameters(b"attachment" + header.parameter_text("filename", value, b"\n"))
+    field = header.parameters(b"attachment" + fields.parameter_text("filename", value, b"\n"))
     segments = [unquote_to_bytes(text.removeprefix(b"utf-8''")).decode("utf-8") for _, text in field.pairs]
     assert "".join(segments) == value
 
@@ -208,7 +208,7 @@ def test_segments_are_cut_at_characters(value: str) -> None:
 @pytest.mark.parametrize("shift", range(12))
 def test_a_character_stays_in_one_segment(character: str, shift: int) -> None:
     """A character of several octets is never cut, wherever the end of a segment falls."""
-    text = header.parameter_text("filename", "x" * shift + character * 40, b"\n")
+    text = fields.parameter_text("filename", "x" * shift + character * 40, b"\n")
     for _, segment in header.parameters(b"attachment" + text).pairs:
         assert unquote_to_bytes(segment.removeprefix(b"utf-8''")).decode("utf-8").strip("x").strip(character) == ""
 
@@ -216,14 +216,14 @@ def test_a_character_stays_in_one_segment(character: str, shift: int) -> None:
 @given(printable.filter(lambda text: text == text.strip()), st.sampled_from([b"\n", b"\r\n"]))
 def test_encoded_words_are_read_by_the_stdlib(value: str, eol: bytes) -> None:
     """A text of any printable characters comes back from the stdlib's RFC 2047 decoder as it went in."""
-    coded = header.encoded_words(value, eol).replace(eol, b"").decode("ascii")
+    coded = fields.encoded_words(value, eol).replace(eol, b"").decode("ascii")
     assert str(make_header(decode_header(coded))) == value
 
 
 @given(printable)
 def test_encoded_words_are_at_most_75_long(value: str) -> None:
     """No encoded word is longer than RFC 2047, 2 allows."""
-    for line in header.encoded_words(value + "é", b"\n").split(b"\n"):
+    for line in fields.encoded_words(value + "é", b"\n").split(b"\n"):
         assert len(line.strip()) <= 75
         assert line.strip().startswith(b"=?utf-8?b?")
         assert line.endswith(b"?=")
@@ -231,4 +231,4 @@ def test_encoded_words_are_at_most_75_long(value: str) -> None:
 
 def test_header_injection_is_not_possible() -> None:
     """Line ends in a text do not become line ends of a header."""
-    assert b"\n" not in header.encoded_words("a\r\nBcc: b", b"\n")
+    assert b"\n" not in fields.encoded_words("a\r\nBcc: b", b"\n")

@@ -34,13 +34,10 @@ EXCEPTIONS = {  # each of them is to end
     ("antivirus.screen", "store.select"),
     ("config.load", "message.addresses"),
     ("config.load", "notices.language"),
-    ("delivery.admin_alert", "rewriting.parts"),
-    ("delivery.bounce", "rewriting.parts"),
-    ("delivery.notification", "rewriting.parts"),
 }
 COMMANDS = ("__init__", "downloads", "maintenance", "message", "options", "quarantine", "web")
 ONLY_IMPORTERS = {
-    "mailparser": {"message.filenames"},
+    "mailparser": {"message.decoded"},
     "structlog": {"base.structlog_loader"},
     "typer": {f"cli.{name}" for name in COMMANDS},
     "obstore": {"store.s3"},

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter.message import filenames
+from pfilter.message import addresses, decoded, filenames
 from tests.support import message, part, scanned
 
 DANGEROUS = '/\\:*?"<>|\0\r\n\u200b\u200f\u202a\u202e\u2066\u2069\x85\x9f\ufeff\u2028\u2029'
@@ -216,7 +216,7 @@ def test_an_encoded_name_without_end_is_given_up() -> None:
 def test_header_texts_are_decoded() -> None:
     """Subject and addresses are what people read."""
     block = b"From: =?utf-8?q?J=C3=BCrgen?= <j@example.org>\nTo: a@b.example\nSubject: =?iso-8859-1?q?gr=FC=DFe?=\n"
-    assert filenames.header_texts(block) == {
+    assert decoded.header_texts(block) == {
         "subject": "grüße",
         "from": "Jürgen <j@example.org>",
         "to": "a@b.example",
@@ -225,14 +225,14 @@ def test_header_texts_are_decoded() -> None:
 
 def test_from_address() -> None:
     """The address in From is found among names and comments."""
-    assert filenames.from_address(b'From: "Doe, Jane" <jane@example.org>\nTo: b@c.example\n') == b"jane@example.org"
+    assert decoded.from_address(b'From: "Doe, Jane" <jane@example.org>\nTo: b@c.example\n') == b"jane@example.org"
 
 
 @pytest.mark.parametrize("block", [b"", b"Subject: x\n", b"From:\n", b"From: \xff\xfe\n"])
 def test_hostile_headers_give_empty_texts(block: bytes) -> None:
     """Where there is no address there is none; nothing raises."""
-    assert b"@" not in filenames.from_address(block)
-    assert filenames.header_texts(block)["to"] == ""
+    assert b"@" not in decoded.from_address(block)
+    assert decoded.header_texts(block)["to"] == ""
 
 
 @pytest.mark.parametrize(
@@ -241,4 +241,4 @@ def test_hostile_headers_give_empty_texts(block: bytes) -> None:
 )
 def test_domain_of(address: bytes, domain: bytes) -> None:
     """The domain is what stands behind the last @, in lower case."""
-    assert filenames.domain_of(address) == domain
+    assert addresses.domain_of(address) == domain

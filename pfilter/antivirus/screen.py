@@ -9,8 +9,7 @@ from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
-from pfilter.message.addresses import matches_domain
-from pfilter.message.filenames import domain_of
+from pfilter.message.addresses import domain_of, matches_domain
 from pfilter.message.model import Envelope, Outcome
 from pfilter.message.scan import Limits
 from pfilter.store import kept

@@ -6,7 +6,7 @@ from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.decision import decide
-from pfilter.message import filenames, roles
+from pfilter.message import decoded, filenames, roles
 from pfilter.message.model import Action, Envelope, Message, Part, human_size
 from pfilter.message.scan import Limits
 from pfilter.pipeline import Examined
@@ -66,7 +66,7 @@ def describe(spool: Spool, found: Examined, settings: Settings, scanned: Scanned
         )
     return {
         "octets": message.size,
-        **filenames.header_texts(header),
+        **decoded.header_texts(header),
         "message_id": message.message_id,
         "reason": found.plan.reason,
         "changes": found.plan.changes,
@@ -118,7 +118,7 @@ def _name(part: Part, action: Action | None) -> str:
     """Return the name that the part would be stored under, or the one that it has."""
     if action and action.name:
         return action.name
-    return filenames.file_name(part, part.number) if filenames.has_name(part) else ""
+    return filenames.file_name(part, part.number) if roles.has_name(part) else ""
 
 
 def tree(spool: Spool, found: Examined, settings: Settings, scanned: Scanned | None = None) -> str:

@@ -139,11 +139,11 @@ def _open_message(file: str) -> Spool:
 
 def _envelope(spool: Spool, sender: str | None, recipients: list[str] | None) -> Envelope:
     if sender is None:
-        from pfilter.message import filenames, header
+        from pfilter.message import decoded, header
 
         block = header.read_block(spool, 0, spool.size, 4 << 20, lambda _: False)
         # Mail without any From has no null sender: that is for reports, and asked for by --sender ''.
-        told = filenames.from_address(spool.read(block.range.start, block.range.end)) or b"unknown@localhost"
+        told = decoded.from_address(spool.read(block.range.start, block.range.end)) or b"unknown@localhost"
     else:
         told = os.fsencode("" if sender == "<>" else sender)
     return Envelope(sender=told, recipients=tuple(os.fsencode(r) for r in recipients or ["recipient@localhost"]))

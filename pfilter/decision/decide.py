@@ -5,8 +5,7 @@ The order is that of the rules: foreign, exempt, ambiguous, protected, null send
 
 from pfilter.config.settings import Settings
 from pfilter.message import roles
-from pfilter.message.addresses import in_networks, matches, matches_domain
-from pfilter.message.filenames import domain_of
+from pfilter.message.addresses import domain_of, in_networks, matches, matches_domain
 from pfilter.message.model import Action, AttachmentFacts, Envelope, Measured, Message, Part, Plan, exact_size
 
 NOTICE_OCTETS = 2048  # what the notice adds to the planned size: the bodies' text, encoded

@@ -111,8 +111,7 @@ def _why_no_zip(part: Part, name: str, settings: Settings) -> str:
 
 def _sealed(message: Message, envelope: Envelope, settings: Settings) -> str:
     """Return why a DKIM signature (RFC 6376) or ARC seal (RFC 8617) of another domain protects the message, or ""."""
-    from pfilter.message.addresses import matches_domain
-    from pfilter.message.filenames import domain_of
+    from pfilter.message.addresses import domain_of, matches_domain
     from pfilter.message.header import parameters
 
     # That every sender is ours does not make every signature ours.

@@ -7,8 +7,8 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 from pfilter.base.durable import PRIVATE_FILE
 from pfilter.config.settings import Settings
 from pfilter.delivery import notification
+from pfilter.message.fields import text_entity
 from pfilter.message.model import Envelope
-from pfilter.rewriting import parts
 from pfilter.store.kept import QUARANTINE
 
 TOLD = ".told"  # when the last one was sent
@@ -58,7 +58,7 @@ def compose(name: str, reason: str, envelope: Envelope, settings: Settings) -> b
         "client": envelope.client or "unknown",
     }
     shown = {key: "".join(c if c.isprintable() else " " for c in value) for key, value in values.items()}
-    fields, body = parts.text_entity(TEXT.format(**shown), b"\n")
+    fields, body = text_entity(TEXT.format(**shown), b"\n")
     lines = [
         b"From: " + author.encode("utf-8"),
         b"To: <" + settings.notify_admin.encode("ascii") + b">",

@@ -11,8 +11,8 @@ from pfilter.base.log import Log
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.delivery import notification
+from pfilter.message.fields import text_entity
 from pfilter.message.model import Envelope, Refused
-from pfilter.rewriting import parts
 
 HEADER_LIMIT = 50_000  # octets of the message's header that go back: Postfix's bounce_size_limit
 LINE_LIMIT = 900  # octets; SMTP's is 998
@@ -45,7 +45,7 @@ def compose(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope) -> by
     host = _host(refused[0].server)
     author = f"MAILER-DAEMON@{host}"
     lines = "\n".join(f"<{_shown(one.address)}>: {_line(one.said)}" for one in refused)
-    text_fields, text = parts.text_entity(TEXT.format(host=host, lines=lines), b"\n")
+    text_fields, text = text_entity(TEXT.format(host=host, lines=lines), b"\n")
     header = _header(sent)
     addresses = (envelope.sender, *(one.address for one in refused))
     wide = b"" if all(address.isascii() for address in addresses) else b"global-"

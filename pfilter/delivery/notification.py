@@ -7,12 +7,11 @@ from pfilter.base import idn
 from pfilter.base.spool import finished
 from pfilter.config.settings import Settings
 from pfilter.delivery import reinject
-from pfilter.message import header
-from pfilter.message.addresses import matches, matches_domain
-from pfilter.message.filenames import domain_of
+from pfilter.message import decoded, header
+from pfilter.message.addresses import domain_of, matches, matches_domain
+from pfilter.message.fields import date, encoded_words, text_entity
 from pfilter.message.model import Download, Envelope, Message
-from pfilter.notices import language, texts
-from pfilter.rewriting import parts
+from pfilter.notices import texts
 
 TIME_LIMIT = 8  # seconds
 BULK = (b"bulk", b"list", b"junk")
@@ -52,7 +51,7 @@ def is_robot(address: bytes) -> bool:
 
 def notify(message: Message, envelope: Envelope, download: Download, settings: Settings, held_back: str) -> None:
     """Send it, the way results are sent, or hold it back in that file. Raises ReinjectError, OSError, ConfigError."""
-    subject = texts.subject_of(message)
+    subject = decoded.subject_of(message)
     if settings.notify_per_hour:
         from time import time
 
@@ -105,11 +104,11 @@ def compose(message: Message, envelope: Envelope, download: Download, subject: s
 
 def _mail(letter: texts.Letter, to: bytes, how: bytes, references: "list[bytes]", settings: Settings) -> bytes:
     author = settings.notify_from or f"postmaster@{domain_of(to).decode('utf-8', 'replace')}"
-    fields, body = parts.text_entity(letter.text, b"\n")
+    fields, body = text_entity(letter.text, b"\n")
     lines = [
         b"From: " + author.encode("utf-8"),
         b"To: <" + to + b">",
-        b"Subject: " + header.encoded_words(letter.subject, b"\n"),
+        b"Subject: " + encoded_words(letter.subject, b"\n"),
         *generated(author, how),
         *references,
         b"MIME-Version: 1.0",
@@ -124,17 +123,7 @@ def generated(author: str, how: bytes) -> "list[bytes]":
 
     domain = author.rpartition("@")[2].rstrip(">")
     return [
-        b"Date: " + _date(time.time()),
+        b"Date: " + date(time.time()),
         f"Message-ID: <{time.time_ns()}.{os.getpid()}.{os.urandom(8).hex()}@{domain}>".encode(),
         b"Auto-Submitted: " + how,
     ]
-
-
-def _date(seconds: float) -> bytes:
-    """Return a date as RFC 5322, 3.3 has it, whatever the locale."""
-    from time import gmtime
-
-    when = gmtime(seconds)
-    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[when.tm_wday]
-    clock = f"{when.tm_hour:02}:{when.tm_min:02}:{when.tm_sec:02}"
-    return f"{day}, {when.tm_mday} {language.MONTHS[when.tm_mon - 1][:3]} {when.tm_year} {clock} +0000".encode("ascii")

@@ -8,13 +8,18 @@ count, in local parts neither: exemptions are written by people. `config` brings
 from pfilter.base import idn
 
 
+def domain_of(address: bytes) -> bytes:
+    """Return the domain of an address in the form that is compared (see `idn`), b"" where there is none."""
+    return idn.domain(address.rpartition(b"@")[2]) if b"@" in address else b""
+
+
 def of_addresses(written: str) -> str:
     """Return an address pattern, as somebody wrote it, in the form that `matches` takes."""
     return idn.address(written.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
 def of_domains(written: str) -> str:
-    """Return a domain, or a pattern for domains, in the form that `is_own` takes."""
+    """Return a domain, or a pattern for domains, in the form that `matches_domain` takes."""
     return idn.domain(written.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
@@ -41,7 +46,7 @@ def matches(address: bytes, patterns: tuple[str, ...]) -> bool:
 
 
 def matches_domain(domain: bytes, own_domains: tuple[str, ...]) -> bool:
-    """Whether a domain (see `names.domain_of`) is ours: `*`, `example.org`, or `.example.org` for subdomains."""
+    """Whether a domain (see `domain_of`) is ours: `*`, `example.org`, or `.example.org` for subdomains."""
     for pattern in own_domains:
         wanted = pattern.encode("utf-8", "surrogateescape")
         if wanted == b"*" or domain == wanted or (wanted.startswith(b".") and domain.endswith(wanted)):

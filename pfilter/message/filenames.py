@@ -1,19 +1,15 @@
-"""File names, addresses and subjects for people: what is encoded is decoded here, by mail-parser.
+"""Names for files, as people write them and as any system takes them.
 
-The only importer of mail-parser (95 ms): plain ASCII, and raw UTF-8, needs no import. It is given one header block at a
-time with an empty body, never a body. Names come back as the sender wrote them, so every name goes through
-`safe_name` before it reaches a path, a header, a page or a log line.
+Names come as the sender wrote them, so every name goes through `safe_name` before it reaches a path, a header, a page
+or a log line. What is encoded is decoded in `decoded`, which plain ASCII, and raw UTF-8, does not need.
 """
 
 import os.path
 
-from pfilter.base import idn
 from pfilter.message.model import Part
 
 NAME_LIMIT = 150  # octets of UTF-8, extension included: fits any file system, with a suffix to spare
-ENCODED_LIMIT = 4096  # octets of an encoded name; decoding takes time by their square
 LONG_NAME = 4096  # characters of a name of which only the ends are looked at
-HEADER_LIMIT = 65536  # octets of a header that is decoded for people
 FORBIDDEN = '/\\:*?"<>|'
 INVISIBLE = "\u115f\u1160\u2800\u3164\uffa0"  # letters by category, blanks on screen
 DEVICES = {
@@ -84,13 +80,6 @@ EXTENSIONS = {
 _ENDING_MARKS = {ord(mark): None for mark in "-_+~"}  # beside letters and digits
 
 
-def has_name(part: Part) -> bool:
-    """Whether the sender gave the part a file name, in whatever form."""
-    return any(name.split(b"*")[0] == b"filename" and value for name, value in part.disposition_params) or any(
-        name.split(b"*")[0] == b"name" and value for name, value in part.params
-    )
-
-
 def file_name(part: Part, ordinal: int) -> str:
     """Return a safe file name for a part, with an ending; `ordinal` numbers those without a name: attachment-3.pdf."""
     fallback = f"attachment-{ordinal}{EXTENSIONS.get(part.type, '.bin')}"
@@ -119,7 +108,9 @@ def _given_name(part: Part) -> str:
         extended = [(name, value) for name, value in forms if b"*" in name]
         if not extended and b"=?" not in forms[0][1]:
             return _raw_text(forms[0][1])
-        return _decoded_name(wanted, extended or forms[:1]) or _raw_text(forms[0][1])
+        from pfilter.message import decoded
+
+        return decoded.file_name(wanted, extended or forms[:1]) or _raw_text(forms[0][1])
     return ""
 
 
@@ -129,50 +120,6 @@ def _raw_text(value: bytes) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         return value.decode("cp1252", "replace")
-
-
-def _decoded_name(wanted: bytes, forms: list[tuple[bytes, bytes]]) -> str:
-    if sum(len(name) + len(value) for name, value in forms) > ENCODED_LIMIT:
-        return ""
-    from mailparser import parse_from_bytes
-
-    # In a field of their own, so that mail-parser can't prefer another name.
-    block = b"Content-Disposition: attachment"
-    for name, value in forms:
-        quoted = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-        block += b";\n\tfilename" + name.removeprefix(wanted) + b'="' + quoted + b'"'
-    try:
-        found = parse_from_bytes(block + b"\n\nx").attachments
-    except Exception:  # noqa: BLE001  # whatever it stumbles over in a hostile name: the raw form serves
-        return ""
-    return str(found[0]["filename"] or "") if found else ""
-
-
-def header_texts(block: bytes) -> dict[str, str]:
-    """Return the decoded subject and addresses of a header block, for people; missing ones are ""."""
-    from mailparser import parse_from_bytes
-
-    try:
-        mail = parse_from_bytes(block[:HEADER_LIMIT].rstrip(b"\r\n") + b"\n\n")
-        people = {"from": mail.from_, "to": mail.to}
-        texts = {
-            name: ", ".join(f"{shown} <{address}>" if shown else address for shown, address in pairs)
-            for name, pairs in people.items()
-        }
-        return {"subject": str(mail.subject or ""), **texts}
-    except Exception:  # noqa: BLE001  # the header of hostile mail; nothing depends on these texts
-        return {"subject": "", "from": "", "to": ""}
-
-
-def from_address(block: bytes) -> bytes:
-    """Return the address in the From field of a header block, b"" where there is none."""
-    from mailparser import parse_from_bytes
-
-    try:
-        pairs = parse_from_bytes(block[:HEADER_LIMIT].rstrip(b"\r\n") + b"\n\n").from_
-        return str(pairs[0][1]).encode("utf-8", "replace") if pairs else b""
-    except Exception:  # noqa: BLE001  # as above
-        return b""
 
 
 def safe_name(name: str, fallback: str) -> str:
@@ -221,8 +168,3 @@ def distinct(names: list[str]) -> list[str]:
         taken.add(candidate.casefold())
         result.append(candidate)
     return result
-
-
-def domain_of(address: bytes) -> bytes:
-    """Return the domain of an address in the form that is compared (see `idn`), b"" where there is none."""
-    return idn.domain(address.rpartition(b"@")[2]) if b"@" in address else b""

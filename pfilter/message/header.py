@@ -1,4 +1,4 @@
-"""Header fields as raw ranges; their parameters; writing new ones.
+"""Header fields as raw ranges, and their parameters: reading. What is written anew comes from `fields`.
 
 A field keeps its octets as they came. The only changes that exist are: replace a whole field by a new one, delete it,
 insert one. What ends a header block, besides an empty line: the first line that is neither a field nor a continuation
@@ -19,7 +19,6 @@ BLANKS = b" \t\r"
 TOKEN_OCTETS = bytes(octet for octet in range(33, 127) if octet not in TOKEN_SPECIALS)
 FIELD_LIMIT = 10_000  # fields of one header block
 PARAMETERS_LIMIT = 1000  # of one field
-LINE_LIMIT = 998  # octets without the line end (RFC 5322, 2.1.1)
 
 
 class Block(Frozen):
@@ -260,54 +259,3 @@ def _unquote(raw: bytes) -> tuple[bytes, bool]:
 def token(value: bytes) -> bytes:
     """Return the single token of a field such as Content-Transfer-Encoding, in lower case."""
     return _without_comments(unfold(value)).strip().lower()
-
-
-def parameter_text(name: str, value: str, eol: bytes) -> bytes:
-    """Return `;` and one parameter on lines of its own.
-
-    ASCII stands as a quoted string, which every reader knows, on one line: RFC 5322, 3.2.4 lets it be folded at a
-    blank, but readers that do not unfold, Python's among them, keep the line end in the name. Anything else, and what
-    no line of LINE_LIMIT octets can hold, is in RFC 2231 form, with continuations where it is long, at most 76 octets a
-    line.
-    """
-    fold = b";" + eol + b"\t"
-    if value.isascii() and value.isprintable():
-        quoted = value.replace("\\", "\\\\").replace('"', '\\"')
-        line = f'{name}="{quoted}"'
-        if len(line) < LINE_LIMIT - 2:  # beside the tab, and a semicolon behind it
-            return fold + line.encode("ascii")
-    coded = _percent(value)
-    if len(coded) <= 60:
-        return fold + f"{name}*=utf-8''{coded}".encode("ascii")
-    segments = ["utf-8''"]
-    for character in value:  # never cut in two: some readers decode each segment by itself
-        piece = _percent(character)
-        if len(segments[-1]) + len(piece) > 60:
-            segments.append("")
-        segments[-1] += piece
-    return b"".join(fold + f"{name}*{number}*={segment}".encode("ascii") for number, segment in enumerate(segments))
-
-
-def _percent(value: str) -> str:
-    """Encode as RFC 2231, 7: attribute-char stands for itself."""
-    plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`{|}~"
-    return "".join(chr(octet) if octet in plain else f"%{octet:02X}" for octet in value.encode("utf-8"))
-
-
-def encoded_words(text: str, eol: bytes) -> bytes:
-    """Return unstructured text for a header: as it is where it is ASCII, else as RFC 2047 encoded words, folded."""
-    from binascii import b2a_base64
-
-    text = "".join(c if c.isprintable() else " " for c in text)
-    if text.isascii() and len(text) <= 900 and "=?" not in text:
-        return text.encode("ascii")
-    words = []
-    chunk = ""
-    for character in text:
-        if len((chunk + character).encode("utf-8")) > 42:  # 75 octets a word at most (RFC 2047, 2)
-            words.append(chunk)
-            chunk = ""
-        chunk += character
-    words.append(chunk)
-    coded = [b"=?utf-8?b?" + b2a_base64(word.encode("utf-8"), newline=False) + b"?=" for word in words]
-    return (eol + b" ").join(coded)

@@ -4,7 +4,6 @@ An attachment is a leaf, or a message/rfc822 as one opaque whole, that has a fil
 for which `why_kept` has nothing to say.
 """
 
-from pfilter.message.filenames import has_name
 from pfilter.message.model import Message, Part
 
 BODY_TYPES = (b"text/plain", b"text/html")
@@ -70,6 +69,13 @@ def files(message: Message) -> list[Part]:
 def is_file(part: Part) -> bool:
     """Whether a mail client may list the part as a file: nothing embedded."""
     return not part.embedded and not part.is_multipart and (part.disposition == b"attachment" or has_name(part))
+
+
+def has_name(part: Part) -> bool:
+    """Whether the sender gave the part a file name, in whatever form."""
+    return any(name.split(b"*")[0] == b"filename" and value for name, value in part.disposition_params) or any(
+        name.split(b"*")[0] == b"name" and value for name, value in part.params
+    )
 
 
 def structural_protection(message: Message) -> str:

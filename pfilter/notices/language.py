@@ -10,8 +10,7 @@ import os
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
 from pfilter.config.settings import Settings
-from pfilter.message.addresses import matches_domain
-from pfilter.message.filenames import domain_of
+from pfilter.message.addresses import domain_of, matches_domain
 from pfilter.message.model import human_size
 
 TYPE_CHECKING = False

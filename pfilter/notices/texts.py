@@ -11,9 +11,7 @@ import os
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
 from pfilter.config.settings import Settings
-from pfilter.message import header
-from pfilter.message.filenames import header_texts
-from pfilter.message.model import Download, Message
+from pfilter.message.model import Download
 from pfilter.notices import language
 from pfilter.notices.language import Language
 
@@ -27,7 +25,6 @@ NAMES = (
     "expired.html",
 )  # fmt: skip
 WIDTH = 76  # columns of a sentence in text
-SUBJECT_LIMIT = 200  # characters of a message's subject that are shown
 KINDS = {
     "document": "pdf doc docx docm dot dotx odt ott rtf txt md tex pages epub ps xps",
     "table": "xls xlsx xlsm xlsb xlt xltx ods ots csv tsv numbers",
@@ -95,14 +92,6 @@ def page(download: Download, sender: str, settings: Settings, subject: str = "")
 def expired_page(settings: Settings) -> bytes:
     """Return the one page for what has expired, was taken down, or never existed, in UTF-8. Raises ConfigError."""
     return _render("expired.html", {}, language.of("", settings), settings).encode("utf-8")
-
-
-def subject_of(message: Message) -> str:
-    """Return the subject of a message as people read it, "" where there is none."""
-    field = b"".join(b"Subject:" + value for value in message.values(b"subject")[:1])
-    if b"=?" not in field and field.isascii():
-        return header.unfold(field.partition(b":")[2]).decode("ascii")[:SUBJECT_LIMIT]
-    return header_texts(field)["subject"][:SUBJECT_LIMIT]
 
 
 def check(settings: Settings) -> None:

@@ -14,6 +14,7 @@ import codecs
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.message import codec
+from pfilter.message.fields import fits_lines
 from pfilter.message.model import Edit, Part
 from pfilter.rewriting import insert, parts, visible
 
@@ -54,7 +55,7 @@ def append_text(spool: Spool, part: Part, text: str, eol: bytes, scratch_file: "
     except UnicodeError:
         octets = b""
     holds = bool(octets) and _reads_as(decoded.decoder, octets, added)
-    if holds and (octets.isascii() or part.encoding != b"7bit") and parts.fits_lines(octets):
+    if holds and (octets.isascii() or part.encoding != b"7bit") and fits_lines(octets):
         edits = insert.insert(spool, part, 0, octets, eol)
         if edits:
             return [*edits, *parts.drop_md5(part)]

@@ -8,7 +8,7 @@ import time
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
-from pfilter.message import filenames, roles
+from pfilter.message import decoded, filenames, roles
 from pfilter.message.model import Action, Download, Edit, Envelope, Message, Outcome, Part, Plan, Range
 from pfilter.message.scratch import Scratch
 from pfilter.notices import texts
@@ -93,7 +93,7 @@ def _store(
     )
     given = filenames.distinct([action.name for action in links])
     now = int(time.time())
-    subject = texts.subject_of(message) if settings.notice_show_subject else ""
+    subject = decoded.subject_of(message) if settings.notice_show_subject else ""
     record = Record(
         id=download_id,
         created=now,

@@ -2,6 +2,7 @@
 
 from pfilter.base.spool import Spool
 from pfilter.message import codec, header
+from pfilter.message.fields import encoded_words, parameter_text, text_entity
 from pfilter.message.model import Edit, Message, Part, Range
 
 TYPE_CHECKING = False
@@ -28,7 +29,7 @@ def replace_by_zip(message: Message, part: Part, zipped: Spool, name: str, scrat
     fields = {
         b"content-type": b"Content-Type: application/zip" + _name_parameter(name, eol) + eol,
         b"content-transfer-encoding": b"Content-Transfer-Encoding: base64" + eol,
-        b"content-disposition": b"Content-Disposition: attachment" + header.parameter_text("filename", name, eol) + eol,
+        b"content-disposition": b"Content-Disposition: attachment" + parameter_text("filename", name, eol) + eol,
         b"content-md5": b"",
         b"content-description": b"",  # often the old name
     }
@@ -38,8 +39,8 @@ def replace_by_zip(message: Message, part: Part, zipped: Spool, name: str, scrat
 def _name_parameter(name: str, eol: bytes) -> bytes:
     """Return the name parameter of Content-Type: an encoded word, which RFC 2047 forbids and old clients want."""
     if name.isascii():
-        return header.parameter_text("name", name, eol)
-    word = header.encoded_words(name, eol)
+        return parameter_text("name", name, eol)
+    word = encoded_words(name, eol)
     return b";" + eol + b'\tname="' + word + b'"'
 
 
@@ -127,26 +128,6 @@ def framed(part: Part, content: bytes, eol: bytes) -> bytes:
     before = eol if part.header.end == part.body.start else b""
     after = eol if part.parent >= 0 and part.body.end == part.span.end and part.body.size == 0 else b""
     return before + content + after
-
-
-def text_entity(text: str, eol: bytes) -> tuple[dict[bytes, bytes], bytes]:
-    """Return the Content-* fields by name and the body, with a line end at its end, for a text/plain."""
-    lines = [line.rstrip() for line in text.split("\n")]
-    body = eol.join(line.encode("utf-8") for line in lines).rstrip(b"\r\n") + eol
-    charset, encoding = b"us-ascii", b"7bit"
-    if not (body.isascii() and fits_lines(body)):
-        charset, encoding = b"utf-8", b"quoted-printable"
-        body = b"".join(codec.encode_quoted_printable([body], eol))
-    fields = {
-        b"content-type": b"Content-Type: text/plain; charset=" + charset + eol,
-        b"content-transfer-encoding": b"Content-Transfer-Encoding: " + encoding + eol,
-    }
-    return fields, body
-
-
-def fits_lines(octets: bytes) -> bool:
-    """Whether no line is longer than SMTP allows (RFC 5322, 2.1.1)."""
-    return len(octets) <= header.LINE_LIMIT or max(map(len, octets.split(b"\n"))) <= header.LINE_LIMIT
 
 
 def relabel_text(part: Part, charset: bytes, encoding: bytes, eol: bytes) -> list[Edit]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from pfilter.base import errors
 from pfilter.base.spool import Spool
 from pfilter.message import codec, filenames, header, references
+from pfilter.message.decoded import from_address, header_texts
 from pfilter.message.model import Message
 from pfilter.message.scan import Limits, scan
 from pfilter.rewriting import body
@@ -193,12 +194,12 @@ BOMBS: "dict[str, Bomb]" = {
         lambda n: b"\n".join([b"a-%d.txt" % k for k in range(n)] + [b"a.txt"] * n), same_names, 5000
     ),
     "subject of RFC 2047 words": Bomb(
-        lambda n: b"Subject: " + b"\n ".join([b"=?utf-8?q?=C3=A9?="] * n) + b"\n\n", filenames.header_texts, 2000
+        lambda n: b"Subject: " + b"\n ".join([b"=?utf-8?q?=C3=A9?="] * n) + b"\n\n", header_texts, 2000
     ),
-    "addresses": Bomb(lambda n: b"From: " + b"<" * n + b"\n\n", filenames.from_address, 20_000),
-    "addresses in comments": Bomb(lambda n: b"To: " + b"(" * n + b"\n\n", filenames.header_texts, 2000),
-    "Received": Bomb(lambda n: b"Received: from " + b"a (b " * n + b"\n\n", filenames.header_texts, 8000),
-    "Received, very many": Bomb(lambda n: b"Received: from a by b with c\n" * n + b"\n", filenames.header_texts, 1000),
+    "addresses": Bomb(lambda n: b"From: " + b"<" * n + b"\n\n", from_address, 20_000),
+    "addresses in comments": Bomb(lambda n: b"To: " + b"(" * n + b"\n\n", header_texts, 2000),
+    "Received": Bomb(lambda n: b"Received: from " + b"a (b " * n + b"\n\n", header_texts, 8000),
+    "Received, very many": Bomb(lambda n: b"Received: from a by b with c\n" * n + b"\n", header_texts, 1000),
     "quoted-printable: blanks": Bomb(lambda n: (b" " * 900 + b"\n") * n, quoted, 2000),
     "quoted-printable: one line of blanks": Bomb(lambda n: b" " * n, quoted, 500_000),
     "quoted-printable: blanks and text": Bomb(lambda n: b" \tx" * n, quoted, 500_000),

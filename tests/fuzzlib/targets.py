@@ -12,7 +12,7 @@ from email import message_from_bytes
 from email.utils import collapse_rfc2231_value
 from pathlib import Path
 
-from pfilter.message import codec, filenames, header
+from pfilter.message import addresses, codec, decoded, fields, filenames, header
 from pfilter.message.model import Message
 from pfilter.rewriting import body, splice
 from tests import laws, support
@@ -51,12 +51,12 @@ def head(data: bytes) -> None:
     header.token(data)
     text = "".join(c for c in data.decode("utf-8", "ignore") if c.isprintable()).strip()
     if text and not text.startswith("<"):  # safe names have no angle brackets, which the stdlib takes off
-        line = b"Content-Disposition: attachment" + header.parameter_text("filename", text, b"\n")
+        line = b"Content-Disposition: attachment" + fields.parameter_text("filename", text, b"\n")
         assert not header.parameters(line.partition(b":")[2]).defect
         theirs = message_from_bytes(line + b"\n\n").get_param("filename", header="content-disposition")
         assert theirs is not None
         assert collapse_rfc2231_value(theirs) == text
-        assert b"\r" not in header.encoded_words(text, b"\n")
+        assert b"\r" not in fields.encoded_words(text, b"\n")
 
 
 def coding(data: bytes) -> None:
@@ -153,10 +153,10 @@ def naming(data: bytes) -> None:
     _is_safe(name)
     _is_safe(filenames.safe_name(data.decode("utf-8", "replace"), "fallback"))
     assert filenames.safe_name(name, "other") == name
-    for text in filenames.header_texts(data).values():
+    for text in decoded.header_texts(data).values():
         assert isinstance(text, str)
-    filenames.from_address(data)
-    filenames.domain_of(data)
+    decoded.from_address(data)
+    addresses.domain_of(data)
     given = [filenames.safe_name(line.decode("latin-1"), "x") for line in data.split(b"\n")[:50]]
     assert len({one.casefold() for one in filenames.distinct(given)}) == len(given)
 
