@@ -6,12 +6,12 @@ from fcntl import LOCK_EX, LOCK_NB, flock
 
 from pfilter.base.durable import PRIVATE_FILE
 from pfilter.config.settings import Settings
-from pfilter.delivery import notification
-from pfilter.message.fields import text_entity
+from pfilter.delivery import own_mail
 from pfilter.message.model import Envelope
 from pfilter.store.kept import QUARANTINE
 
 TOLD = ".told"  # when the last one was sent
+SUBJECT = "pfilter: a message is in quarantine"
 TEXT = """\
 A message was not delivered but put into quarantine.
 
@@ -37,7 +37,7 @@ def tell(name: str, reason: str, envelope: Envelope, settings: Settings) -> bool
         last = os.fstat(fd)
         if last.st_size and time.time() - last.st_mtime < settings.notify_admin_interval:
             return False
-        notification.send(compose(name, reason, envelope, settings), settings.notify_admin.encode("ascii"), settings)
+        own_mail.send(compose(name, reason, envelope, settings), settings.notify_admin.encode("ascii"), settings)
         os.pwrite(fd, b"told\n", 0)
     except BlockingIOError:
         return False  # another filter is at it
@@ -58,12 +58,5 @@ def compose(name: str, reason: str, envelope: Envelope, settings: Settings) -> b
         "client": envelope.client or "unknown",
     }
     shown = {key: "".join(c if c.isprintable() else " " for c in value) for key, value in values.items()}
-    fields, body = text_entity(TEXT.format(**shown), b"\n")
-    lines = [
-        b"From: " + author.encode("utf-8"),
-        b"To: <" + settings.notify_admin.encode("ascii") + b">",
-        b"Subject: pfilter: a message is in quarantine",
-        *notification.generated(author, b"auto-generated"),
-        b"MIME-Version: 1.0",
-    ]
-    return b"\n".join(lines) + b"\n" + b"".join(fields.values()) + b"\n" + body
+    content = own_mail.plain(TEXT.format(**shown))
+    return own_mail.compose(author, settings.notify_admin.encode("ascii"), SUBJECT, own_mail.GENERATED, content)
