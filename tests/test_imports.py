@@ -41,7 +41,7 @@ ONLY_IMPORTERS = {
     "structlog": {"base.structlog_loader"},
     "typer": {f"cli.{name}" for name in COMMANDS},
     "obstore": {"store.s3"},
-    "minijinja": {"notices.texts", "web.server_config"},
+    "minijinja": {"notices.templates", "web.server_config"},
     "starlette": {"web.serve"},
     "uvicorn": {"web.serve"},
     "h11": {"web.serve"},

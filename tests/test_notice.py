@@ -7,7 +7,7 @@ import pytest
 
 from pfilter.base.errors import ConfigError
 from pfilter.message.model import Download, Link
-from pfilter.notices import texts
+from pfilter.notices import templates, texts
 from tests import support
 from tests.support import BASE_URL, NOW
 
@@ -123,7 +123,7 @@ def test_the_note_on_stripped_mail() -> None:
     assert "Please do not send this message again. Please consult the IT dept. with\nref. msg id <1@x>" in text
 
 
-@pytest.mark.parametrize("name", texts.NAMES)
+@pytest.mark.parametrize("name", templates.NAMES)
 def test_any_template_can_be_replaced(tmp_path: Path, name: str) -> None:
     """A file of the same name replaces a built-in template; the others stay."""
     (tmp_path / name).write_text("MINE {{ until }}{{ reference }}", encoding="utf-8")

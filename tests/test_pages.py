@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pfilter.message.model import Download, Link
-from pfilter.notices import texts
+from pfilter.notices import templates, texts
 from pfilter.store.local import LocalStore
 from tests import support
 from tests.support import BASE_URL, NOW, Gateway
@@ -15,7 +15,7 @@ from tests.test_cli import pfilter
 from tests.test_notice import CONTROLS, HOSTILE, Tags, download
 
 HOUSE = {"organisation": "Example Ltd", "contact": "it@example.org"}
-TEMPLATES = Path(texts.BUILT_IN)
+TEMPLATES = Path(templates.BUILT_IN)
 MIXED = support.message(
     support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x" * 100, "a.pdf")), "X-Other: 1\n"
 )
