@@ -112,6 +112,7 @@ def test_what_goes_into_mail_fits_into_latin_1(name: str) -> None:
         texts.for_links(download("a", "b"), "", made).text,
         texts.for_stripped(["a", "b"], "r", made).text,
         texts.notification(download("a"), "", "", made).text,
+        texts.quarantined("n", "r", support.ENVELOPE.replace(sender=b""), made).text,
     ]
     for text in said:
         assert not set(text) & set(TYPOGRAPHIC)
@@ -204,11 +205,14 @@ def test_every_sentence_is_translated(name: str) -> None:
     everything = [
         told.text, told.html, *vars(texts.for_stripped(["a"], "r", made)).values(),
         *vars(texts.notification(files, "", "", made)).values(),
+        *vars(texts.quarantined("n", "r", support.ENVELOPE.replace(sender=b""), made)).values(),
         texts.page(files, "a@b", made, "x").decode("utf-8"), texts.expired_page(made).decode("utf-8"),
     ]  # fmt: skip
     for text in everything:
         shown = re.sub(r"(?s)<style>.*?</style>|<[^>]*>|https:\S*|\bfiles\.example\.org", " ", text)
-        assert not re.search(r"\b(the|this|files|available|attachments|please|from)\b", shown, re.IGNORECASE)
+        assert not re.search(
+            r"\b(the|this|files|available|attachments|please|from|none|unknown)\b", shown, re.IGNORECASE
+        )
 
 
 def test_an_administrator_adds_a_language(tmp_path: Path) -> None:

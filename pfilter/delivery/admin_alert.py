@@ -8,28 +8,14 @@ from pfilter.base.durable import PRIVATE_FILE
 from pfilter.config.settings import Settings
 from pfilter.delivery import own_mail
 from pfilter.message.model import Envelope
+from pfilter.notices import texts
 from pfilter.store.kept import QUARANTINE
 
 TOLD = ".told"  # when the last one was sent
-SUBJECT = "pfilter: a message is in quarantine"
-TEXT = """\
-A message was not delivered but put into quarantine.
-
-  reason      {reason}
-  sender      {sender}
-  login       {login}
-  client      {client}
-  recipients  {recipients}
-  name        {name}
-
-`pfilter quarantine list` shows what is there, `show`, `release` and `delete` do
-what they say. Nobody else was told. What follows within the next time is in the
-log only.
-"""
 
 
 def tell(name: str, reason: str, envelope: Envelope, settings: Settings) -> bool:
-    """Tell [notify] admin about a message; return whether it was time to. Raises ReinjectError, OSError."""
+    """Tell [notify] admin about a message; return whether it was time. Raises ReinjectError, OSError, ConfigError."""
     told = os.path.join(settings.store_path, QUARANTINE, TOLD)
     fd = os.open(told, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
@@ -47,16 +33,8 @@ def tell(name: str, reason: str, envelope: Envelope, settings: Settings) -> bool
 
 
 def compose(name: str, reason: str, envelope: Envelope, settings: Settings) -> bytes:
-    """Return the mail as a message with LF line ends."""
+    """Return the mail as a message with LF line ends. Raises ConfigError."""
     author = settings.notify_from or settings.notify_admin
-    values = {
-        "name": name,
-        "reason": reason,
-        "sender": envelope.sender.decode("utf-8", "replace") or "the null sender",
-        "recipients": str(len(envelope.recipients)),
-        "login": envelope.sasl_user or "none",
-        "client": envelope.client or "unknown",
-    }
-    shown = {key: "".join(c if c.isprintable() else " " for c in value) for key, value in values.items()}
-    content = own_mail.plain(TEXT.format(**shown))
-    return own_mail.compose(author, settings.notify_admin.encode("ascii"), SUBJECT, own_mail.GENERATED, content)
+    letter = texts.quarantined(name, reason, envelope, settings)
+    to = settings.notify_admin.encode("ascii")
+    return own_mail.compose(author, to, letter.subject, own_mail.GENERATED, own_mail.plain(letter.text))

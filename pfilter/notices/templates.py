@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 BUILT_IN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates")
 NAMES = (
-    "notice.txt", "notice.html", "stripped.txt", "stripped.html", "notification.txt", "summary.txt", "page.html",
-    "expired.html",
+    "notice.txt", "notice.html", "stripped.txt", "stripped.html", "notification.txt", "summary.txt", "quarantined.txt",
+    "page.html", "expired.html",
 )  # fmt: skip
 WIDTH = 76  # columns of a sentence in text
 

@@ -2,7 +2,7 @@
 
 from pfilter.base.frozen import Frozen
 from pfilter.config.settings import Settings
-from pfilter.message.model import Download
+from pfilter.message.model import Download, Envelope
 from pfilter.notices import language
 from pfilter.notices.language import Language
 from pfilter.notices.templates import plain, render, url
@@ -31,7 +31,7 @@ class Notice(Frozen):
 
 
 class Letter(Frozen):
-    """A mail to the sender."""
+    """A mail of our own."""
 
     subject: str
     text: str
@@ -68,6 +68,23 @@ def summary(downloads: "Sequence[tuple[str, Download]]", sender: str, settings: 
     )
 
 
+def quarantined(name: str, reason: str, envelope: Envelope, settings: Settings) -> Letter:
+    """Return the mail to the administrator about a message in quarantine, which has that name. Raises ConfigError."""
+    words = language.of(settings.notify_admin, settings)
+    values = {
+        "name": plain(name),
+        "reason": plain(reason),
+        "sender": plain(envelope.sender.decode("utf-8", "replace")),
+        "login": plain(envelope.sasl_user),
+        "client": plain(envelope.client),
+        "recipients": len(envelope.recipients),
+    }
+    return Letter(
+        subject=words.gettext("pfilter: a message is in quarantine"),
+        text=render("quarantined.txt", values, words, settings),
+    )
+
+
 def page(download: Download, sender: str, settings: Settings, subject: str = "") -> bytes:
     """Return the page that a recipient lands on, in UTF-8; `subject` is shown if there is one. Raises ConfigError."""
     words = language.of(sender, settings)
@@ -95,6 +112,7 @@ def check(settings: Settings) -> None:
             notification(sample, "", "subject", spoken)
             summary([("subject", sample), ("", sample)], "", spoken)
             page(sample, "sender@example.org", spoken, "subject")
+        quarantined("name", "reason", Envelope(sender=b"", recipients=(b"a@example.org",)), spoken)
         expired_page(spoken)
 
 
