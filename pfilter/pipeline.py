@@ -15,7 +15,7 @@ from pfilter.config.settings import Settings
 from pfilter.decision import decide, exempt
 from pfilter.message import roles
 from pfilter.message.model import Envelope, Measured, Message, Outcome, Plan
-from pfilter.message.scan import Limits, scan
+from pfilter.message.scan import scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def process(spool: Spool, envelope: Envelope, settings: Settings, context: Conte
     reason = exempt.why_untouched(envelope, settings)
     if reason and not settings.clamav_socket:
         return _pass_on(spool, Plan(reason=reason), "", envelope, settings, context, began)
-    message = scan(spool, limits(settings))
+    message = scan(spool, settings.limits)
     hold, unscanned = _screen(spool, message, envelope, settings, context.log)
     hold = hold or ("" if reason else _why_held(message, settings))
     if hold:
@@ -88,7 +88,7 @@ def examine(spool: Spool, envelope: Envelope, settings: Settings, workspace: "Wo
     from pfilter.message.scratch import Scratch
 
     with Scratch(workspace) as scratch:
-        return _examine(spool, scan(spool, limits(settings)), envelope, settings, scratch)
+        return _examine(spool, scan(spool, settings.limits), envelope, settings, scratch)
 
 
 def _examine(spool: Spool, message: Message, envelope: Envelope, settings: Settings, scratch: "Scratch") -> Examined:
@@ -240,13 +240,3 @@ def _catch_up(settings: Settings, log: Log) -> None:
         notification.catch_up(settings, _held_back(settings))
     except (PfilterError, OSError, ValueError) as error:
         log.event("warning", "sender not notified", reason=without_tokens(sentence(error)))
-
-
-def limits(settings: Settings) -> Limits:
-    """Return the limits of the scanner."""
-    return Limits(
-        parts=settings.limits_parts,
-        nesting=settings.limits_nesting,
-        header=settings.limits_header,
-        boundary=settings.limits_boundary,
-    )

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfilter.base.errors import ConfigError
+from pfilter.base.limits import Limits
 from pfilter.config import load
 from pfilter.config.settings import Settings
 
@@ -84,7 +85,8 @@ def test_the_defaults_written_out_are_the_defaults() -> None:
 
 def test_every_key_has_a_sentence_and_an_attribute() -> None:
     """Each key is an attribute of the policy, and says what it is for."""
-    assert {key.attribute for key in load.KEYS} == set(Settings._fields)
+    limits = {f"limits_{name}" for name in Limits._fields}
+    assert {key.attribute for key in load.KEYS} == {*Settings._fields, *limits} - {"limits"}
     assert all(key.sentence.endswith(".") for key in load.KEYS)
 
 
@@ -263,6 +265,12 @@ def test_links_need_a_base_url() -> None:
 def test_what_cannot_work_together_is_refused(sections: dict[str, dict[str, object]]) -> None:
     """A deadline that leaves no time to reinject, links that never work, a sender that is no address."""
     assert refused(**sections)
+
+
+def test_the_limits_of_the_scanner_are_one_value() -> None:
+    """[limits] becomes what the scanner takes; its defaults are the scanner's."""
+    assert made().limits == Limits()
+    assert made(limits={"parts": 7, "header": "1 MiB"}).limits == Limits(parts=7, header=1 << 20)
 
 
 @pytest.mark.parametrize("author", ["it@example.org", "IT <it@example.org>", "IT dept. <it@mail.example.org>"])

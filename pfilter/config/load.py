@@ -6,6 +6,7 @@ raises ConfigError with key, value and what is allowed.
 
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
+from pfilter.base.limits import Limits
 from pfilter.config.settings import PRESIGNED_LIMIT, Settings
 from pfilter.message import addresses
 from pfilter.notices import language
@@ -412,7 +413,8 @@ def from_values(values: "dict[str, Any]") -> Settings:
     """Make a Settings of a parsed file. Raises ConfigError."""
     _refuse_unknown(values)
     found: dict[str, Any] = {key.attribute: _read(key, values.get(key.section, {})) for key in KEYS}
-    made = Settings(**found)
+    limits = Limits(**{name: found.pop(f"limits_{name}") for name in Limits._fields})
+    made = Settings(**found, limits=limits)
     _refuse_impossible(made)
     return made
 
@@ -507,7 +509,7 @@ def _refuse_impossible(made: Settings) -> None:
     if made.store_keep < 1:
         raise ConfigError("[store] keep must be at least 1s")
     for name, least in (("header", 1 << 14), ("boundary", 70)):
-        if getattr(made, f"limits_{name}") < least:
+        if getattr(made.limits, name) < least:
             raise ConfigError(f"[limits] {name} must be at least {least} octets, or ordinary mail passes untouched")
     known = language.available(made.notice_locale)
     for name in language.used(made):

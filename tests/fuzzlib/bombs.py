@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from pfilter.base import errors
+from pfilter.base.limits import Limits
 from pfilter.base.spool import Spool
 from pfilter.message import codec, filenames, header, references
 from pfilter.message.decoded import from_address, header_texts
 from pfilter.message.model import Message
-from pfilter.message.scan import Limits, scan
+from pfilter.message.scan import scan
 from pfilter.rewriting import body
 from tests import support
 from tests.support import BytesSpool, MemoryArena
