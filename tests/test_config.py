@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from pfilter.base.errors import ConfigError
 from pfilter.base.limits import Limits
-from pfilter.config import load
+from pfilter.config import keys, load, readers
 from pfilter.config.settings import Settings
 
-# As the project promised them; other keys are in config.KEYS alone.
+# As the project promised them; other keys are in keys.KEYS alone.
 PROMISED = """
 [reinject]
 method = "sendmail"
@@ -74,7 +74,7 @@ def refused(**sections: dict[str, object]) -> str:
 )
 def test_defaults_are_those_promised(section: str, name: str) -> None:
     """Each key exists, and its default is the one promised."""
-    (key,) = [key for key in load.KEYS if (key.section, key.name) == (section, name)]
+    (key,) = [key for key in keys.KEYS if (key.section, key.name) == (section, name)]
     assert key.default == tomllib.loads(PROMISED)[section][name]
 
 
@@ -86,8 +86,8 @@ def test_the_defaults_written_out_are_the_defaults() -> None:
 def test_every_key_has_a_sentence_and_an_attribute() -> None:
     """Each key is an attribute of the policy, and says what it is for."""
     limits = {f"limits_{name}" for name in Limits._fields}
-    assert {key.attribute for key in load.KEYS} == {*Settings._fields, *limits} - {"limits"}
-    assert all(key.sentence.endswith(".") for key in load.KEYS)
+    assert {key.attribute for key in keys.KEYS} == {*Settings._fields, *limits} - {"limits"}
+    assert all(key.sentence.endswith(".") for key in keys.KEYS)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ def test_a_slash_at_the_end_does_not_matter(url: str) -> None:
 def test_no_text_is_read_in_a_surprising_way(text: str) -> None:
     """Whatever stands where a size should, there is a size of octets, or the one kind of error."""
     try:
-        assert load.size(text) >= 0
+        assert readers.size(text) >= 0
     except (ValueError, OverflowError) as error:
         assert "a size such as" in str(error)  # noqa: PT017
 

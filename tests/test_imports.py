@@ -29,7 +29,8 @@ RANKS = (
 )
 RANK = {group: rank for rank, groups in enumerate(RANKS) for group in groups}
 EXCEPTIONS = {  # each of them is to end
-    ("config.load", "message.addresses"),
+    ("config.readers", "message.addresses"),
+    ("config.keys", "notices.language"),
     ("config.load", "notices.language"),
 }
 COMMANDS = ("__init__", "downloads", "maintenance", "message", "options", "quarantine", "web")

@@ -11,7 +11,7 @@ from babel.messages import Catalog, mofile, pofile
 from babel.messages.extract import extract_from_dir
 
 from pfilter.base.errors import ConfigError
-from pfilter.config import load
+from pfilter.config import readers
 from pfilter.notices import language, texts
 from pfilter.notices.language import Language
 from tests import support
@@ -293,7 +293,7 @@ def test_languages_that_cannot_be_used(given: dict[str, object], words: str) -> 
 
 def test_the_table_of_languages_is_kept_as_pairs() -> None:
     """The compiled configuration holds what marshal knows."""
-    found = load.languages({"*": "en", ".a.example": "fr", "b.a.example": "pt-BR"})
+    found = readers.languages({"*": "en", ".a.example": "fr", "b.a.example": "pt-BR"})
     assert found == (("b.a.example", "pt_BR"), (".a.example", "fr"), ("*", "en"))
 
 

@@ -11,7 +11,7 @@ from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageErro
 from pfilter.base.log import Log
 from pfilter.cli import listing
 from pfilter.cli.options import ConfigOption, configured, log_removals, say_problems, say_removals
-from pfilter.config import load
+from pfilter.config import readers
 from pfilter.config.settings import Settings
 from pfilter.message import addresses
 from pfilter.message.model import human_size
@@ -51,7 +51,7 @@ OlderOption = Annotated[
     typer.Option(
         "--older-than",
         metavar="TIME",
-        parser=_quantity(load.duration),
+        parser=_quantity(readers.duration),
         help="Only those stored longer ago, such as 3d.",
     ),
 ]
@@ -60,7 +60,7 @@ LargerOption = Annotated[
     typer.Option(
         "--larger-than",
         metavar="SIZE",
-        parser=_quantity(load.size),
+        parser=_quantity(readers.size),
         help="Only those whose files together are larger, such as 10M.",
     ),
 ]
@@ -125,7 +125,7 @@ def extend_command(
     config_file: ConfigOption = "",
     by: Annotated[
         Any,
-        typer.Option("--by", metavar="TIME", parser=_quantity(load.duration), help="How much longer, such as 7d."),
+        typer.Option("--by", metavar="TIME", parser=_quantity(readers.duration), help="How much longer, such as 7d."),
     ] = None,
     until: Annotated[
         str, typer.Option("--until", metavar="DATE", help="Until when, such as 2030-01-31 or 2030-01-31T18:00 (UTC).")
