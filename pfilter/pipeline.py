@@ -7,7 +7,7 @@ does not need is not imported.
 import os
 from time import monotonic, time
 
-from pfilter.base.errors import AmbiguousError, PfilterError, sentence, without_tokens
+from pfilter.base.errors import AmbiguousError, PfilterError
 from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
@@ -203,6 +203,8 @@ def _notify(found: Examined, envelope: Envelope, settings: Settings, context: Co
         if not notification.why_not(found.message, envelope, settings):
             notification.notify(found.message, envelope, result.download, settings, _held_back(settings))
     except (PfilterError, OSError, ValueError) as error:
+        from pfilter.base.text import sentence, without_tokens
+
         context.log.event(
             "warning", "sender not notified", queue_id=envelope.queue_id, reason=without_tokens(sentence(error))
         )
@@ -227,6 +229,8 @@ def _catch_up(settings: Settings, log: Log) -> None:
     try:
         notification.catch_up(settings, _held_back(settings))
     except (PfilterError, OSError, ValueError) as error:
+        from pfilter.base.text import sentence, without_tokens
+
         log.event("warning", "sender not notified", reason=without_tokens(sentence(error)))
 
 

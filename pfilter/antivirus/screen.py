@@ -4,10 +4,11 @@ import time
 
 from pfilter.antivirus import examine
 from pfilter.antivirus.clamd import Verdict
-from pfilter.base.errors import PfilterError, RefusedError, ScannerError, StoreError, sentence, without_tokens
+from pfilter.base.errors import PfilterError, RefusedError, ScannerError, StoreError
 from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
+from pfilter.base.text import sentence, without_tokens
 from pfilter.config.settings import Settings
 from pfilter.message.addresses import matches_domain
 from pfilter.message.filenames import domain_of

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageError, sentence
+from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageError
 from pfilter.base.log import Log
+from pfilter.base.text import human_size, sentence
 from pfilter.cli import listing
 from pfilter.cli.options import ConfigOption, configured, log_removals, say_problems, say_removals
 from pfilter.config import load
 from pfilter.config.settings import Settings
 from pfilter.message import addresses
-from pfilter.message.model import human_size
 from pfilter.store.cleanup import Report
 from pfilter.store.record import Record, match
 from pfilter.store.select import open_keeper

@@ -4,8 +4,9 @@ import os
 import stat
 
 from pfilter.base import users
-from pfilter.base.errors import PfilterError, sentence
+from pfilter.base.errors import PfilterError
 from pfilter.base.frozen import Frozen
+from pfilter.base.text import sentence
 from pfilter.cli import wiring
 from pfilter.config.settings import Settings
 from pfilter.delivery import reinject

@@ -5,6 +5,7 @@ import time
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from pfilter.base.durable import PRIVATE_FILE
+from pfilter.base.text import printable
 from pfilter.config.settings import Settings
 from pfilter.delivery import notification
 from pfilter.message.model import Envelope
@@ -57,7 +58,7 @@ def compose(name: str, reason: str, envelope: Envelope, settings: Settings) -> b
         "login": envelope.sasl_user or "none",
         "client": envelope.client or "unknown",
     }
-    shown = {key: "".join(c if c.isprintable() else " " for c in value) for key, value in values.items()}
+    shown = {key: printable(value) for key, value in values.items()}
     fields, body = parts.text_entity(TEXT.format(**shown), b"\n")
     lines = [
         b"From: " + author.encode("utf-8"),

@@ -5,7 +5,7 @@ A recipient whose address smtpd(8) does not take is the exception. sendmail(1) t
 
 import os
 
-from pfilter.base.errors import ReinjectError, sentence
+from pfilter.base.errors import ReinjectError
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.message.model import Envelope, Refused
@@ -56,6 +56,8 @@ def _by_sendmail(
     try:
         status, said = run(argv, message.fd, settings.reinject_timeout, meanwhile, more)
     except OSError as error:
+        from pfilter.base.text import sentence
+
         raise ReinjectError(f"{settings.reinject_sendmail}: {sentence(error)}") from error
     if status:
         ended = f"exited with {status}" if status > 0 else f"was killed by signal {-status}"

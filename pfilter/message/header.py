@@ -298,7 +298,9 @@ def encoded_words(text: str, eol: bytes) -> bytes:
     """Return unstructured text for a header: as it is where it is ASCII, else as RFC 2047 encoded words, folded."""
     from binascii import b2a_base64
 
-    text = "".join(c if c.isprintable() else " " for c in text)
+    from pfilter.base.text import printable
+
+    text = printable(text)
     if text.isascii() and len(text) <= 900 and "=?" not in text:
         return text.encode("ascii")
     words = []

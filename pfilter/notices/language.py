@@ -9,10 +9,10 @@ import os
 
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
+from pfilter.base.text import human_size
 from pfilter.config.settings import Settings
 from pfilter.message.addresses import matches_domain
 from pfilter.message.filenames import domain_of
-from pfilter.message.model import human_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Language(Frozen):
         return self.filled(self.gettext("%(day)s %(month)s %(year)s, %(time)s UTC"), values)
 
     def size(self, octets: int) -> str:
-        """Return a size as `model.human_size` does."""
+        """Return a size as `text.human_size` does."""
         number, unit = human_size(octets).split(" ")
         number = number.replace(".", self.pgettext("decimal sign", "."))
         if unit in UNITS:

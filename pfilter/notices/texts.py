@@ -10,6 +10,7 @@ import os
 
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
+from pfilter.base.text import ISO, printable, utc
 from pfilter.config.settings import Settings
 from pfilter.message import header
 from pfilter.message.filenames import header_texts
@@ -140,8 +141,6 @@ def _both(
 
 
 def _download(download: Download, html: bool, words: Language) -> "dict[str, object]":
-    from time import gmtime, strftime
-
     files = [
         {
             "name": _plain(link.name),
@@ -153,7 +152,7 @@ def _download(download: Download, html: bool, words: Language) -> "dict[str, obj
         }
         for link in download.links
     ]
-    until = {"until": words.date(download.until), "until_iso": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(download.until))}
+    until = {"until": words.date(download.until), "until_iso": utc(download.until, ISO)}
     return {"files": files, "url": _url(download.url, html), **until}
 
 
@@ -254,4 +253,4 @@ def _source(name: str, folder: str) -> str:
 
 def _plain(value: str) -> str:
     """Return a value in one line, without controls."""
-    return "".join(c if c.isprintable() else " " for c in value)
+    return printable(value)

@@ -26,8 +26,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from pfilter.base.errors import ConfigError, StoreError, sentence, without_tokens
+from pfilter.base.errors import ConfigError, StoreError
 from pfilter.base.log import Log
+from pfilter.base.text import sentence, without_tokens
 from pfilter.config.settings import Settings
 from pfilter.store.http_headers import (
     COMMON,
