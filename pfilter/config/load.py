@@ -4,6 +4,7 @@ A key `[link] part_limit` is the attribute `link_part_limit`; keys of `[policy]`
 raises ConfigError with key, value and what is allowed.
 """
 
+from pfilter.base import sockets
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
 from pfilter.config.settings import PRESIGNED_LIMIT, Settings
@@ -238,10 +239,12 @@ def base_url(value: object) -> str:
 
 def host_and_port(value: object) -> str:
     """Read `host:port`."""
-    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError('host and port such as "127.0.0.1:10026"')
-    return f"{host}:{port}"
+    try:
+        if isinstance(value, str) and 0 < sockets.host_and_port(value)[1] < 65536:
+            return value
+    except ValueError:
+        pass
+    raise ValueError('host and port such as "127.0.0.1:10026"')
 
 
 def server(value: object) -> str:
