@@ -32,8 +32,6 @@ EXCEPTIONS = {  # each of them is to end
     ("antivirus.screen", "delivery.admin_alert"),
     ("antivirus.screen", "store.kept"),
     ("antivirus.screen", "store.select"),
-    ("config.load", "message.addresses"),
-    ("config.load", "notices.language"),
     ("delivery.admin_alert", "rewriting.parts"),
     ("delivery.bounce", "rewriting.parts"),
     ("delivery.notification", "rewriting.parts"),

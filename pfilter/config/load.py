@@ -4,12 +4,10 @@ A key `[link] part_limit` is the attribute `link_part_limit`; keys of `[policy]`
 raises ConfigError with key, value and what is allowed.
 """
 
-from pfilter.base import sockets
+from pfilter.base import catalogue, idn, sockets
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
 from pfilter.config.settings import PRESIGNED_LIMIT, Settings
-from pfilter.message import addresses
-from pfilter.notices import language
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,7 +130,7 @@ def one_of(*words: str) -> "Callable[[object], str]":
 
 def domains(value: object) -> tuple[str, ...]:
     """Read `example.org`, `.example.org` for subdomains, or `*`, into the form that is compared (see `idn`)."""
-    found = tuple(addresses.of_domains(item.removeprefix("@")) for item in strings(value))
+    found = tuple(idn.domain_text(item.removeprefix("@")) for item in strings(value))
     if not found or not all(item == "*" or _is_domain(item) for item in found):
         raise ValueError('a list of domains such as ["example.org", ".example.org"], or ["*"]')
     return found
@@ -140,7 +138,7 @@ def domains(value: object) -> tuple[str, ...]:
 
 def address_patterns(value: object) -> tuple[str, ...]:
     """Read addresses, `@domain`, `@.domain`, into the form that is compared (see `idn`)."""
-    found = tuple(addresses.of_addresses(item) for item in strings(value))
+    found = tuple(idn.address_text(item) for item in strings(value))
     if not all("@" in item and _is_address_pattern(item) for item in found):
         raise ValueError('addresses, "@domain", or "@.domain" for its subdomains')
     return found
@@ -154,7 +152,7 @@ def names_anywhere(value: object) -> tuple[str, ...]:
         others = address_patterns([item for item in given if item not in anywhere])
     except ValueError as error:
         raise ValueError(f'{error}, or "name@*" for any domain') from None
-    return (*(addresses.of_addresses(item) for item in anywhere), *others)
+    return (*(idn.address_text(item) for item in anywhere), *others)
 
 
 def _is_address_pattern(item: str) -> bool:
@@ -358,7 +356,7 @@ KEYS = (
     Key("store", "links", one_of("presigned", "public"), "presigned", "Links to the object store."),
     Key("store", "timeout", duration, "60s", "Time limit of one request to the object store."),
     Key("notice", "templates", optional_path, "", "Folder with templates that replace the built-in ones."),
-    Key("notice", "language", language_name, language.SOURCE, "Language of notices, pages and mail to senders."),
+    Key("notice", "language", language_name, catalogue.SOURCE, "Language of notices, pages and mail to senders."),
     Key("notice", "languages", languages, {}, "Other languages, by the sender's domain."),
     Key("notice", "locale", optional_path, "", "Folder with message catalogues that add languages."),
     Key("notice", "organisation", text, "", "Whose mail server this is, as readers know it."),
@@ -512,8 +510,8 @@ def _refuse_impossible(made: Settings) -> None:
     for name, least in (("header", 1 << 14), ("boundary", 70)):
         if getattr(made, f"limits_{name}") < least:
             raise ConfigError(f"[limits] {name} must be at least {least} octets, or ordinary mail passes untouched")
-    known = language.available(made.notice_locale)
-    for name in language.used(made):
+    known = catalogue.available(made.notice_locale)
+    for name in made.languages:
         if name not in known:
             key = "language" if name == made.notice_language else "languages"
             raise ConfigError(f'[notice] {key}: there is no catalogue for "{name}"; there are {", ".join(known)}')

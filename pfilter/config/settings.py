@@ -77,3 +77,8 @@ class Settings(Frozen):
     limits_nesting: int
     limits_header: int
     limits_boundary: int
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All languages that are named, the one for everybody first."""
+        return tuple(dict.fromkeys((self.notice_language, *(name for _domain, name in self.notice_languages))))

@@ -4,6 +4,7 @@ Once a message, up to `[notify] per_hour` of them; what follows within the hour 
 """
 
 from pfilter.base import idn
+from pfilter.base.catalogue import MONTHS
 from pfilter.base.spool import finished
 from pfilter.config.settings import Settings
 from pfilter.delivery import reinject
@@ -11,7 +12,7 @@ from pfilter.message import header
 from pfilter.message.addresses import matches, matches_domain
 from pfilter.message.filenames import domain_of
 from pfilter.message.model import Download, Envelope, Message
-from pfilter.notices import language, texts
+from pfilter.notices import texts
 from pfilter.rewriting import parts
 
 TIME_LIMIT = 8  # seconds
@@ -137,4 +138,4 @@ def _date(seconds: float) -> bytes:
     when = gmtime(seconds)
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[when.tm_wday]
     clock = f"{when.tm_hour:02}:{when.tm_min:02}:{when.tm_sec:02}"
-    return f"{day}, {when.tm_mday} {language.MONTHS[when.tm_mon - 1][:3]} {when.tm_year} {clock} +0000".encode("ascii")
+    return f"{day}, {when.tm_mday} {MONTHS[when.tm_mon - 1][:3]} {when.tm_year} {clock} +0000".encode("ascii")

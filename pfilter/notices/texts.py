@@ -8,6 +8,7 @@ of every value, and sentences are wrapped, but never within a value.
 
 import os
 
+from pfilter.base.catalogue import Language
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
 from pfilter.base.text import ISO, printable, utc
@@ -16,7 +17,6 @@ from pfilter.message import header
 from pfilter.message.filenames import header_texts
 from pfilter.message.model import Download, Message
 from pfilter.notices import language
-from pfilter.notices.language import Language
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def check(settings: Settings) -> None:
     from pfilter.message.model import Link
 
     link = Link(name="a.bin", size=1, sha256="0" * 64, url="https://files.example/d/x/files/a.bin")
-    for name in language.used(settings):
+    for name in settings.languages:
         spoken = settings.replace(notice_language=name, notice_languages=())
         for links in ((link,), (link, link)):
             sample = Download(id="x", url="https://files.example/d/x/", links=links, until=0)
