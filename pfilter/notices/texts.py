@@ -8,6 +8,7 @@ of every value, and sentences are wrapped, but never within a value.
 
 import os
 
+from pfilter.base import filetypes
 from pfilter.base.catalogue import Language
 from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
@@ -29,16 +30,6 @@ NAMES = (
 )  # fmt: skip
 WIDTH = 76  # columns of a sentence in text
 SUBJECT_LIMIT = 200  # characters of a message's subject that are shown
-KINDS = {
-    "document": "pdf doc docx docm dot dotx odt ott rtf txt md tex pages epub ps xps",
-    "table": "xls xlsx xlsm xlsb xlt xltx ods ots csv tsv numbers",
-    "slides": "ppt pptx pptm pps ppsx pot potx odp otp key",
-    "image": "jpg jpeg jpe png gif bmp tif tiff webp heic heif avif svg psd ai eps raw cr2 nef dng ico xcf indd",
-    "film": "mp4 m4v mov avi mkv webm mpg mpeg wmv flv 3gp ogv mts m2ts",
-    "sound": "mp3 m4a wav flac ogg oga opus aac wma aif aiff mid midi amr",
-    "archive": "zip 7z rar gz tgz bz2 tbz xz txz tar zst lz cab iso dmg arj jar",
-    "mail": "eml msg mbox pst ics vcf",
-}
 
 
 class Notice(Frozen):
@@ -124,12 +115,6 @@ def check(settings: Settings) -> None:
         expired_page(spoken)
 
 
-def kind(name: str) -> str:
-    """Return the group of file types that a name belongs to, for its icon: a key of KINDS, or "other"."""
-    extension = name.rpartition(".")[2].lower()
-    return next((found for found, extensions in KINDS.items() if extension in extensions.split()), "other")
-
-
 def _both(
     name: str, values: "Callable[[bool, Language], Mapping[str, object]]", sender: str, settings: Settings
 ) -> Notice:
@@ -147,7 +132,7 @@ def _download(download: Download, html: bool, words: Language) -> "dict[str, obj
             "size": words.size(link.size),
             "url": _url(link.url, html),
             "path": _url(link.url.removeprefix(download.url), html),
-            "kind": kind(link.name),
+            "kind": filetypes.kind(link.name),
             "sha256": link.sha256,
         }
         for link in download.links
