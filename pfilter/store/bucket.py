@@ -104,7 +104,7 @@ class ObjectStore:
                 self.bucket.put(f"{RECORDS}/{record.id}{SET_ASIDE}", damaged[0] if damaged else b"", JSON_HEADERS)
             if self.bucket.put(record_key(record.id), encode(record), JSON_HEADERS, e_tag=known.e_tag if known else ""):
                 return record
-        raise StoreError(f"record {record.id[:8]} is changed by others again and again")
+        raise StoreError(f"record {record.id[:8]} keeps being changed by others")
 
     def mark_removing(self, known: Known, download_id: str, now: int) -> bool:
         """Say in a record that its files are going; whether it was still the same."""

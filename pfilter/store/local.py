@@ -224,7 +224,7 @@ class LocalStore:
                     raise
                 durable.copy_spool(content, path, durable.PUBLIC_FILE)
             return
-        raise StoreError(f"blob {digest[:12]} vanishes again and again")
+        raise StoreError(f"blob {digest[:12]} keeps vanishing")
 
     def _put_blob(self, content: Spool, digest: str, blob: str) -> None:
         if self._has_blob(digest, content.size):

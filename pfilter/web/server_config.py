@@ -31,10 +31,10 @@ def configuration(kind: str, settings: Settings) -> str:
         ("path", settings.store_path, _PATH),
     ):
         if not allowed.fullmatch(value):
-            raise ConfigError(f"[store] {name}: {value!r} has characters that web servers read in ways of their own")
+            raise ConfigError(f"[store] {name}: {value!r} has characters with a meaning of their own for web servers")
     for value in (settings.serve_certificate, settings.serve_key):
         if value and not _PATH.fullmatch(value):
-            raise ConfigError(f"[serve]: {value!r} has characters that web servers read in ways of their own")
+            raise ConfigError(f"[serve]: {value!r} has characters with a meaning of their own for web servers")
     types: dict[str, list[str]] = {}
     for ending, content_type in filetypes.SERVED.items():
         types.setdefault(content_type, []).append(ending)
@@ -55,7 +55,7 @@ def configuration(kind: str, settings: Settings) -> str:
         id=http_headers.ID,
         short_id=http_headers.SHORT_ID,
         common=http_headers.COMMON,
-        settings=http_headers.POLICY,
+        policy=http_headers.POLICY,
         page_policy=http_headers.PAGE_POLICY,
         file_policy=http_headers.FILE_POLICY,
         transport=http_headers.TRANSPORT,
