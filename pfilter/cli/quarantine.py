@@ -112,7 +112,7 @@ def delete_command(name: NameArgument, config_file: ConfigOption = "") -> None:
     typer.echo(f"deleted {one.name}")
 
 
-def _releases_stand_still(root: str) -> "AbstractContextManager[None]":
+def _releases_stand_still(root: str) -> "AbstractContextManager[int]":
     durable.make_directory(os.path.join(root, kept.QUARANTINE), durable.PRIVATE_DIR)
     return durable.locked(kept.lock(root))
 

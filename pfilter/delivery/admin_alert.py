@@ -2,9 +2,8 @@
 
 import os
 import time
-from fcntl import LOCK_EX, LOCK_NB, flock
 
-from pfilter.base.durable import PRIVATE_FILE
+from pfilter.base.durable import locked
 from pfilter.base.text import printable
 from pfilter.config.settings import Settings
 from pfilter.delivery import notification
@@ -32,18 +31,16 @@ within [notify] admin_interval; they are in the log.
 def tell(name: str, reason: str, envelope: Envelope, settings: Settings) -> bool:
     """Tell [notify] admin about a message; return whether it was time to. Raises ReinjectError, OSError."""
     told = os.path.join(settings.store_path, QUARANTINE, TOLD)
-    fd = os.open(told, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        flock(fd, LOCK_EX | LOCK_NB)
-        last = os.fstat(fd)
-        if last.st_size and time.time() - last.st_mtime < settings.notify_admin_interval:
-            return False
-        notification.send(compose(name, reason, envelope, settings), settings.notify_admin.encode("ascii"), settings)
-        os.pwrite(fd, b"told\n", 0)
+        with locked(told, wait=False) as fd:
+            last = os.fstat(fd)
+            if last.st_size and time.time() - last.st_mtime < settings.notify_admin_interval:
+                return False
+            mail = compose(name, reason, envelope, settings)
+            notification.send(mail, settings.notify_admin.encode("ascii"), settings)
+            os.pwrite(fd, b"told\n", 0)
     except BlockingIOError:
         return False  # another filter is at it
-    finally:
-        os.close(fd)
     return True
 
 
