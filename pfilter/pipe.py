@@ -18,8 +18,6 @@ from pfilter.base.errors import (
     UsageError,
     dsn,
     exit_status,
-    sentence,
-    without_tokens,
 )
 from pfilter.base.log import Log
 from pfilter.base.privileges import become_owner
@@ -77,7 +75,7 @@ def main(arguments: "Sequence[bytes]", parent: int = -1, delivered: "list[bool] 
     except BaseException as error:  # noqa: BLE001  # whatever it is: the message must stay in the queue
         if not run.delivered[0]:
             _last_words()
-            reason = without_tokens(sentence(error))
+            reason = _reason(error)
             status = exit_status(error, in_pipe=True)
             if status == EX_TEMPFAIL:
                 run.log.event("error", "failed", queue_id=run.queue_id, reason=reason)
@@ -86,12 +84,18 @@ def main(arguments: "Sequence[bytes]", parent: int = -1, delivered: "list[bool] 
             return status, f"{dsn(error)} pfilter: {reason}"
         # It is sent: a failure now would send it again.
         try:
-            reason = without_tokens(sentence(error))
+            reason = _reason(error)
             run.log.event("error", "failed after delivery", queue_id=run.queue_id, reason=reason)
         except BaseException:  # noqa: BLE001, S110  # not even that may fail
             pass
     _signal.setitimer(_signal.ITIMER_REAL, 0)
     return EX_OK, line
+
+
+def _reason(error: BaseException) -> str:
+    from pfilter.base.text import sentence, without_tokens
+
+    return without_tokens(sentence(error))
 
 
 def _last_words() -> None:

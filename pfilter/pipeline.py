@@ -7,7 +7,7 @@ does not need is not imported.
 import os
 from time import monotonic, time
 
-from pfilter.base.errors import AmbiguousError, PfilterError, sentence, without_tokens
+from pfilter.base.errors import AmbiguousError, PfilterError
 from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
@@ -171,6 +171,8 @@ def _notify(message: Message, envelope: Envelope, download: "Download", settings
         if not notification.why_not(message, envelope, settings):
             notification.notify(message, envelope, download, settings, _held_back(settings))
     except (PfilterError, OSError, ValueError) as error:
+        from pfilter.base.text import sentence, without_tokens
+
         context.log.event(
             "warning", "sender not notified", queue_id=envelope.queue_id, reason=without_tokens(sentence(error))
         )
@@ -239,4 +241,6 @@ def _catch_up(settings: Settings, log: Log) -> None:
     try:
         notification.catch_up(settings, _held_back(settings))
     except (PfilterError, OSError, ValueError) as error:
+        from pfilter.base.text import sentence, without_tokens
+
         log.event("warning", "sender not notified", reason=without_tokens(sentence(error)))

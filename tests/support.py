@@ -20,12 +20,12 @@ from pfilter import pipeline
 from pfilter.base import spool
 from pfilter.base.limits import Limits
 from pfilter.base.log import Log
+from pfilter.base.scratch_file import ScratchFile
 from pfilter.base.spool import Spool
 from pfilter.config import load
 from pfilter.config.settings import Settings
 from pfilter.message.model import Edit, Envelope, Message, Outcome
 from pfilter.message.scan import scan
-from pfilter.message.scratch import ScratchFile
 from pfilter.rewriting import splice
 
 TESTS = Path(__file__).resolve().parent

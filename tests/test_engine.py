@@ -11,7 +11,8 @@ import pytest
 from pfilter import pipeline
 from pfilter.base.errors import PfilterError, StoreError
 from pfilter.base.log import Log
-from pfilter.message.model import Envelope, Outcome, human_size
+from pfilter.base.text import human_size
+from pfilter.message.model import Envelope, Outcome
 from pfilter.store import kept
 from tests import support
 from tests.support import (

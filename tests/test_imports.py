@@ -28,11 +28,6 @@ RANKS = (
     ("base",),
 )
 RANK = {group: rank for rank, groups in enumerate(RANKS) for group in groups}
-EXCEPTIONS = {  # each of them is to end
-    ("config.readers", "message.addresses"),
-    ("config.keys", "notices.language"),
-    ("config.load", "notices.language"),
-}
 COMMANDS = ("__init__", "downloads", "maintenance", "message", "options", "quarantine", "web")
 ONLY_IMPORTERS = {
     "mailparser": {"message.decoded"},
@@ -113,7 +108,7 @@ def test_imports_go_downward(module: str) -> None:
         for other in own(imported(MODULES[module]), MODULES) - {BESIDE}
         if group_of(other) != group_of(module) and RANK[group_of(other)] <= RANK[group_of(module)]
     }
-    assert upward <= EXCEPTIONS
+    assert upward == set()
 
 
 @pytest.mark.parametrize("group", sorted({group_of(name) for name in MODULES}))

@@ -10,10 +10,11 @@ import pytest
 from babel.messages import Catalog, mofile, pofile
 from babel.messages.extract import extract_from_dir
 
+from pfilter.base.catalogue import Language
+from pfilter.base.catalogue import load as load_language
 from pfilter.base.errors import ConfigError
 from pfilter.config import readers
 from pfilter.notices import language, texts
-from pfilter.notices.language import Language
 from tests import support
 from tests.support import PROJECT
 from tests.test_notice import download
@@ -26,7 +27,7 @@ TYPOGRAPHIC = "\u2019\u2018\u201c\u201d\u2013\u2014\u2026\u202f\u0153"  # what I
 
 def spoken(name: str, folder: str = "") -> Language:
     """Return a language."""
-    return language.load(name, folder)
+    return load_language(name, folder)
 
 
 def forms(text: object) -> tuple[str, ...]:

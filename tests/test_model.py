@@ -3,7 +3,8 @@
 import pytest
 
 from pfilter.base.frozen import Frozen
-from pfilter.message.model import Envelope, Outcome, Range, exact_size
+from pfilter.base.text import exact_size
+from pfilter.message.model import Envelope, Outcome, Range
 
 
 class Point(Frozen):

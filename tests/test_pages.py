@@ -142,12 +142,6 @@ def test_icons_go_by_the_kind_of_file(name: str, kind: str) -> None:
     assert all('aria-hidden="true"' in svg for svg in re.findall(r"<svg[^>]*>", made))
 
 
-def test_kinds_do_not_overlap() -> None:
-    """A file type belongs to one kind."""
-    extensions = [one for group in texts.KINDS.values() for one in group.split()]
-    assert len(extensions) == len(set(extensions))
-
-
 def test_a_thousand_files() -> None:
     """They are one page of reasonable size."""
     assert len(page(*(f"{number}.pdf" for number in range(1000)))) < 600_000

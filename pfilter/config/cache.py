@@ -26,7 +26,8 @@ SIZE_LIMIT = 1 << 20
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
 # What values depend on: a changed default is another state.
 CODE = (
-    "config/keys.py", "config/readers.py", "config/load.py", "config/settings.py", "base/limits.py", "base/idn.py",
+    "config/keys.py", "config/readers.py", "config/load.py", "config/settings.py",
+    "base/idn.py", "base/limits.py", "base/sockets.py",
 )  # fmt: skip
 # A file changed twice within one tick of the kernel's clock looks unchanged: a young one is not kept.
 LEAST_AGE = 2.0  # seconds

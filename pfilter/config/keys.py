@@ -3,6 +3,7 @@
 A key `[link] part_limit` is the attribute `link_part_limit`; keys of `[policy]` have no prefix.
 """
 
+from pfilter.base import catalogue
 from pfilter.base.frozen import Frozen
 from pfilter.config.readers import (
     address_patterns,
@@ -33,7 +34,6 @@ from pfilter.config.readers import (
     text,
     word,
 )
-from pfilter.notices import language
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ KEYS = (
     Key("store", "links", one_of("presigned", "public"), "presigned", "Where links to the object store lead."),
     Key("store", "timeout", duration, "60s", "Time limit of one request to the object store."),
     Key("notice", "templates", optional_path, "", "Folder with templates that replace the built-in ones."),
-    Key("notice", "language", language_name, language.SOURCE, "Language of notices, pages and mail to senders."),
+    Key("notice", "language", language_name, catalogue.SOURCE, "Language of notices, pages and mail to senders."),
     Key("notice", "languages", languages, {}, "Other languages, by the sender's domain."),
     Key("notice", "locale", optional_path, "", "Folder with message catalogues that add languages."),
     Key("notice", "organisation", text, "", "Whose mail server this is, as readers know it."),

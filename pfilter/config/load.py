@@ -3,12 +3,12 @@
 What can't be used raises ConfigError with key, value and what is allowed.
 """
 
+from pfilter.base import catalogue
 from pfilter.base.errors import ConfigError
 from pfilter.base.limits import Limits
 from pfilter.config.keys import KEYS, REQUIRED, Key
 from pfilter.config.readers import is_author
 from pfilter.config.settings import PRESIGNED_LIMIT, Settings
-from pfilter.notices import language
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def _refuse_impossible(made: Settings) -> None:
     for name, least in (("header", 1 << 14), ("boundary", 70)):
         if getattr(made.limits, name) < least:
             raise ConfigError(f"[limits] {name} must be at least {least} octets, or ordinary mail passes untouched")
-    known = language.available(made.notice_locale)
-    for name in language.used(made):
+    known = catalogue.available(made.notice_locale)
+    for name in made.languages:
         if name not in known:
             key = "language" if name == made.notice_language else "languages"
             raise ConfigError(f'[notice] {key}: there is no catalogue for "{name}"; there are {", ".join(known)}')

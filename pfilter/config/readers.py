@@ -3,7 +3,7 @@
 What can't be read raises ValueError, which says what is allowed; `load` names key and value.
 """
 
-from pfilter.message import addresses
+from pfilter.base import idn, sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def one_of(*words: str) -> "Callable[[object], str]":
 
 def domains(value: object) -> tuple[str, ...]:
     """Read `example.org`, `.example.org` for subdomains, or `*`, into the form that is compared (see `idn`)."""
-    found = tuple(addresses.of_domains(item.removeprefix("@")) for item in strings(value))
+    found = tuple(idn.domain_text(item.removeprefix("@")) for item in strings(value))
     if not found or not all(item == "*" or _is_domain(item) for item in found):
         raise ValueError('a list of domains such as ["example.org", ".example.org"], or ["*"]')
     return found
@@ -116,7 +116,7 @@ def domains(value: object) -> tuple[str, ...]:
 
 def address_patterns(value: object) -> tuple[str, ...]:
     """Read addresses, `@domain`, `@.domain`, into the form that is compared (see `idn`)."""
-    found = tuple(addresses.of_addresses(item) for item in strings(value))
+    found = tuple(idn.address_text(item) for item in strings(value))
     if not all("@" in item and _is_address_pattern(item) for item in found):
         raise ValueError('addresses, "@domain", or "@.domain" for its subdomains')
     return found
@@ -130,7 +130,7 @@ def names_anywhere(value: object) -> tuple[str, ...]:
         others = address_patterns([item for item in given if item not in anywhere])
     except ValueError as error:
         raise ValueError(f'{error}, or "name@*" for any domain') from None
-    return (*(addresses.of_addresses(item) for item in anywhere), *others)
+    return (*(idn.address_text(item) for item in anywhere), *others)
 
 
 def _is_address_pattern(item: str) -> bool:
@@ -215,10 +215,12 @@ def base_url(value: object) -> str:
 
 def host_and_port(value: object) -> str:
     """Read `host:port`."""
-    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ValueError('host and port such as "127.0.0.1:10026"')
-    return f"{host}:{port}"
+    try:
+        if isinstance(value, str) and 0 < sockets.host_and_port(value)[1] < 65536:
+            return value
+    except ValueError:
+        pass
+    raise ValueError('host and port such as "127.0.0.1:10026"')
 
 
 def server(value: object) -> str:

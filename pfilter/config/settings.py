@@ -75,3 +75,8 @@ class Settings(Frozen):
     log_level: str
     log_format: str
     limits: Limits
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All languages that are named, the one for everybody first."""
+        return tuple(dict.fromkeys((self.notice_language, *(name for _domain, name in self.notice_languages))))

@@ -2,9 +2,8 @@
 
 import os
 import time
-from fcntl import LOCK_EX, LOCK_NB, flock
 
-from pfilter.base.durable import PRIVATE_FILE
+from pfilter.base.durable import locked
 from pfilter.config.settings import Settings
 from pfilter.delivery import own_mail
 from pfilter.message.model import Envelope
@@ -17,18 +16,16 @@ TOLD = ".told"  # when the last one was sent
 def tell(name: str, reason: str, envelope: Envelope, settings: Settings) -> bool:
     """Tell [notify] admin about a message; return whether it was time. Raises ReinjectError, OSError, ConfigError."""
     told = os.path.join(settings.store_path, QUARANTINE, TOLD)
-    fd = os.open(told, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
-        flock(fd, LOCK_EX | LOCK_NB)
-        last = os.fstat(fd)
-        if last.st_size and time.time() - last.st_mtime < settings.notify_admin_interval:
-            return False
-        own_mail.send(compose(name, reason, envelope, settings), settings.notify_admin.encode("ascii"), settings)
-        os.pwrite(fd, b"told\n", 0)
+        with locked(told, wait=False) as fd:
+            last = os.fstat(fd)
+            if last.st_size and time.time() - last.st_mtime < settings.notify_admin_interval:
+                return False
+            mail = compose(name, reason, envelope, settings)
+            own_mail.send(mail, settings.notify_admin.encode("ascii"), settings)
+            os.pwrite(fd, b"told\n", 0)
     except BlockingIOError:
         return False  # another filter is at it
-    finally:
-        os.close(fd)
     return True
 
 

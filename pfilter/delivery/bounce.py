@@ -6,9 +6,9 @@ sender. The message itself is out when it is made: whatever goes wrong here is a
 
 import os
 
-from pfilter.base.errors import sentence, without_tokens
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
+from pfilter.base.text import printable, sentence, without_tokens
 from pfilter.config.settings import Settings
 from pfilter.delivery import own_mail
 from pfilter.message.model import Envelope, Refused
@@ -98,7 +98,7 @@ def _host(name: str) -> str:
 
 
 def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:LINE_LIMIT]
+    return printable(text)[:LINE_LIMIT]
 
 
 def _shown(address: bytes) -> str:

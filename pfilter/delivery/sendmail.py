@@ -3,7 +3,7 @@
 import os
 
 from pfilter.base.child import run
-from pfilter.base.errors import ReinjectError, sentence
+from pfilter.base.errors import ReinjectError
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.message.model import Envelope, Refused
@@ -31,6 +31,8 @@ def send(
     try:
         status, said = run(argv, message.fd, settings.reinject_timeout, meanwhile, more)
     except OSError as error:
+        from pfilter.base.text import sentence
+
         raise ReinjectError(f"{settings.reinject_sendmail}: {sentence(error)}") from error
     if status:
         ended = f"exited with {status}" if status > 0 else f"was killed by signal {-status}"

@@ -230,25 +230,7 @@ class Outcome(Frozen):
         done = ", ".join(f"{count} {word}" for count, word in counts if count)
         if not done:
             return f"passed ({self.note})" if self.note else "passed"
+        from pfilter.base.text import human_size  # not for what passes
+
         sizes = f"{human_size(self.size_in)} -> {human_size(self.size_out)}"
         return f"{done}, {sizes}" + (f" ({self.note})" if self.note else "")
-
-
-def human_size(octets: int) -> str:
-    """Return a size as people write it, in decimal units: 940 bytes, 41 kB, 18.4 MB."""
-    if octets < 1000:
-        return f"{octets} bytes"
-    value = float(octets)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.5 or unit == "TB":
-            break
-    return f"{value:.1f} {unit}" if value < 99.95 and unit != "kB" else f"{value:.0f} {unit}"
-
-
-def exact_size(octets: int) -> str:
-    """Return a limit as the configuration has it: 800 KiB, 1 GiB, 1234 octets."""
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if octets and octets % factor == 0:
-            return f"{octets // factor} {unit}"
-    return f"{octets} octets"

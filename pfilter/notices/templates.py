@@ -8,9 +8,10 @@ of every value, and sentences are wrapped, but never within a value.
 
 import os
 
+from pfilter.base.catalogue import Language
 from pfilter.base.errors import ConfigError
+from pfilter.base.text import printable
 from pfilter.config.settings import Settings
-from pfilter.notices.language import Language
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,11 +87,6 @@ def _source(name: str, folder: str) -> str:
         return stream.read()
 
 
-def plain(value: str) -> str:
-    """Return a value in one line, without controls."""
-    return "".join(c if c.isprintable() else " " for c in value)
-
-
 def url(address: str, html: bool) -> str:
     """Return a URL for a template.
 
@@ -104,10 +100,10 @@ def url(address: str, html: bool) -> str:
 
 def _house(settings: Settings) -> "dict[str, object]":
     """Return what every template can say about those who run the mail server."""
-    contact = plain(settings.notice_contact)
+    contact = printable(settings.notice_contact)
     host = settings.store_base_url.partition("://")[2].partition("/")[0].rpartition("@")[2]
     return {
-        "organisation": plain(settings.notice_organisation),
+        "organisation": printable(settings.notice_organisation),
         "host": host.partition(":")[0] if not host.startswith("[") else host,
         "contact": contact,
         "contact_url": url(_contact_url(contact), html=True),

@@ -1,26 +1,17 @@
 """What readers are told, in text and HTML, in the language of the sender: templates with their values."""
 
+from pfilter.base import filetypes
+from pfilter.base.catalogue import Language
 from pfilter.base.frozen import Frozen
+from pfilter.base.text import ISO, printable, utc
 from pfilter.config.settings import Settings
 from pfilter.message.model import Download, Envelope
 from pfilter.notices import language
-from pfilter.notices.language import Language
-from pfilter.notices.templates import plain, render, url
+from pfilter.notices.templates import render, url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-KINDS = {
-    "document": "pdf doc docx docm dot dotx odt ott rtf txt md tex pages epub ps xps",
-    "table": "xls xlsx xlsm xlsb xlt xltx ods ots csv tsv numbers",
-    "slides": "ppt pptx pptm pps ppsx pot potx odp otp key",
-    "image": "jpg jpeg jpe png gif bmp tif tiff webp heic heif avif svg psd ai eps raw cr2 nef dng ico xcf indd",
-    "film": "mp4 m4v mov avi mkv webm mpg mpeg wmv flv 3gp ogv mts m2ts",
-    "sound": "mp3 m4a wav flac ogg oga opus aac wma aif aiff mid midi amr",
-    "archive": "zip 7z rar gz tgz bz2 tbz xz txz tar zst lz cab iso dmg arj jar",
-    "mail": "eml msg mbox pst ics vcf",
-}
 
 
 class Notice(Frozen):
@@ -44,14 +35,14 @@ def for_links(download: Download, sender: str, settings: Settings) -> Notice:
 
 def for_stripped(names: "Sequence[str]", reference: str, settings: Settings) -> Notice:
     """Return the notice about files taken off mail without a sender. Raises ConfigError as above."""
-    values = {"files": [{"name": plain(name)} for name in names], "reference": plain(reference)}
+    values = {"files": [{"name": printable(name)} for name in names], "reference": printable(reference)}
     return _both("stripped", lambda html, words: values, "", settings)
 
 
 def notification(download: Download, sender: str, subject: str, settings: Settings) -> Letter:
     """Return the mail to the sender. Raises ConfigError as above."""
     words = language.of(sender, settings)
-    values = {**_download(download, False, words), "subject": plain(subject)}
+    values = {**_download(download, False, words), "subject": printable(subject)}
     return Letter(
         subject=words.gettext("Your attachments have been replaced with links"),
         text=render("notification.txt", values, words, settings),
@@ -61,7 +52,7 @@ def notification(download: Download, sender: str, subject: str, settings: Settin
 def summary(downloads: "Sequence[tuple[str, Download]]", sender: str, settings: Settings) -> Letter:
     """Return one mail to the sender about several messages, given as subjects and downloads. Raises ConfigError."""
     words = language.of(sender, settings)
-    messages = [{**_download(download, False, words), "subject": plain(subject)} for subject, download in downloads]
+    messages = [{**_download(download, False, words), "subject": printable(subject)} for subject, download in downloads]
     return Letter(
         subject=words.gettext("Your attachments have been replaced with links"),
         text=render("summary.txt", {"messages": messages}, words, settings),
@@ -72,11 +63,11 @@ def quarantined(name: str, reason: str, envelope: Envelope, settings: Settings) 
     """Return the mail to the administrator about a message in quarantine, which has that name. Raises ConfigError."""
     words = language.of(settings.notify_admin, settings)
     values = {
-        "name": plain(name),
-        "reason": plain(reason),
-        "sender": plain(envelope.sender.decode("utf-8", "replace")),
-        "login": plain(envelope.sasl_user),
-        "client": plain(envelope.client),
+        "name": printable(name),
+        "reason": printable(reason),
+        "sender": printable(envelope.sender.decode("utf-8", "replace")),
+        "login": printable(envelope.sasl_user),
+        "client": printable(envelope.client),
         "recipients": len(envelope.recipients),
     }
     return Letter(
@@ -88,7 +79,7 @@ def quarantined(name: str, reason: str, envelope: Envelope, settings: Settings) 
 def page(download: Download, sender: str, settings: Settings, subject: str = "") -> bytes:
     """Return the page that a recipient lands on, in UTF-8; `subject` is shown if there is one. Raises ConfigError."""
     words = language.of(sender, settings)
-    values = {**_download(download, True, words), "sender": plain(sender), "subject": plain(subject)}
+    values = {**_download(download, True, words), "sender": printable(sender), "subject": printable(subject)}
     return render("page.html", values, words, settings).encode("utf-8")
 
 
@@ -102,7 +93,7 @@ def check(settings: Settings) -> None:
     from pfilter.message.model import Link
 
     link = Link(name="a.bin", size=1, sha256="0" * 64, url="https://files.example/d/x/files/a.bin")
-    for name in language.used(settings):
+    for name in settings.languages:
         spoken = settings.replace(notice_language=name, notice_languages=())
         for links in ((link,), (link, link)):
             sample = Download(id="x", url="https://files.example/d/x/", links=links, until=0)
@@ -116,12 +107,6 @@ def check(settings: Settings) -> None:
         expired_page(spoken)
 
 
-def kind(name: str) -> str:
-    """Return the group of file types that a name belongs to, for its icon: a key of KINDS, or "other"."""
-    extension = name.rpartition(".")[2].lower()
-    return next((found for found, extensions in KINDS.items() if extension in extensions.split()), "other")
-
-
 def _both(
     name: str, values: "Callable[[bool, Language], Mapping[str, object]]", sender: str, settings: Settings
 ) -> Notice:
@@ -133,18 +118,16 @@ def _both(
 
 
 def _download(download: Download, html: bool, words: Language) -> "dict[str, object]":
-    from time import gmtime, strftime
-
     files = [
         {
-            "name": plain(link.name),
+            "name": printable(link.name),
             "size": words.size(link.size),
             "url": url(link.url, html),
             "path": url(link.url.removeprefix(download.url), html),
-            "kind": kind(link.name),
+            "kind": filetypes.kind(link.name),
             "sha256": link.sha256,
         }
         for link in download.links
     ]
-    until = {"until": words.date(download.until), "until_iso": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(download.until))}
+    until = {"until": words.date(download.until), "until_iso": utc(download.until, ISO)}
     return {"files": files, "url": url(download.url, html), **until}

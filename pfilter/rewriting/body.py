@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pfilter.message.scratch import ScratchFile
+    from pfilter.base.scratch_file import ScratchFile
 
 HTML_WHOLE = 4 << 20  # octets: HTML beyond is not looked at, and the notice is a part of its own
 NOT_TEXT = ("utf_7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
@@ -179,5 +179,5 @@ def _recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, scr
         return [*edits, Edit(range=part.body, content=whole)]
     content = scratch_file.append(encoded)
     if encoding == b"base64" and part.body.end < spool.size:
-        content.size -= len(eol)
+        content = content.cut(content.size - len(eol))
     return [*edits, Edit(range=part.body, content=content)]

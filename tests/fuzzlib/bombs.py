@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pfilter.base import errors
+from pfilter.base import text
 from pfilter.base.limits import Limits
 from pfilter.base.spool import Spool
 from pfilter.message import codec, filenames, header, references
@@ -140,7 +140,7 @@ def by_pattern(pattern: "re.Pattern[bytes]") -> "Callable[[bytes], object]":
 
 def without_tokens(data: bytes) -> str:
     """Take tokens out of a line for the log."""
-    return errors.without_tokens(data.decode("latin-1"))
+    return text.without_tokens(data.decode("latin-1"))
 
 
 def spooled(data: bytes) -> Spool:
