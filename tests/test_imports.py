@@ -28,17 +28,13 @@ RANKS = (
     ("base",),
 )
 RANK = {group: rank for rank, groups in enumerate(RANKS) for group in groups}
-EXCEPTIONS = {  # each of them is to end
-    ("config.load", "message.addresses"),
-    ("config.load", "notices.language"),
-}
 COMMANDS = ("__init__", "downloads", "maintenance", "message", "options", "quarantine", "web")
 ONLY_IMPORTERS = {
     "mailparser": {"message.decoded"},
     "structlog": {"base.structlog_loader"},
     "typer": {f"cli.{name}" for name in COMMANDS},
     "obstore": {"store.s3"},
-    "minijinja": {"notices.texts", "web.server_config"},
+    "minijinja": {"notices.templates", "web.server_config"},
     "starlette": {"web.serve"},
     "uvicorn": {"web.serve"},
     "h11": {"web.serve"},
@@ -112,7 +108,7 @@ def test_imports_go_downward(module: str) -> None:
         for other in own(imported(MODULES[module]), MODULES) - {BESIDE}
         if group_of(other) != group_of(module) and RANK[group_of(other)] <= RANK[group_of(module)]
     }
-    assert upward <= EXCEPTIONS
+    assert upward == set()
 
 
 @pytest.mark.parametrize("group", sorted({group_of(name) for name in MODULES}))

@@ -56,7 +56,9 @@ def _shown(value: object) -> object:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
-        return "".join(c if c.isprintable() else "\ufffd" for c in value[:500])
+        from pfilter.base.text import printable
+
+        return printable(value[:500], "\ufffd")
     return value
 
 
