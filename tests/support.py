@@ -57,6 +57,13 @@ class MemoryArena(ScratchFile):
         self.close()
 
 
+def plain(text: str) -> str:
+    """Return a manual's mdoc as a reader sees it, as far as tests read it: characters in place of escapes."""
+    for written, seen in (("\\(dq", '"'), ("\\(aq", "'"), ("\\(ha", "^"), ("\\&", ""), ("\\e", "\\")):
+        text = text.replace(written, seen)
+    return text
+
+
 def content(of: Spool) -> bytes:
     """Return all octets of a spool."""
     return of.read(0, of.size)

@@ -17,7 +17,7 @@ from pfilter import events as log_events
 from pfilter.cli import app
 from pfilter.config import load
 from pfilter.decision import decide
-from tests.support import PROJECT
+from tests.support import PROJECT, plain
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 MANUALS = sorted((PROJECT / "man").iterdir())
@@ -44,13 +44,6 @@ def section(text: str, title: str) -> str:
     found = re.search(rf"^\.Sh {title}$(.*?)(?=^\.Sh |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found, f"no section {title}"
     return found[1]
-
-
-def plain(text: str) -> str:
-    """Return mdoc without its macros for names and its escapes, as far as these tests read it."""
-    for written, shown in (("\\(dq", '"'), ("\\(aq", "'"), ("\\(ha", "^"), ("\\&", ""), ("\\e", "\\")):
-        text = text.replace(written, shown)
-    return text
 
 
 def displays(text: str) -> list[str]:
