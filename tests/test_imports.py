@@ -186,6 +186,8 @@ EXPENSIVE = (
     "unicodedata",
     "stringprep",
 )
+# Small, but not free.
+FOR_OTHERS = tuple(f"pfilter.base.{name}" for name in ("catalogue", "filetypes", "scratch_file", "text"))
 
 
 def loaded(gateway: Gateway, data: bytes, what: str = "measure") -> tuple[str, set[str]]:
@@ -215,6 +217,7 @@ def test_a_message_that_passes_loads_little(warm: Gateway) -> None:
     line, modules = loaded(warm, data)
     assert line == "passed (no attachments)"
     assert {name.split(".")[0] for name in modules} & set(EXPENSIVE) == set()
+    assert modules & set(FOR_OTHERS) == set()
 
 
 @pytest.mark.parametrize("domain", ["example.org", "xn--strae-oqa.example"])
@@ -256,6 +259,7 @@ def test_the_way_back_by_smtp_loads_little(gateway: Gateway) -> None:
         server = Server(address=server.address)
     assert line == "passed (no attachments)"
     assert {name.split(".")[0] for name in modules} & set(EXPENSIVE) == set()
+    assert modules & set(FOR_OTHERS) == set()
     assert "_socket" in modules
 
 

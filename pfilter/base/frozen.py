@@ -69,7 +69,7 @@ class Frozen:
         return f"{type(self).__name__}({shown})"
 
     def _values(self) -> "tuple[object, ...]":
-        return tuple(getattr(self, name, None) for name in self._fields)
+        return tuple(getattr(self, name) for name in self._fields)
 
     def replace(self, **changes: "Any") -> "Self":
         """Return a copy with some fields changed."""
