@@ -54,7 +54,7 @@ def configuration(kind: str, settings: Settings) -> str:
         id=http_headers.ID,
         short_id=http_headers.SHORT_ID,
         common=http_headers.COMMON,
-        settings=http_headers.POLICY,
+        policy=http_headers.POLICY,
         page_policy=http_headers.PAGE_POLICY,
         file_policy=http_headers.FILE_POLICY,
         transport=http_headers.TRANSPORT,
