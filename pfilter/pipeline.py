@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # Why a message passes that was to be changed; the line that Postfix logs says so.
 NO_ROOM = "no room in the store"
 TOO_LARGE = "result over the size limit"
-HELD_BACK = "notices"  # in the store: what senders are told later, see `heldback`
 
 
 class Context(Frozen):
@@ -209,6 +208,8 @@ def _notify(found: Examined, envelope: Envelope, settings: Settings, context: Co
 
 
 def _held_back(settings: Settings) -> str:
+    from pfilter.store.layout import HELD_BACK
+
     return os.path.join(settings.store_path, HELD_BACK)
 
 
@@ -239,6 +240,8 @@ def _tell(
     seconds: float,
 ) -> None:
     """Write one event for each file that is changed, and one for the message. Never a token that opens a download."""
+    from pfilter.store.layout import short
+
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
     done = bool(outcome.linked or outcome.zipped or outcome.stripped)
     for action in found.plan.actions:
@@ -258,7 +261,7 @@ def _tell(
         done=outcome.line(),
         reason=found.plan.reason,
         remarks="; ".join(found.plan.remarks),
-        download=result.download.id[:8] if result and result.download else "",
+        download=short(result.download.id) if result and result.download else "",
         original=result.original if result else "",
         seconds=round(seconds, 3),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.pipeline import HELD_BACK
+from pfilter.store.layout import HELD_BACK
 from tests import support
 from tests.support import PROJECT, Gateway
 from tests.test_smtp import Server

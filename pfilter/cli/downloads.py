@@ -16,6 +16,7 @@ from pfilter.config.settings import Settings
 from pfilter.message import addresses
 from pfilter.message.model import human_size
 from pfilter.store.cleanup import Report
+from pfilter.store.layout import short
 from pfilter.store.record import Record, match
 from pfilter.store.select import open_keeper
 
@@ -135,10 +136,8 @@ def extend_command(
     for download_id in [match(known, given) for given in downloads]:
         before = keeper.record(download_id).until
         record = keeper.extend(download_id, moment or before + int(by), lambda one, told: _page(one, told, settings))
-        _log(settings).event(
-            "info", "extended", downloads=download_id[: listing.SHORT], until=listing.date(record.until)
-        )
-        typer.echo(f"extended download {download_id[: listing.SHORT]} to {listing.date(record.until)}")
+        _log(settings).event("info", "extended", downloads=short(download_id), until=listing.date(record.until))
+        typer.echo(f"extended download {short(download_id)} to {listing.date(record.until)}")
 
 
 @app.command("revoke", epilog="Example: pfilter downloads revoke kq3vdm2a")
@@ -217,7 +216,7 @@ def _scan(
 
     infected, trouble = False, []
     for file in record.files:
-        where = f"{record.id[: listing.SHORT]} {listing.plain(file.name)}"
+        where = f"{short(record.id)} {listing.plain(file.name)}"
         if file.sha256 not in said:
             try:
                 chunks = keeper.read(record, file.name)

@@ -10,6 +10,7 @@ from pfilter.base.privileges import become_owner
 from pfilter.config import load
 from pfilter.config.settings import DEFAULT_PATH, Settings
 from pfilter.message.model import human_size
+from pfilter.store.layout import short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def log_removals(settings: Settings, report: "Report", event: str) -> None:
     if report.ids or report.leftovers or report.problems:
         log = Log(settings.log_to, settings.log_level, settings.log_format)
         level = "error" if report.problems else "info"
-        downloads = ", ".join(download_id[:8] for download_id in report.ids)
+        downloads = ", ".join(short(download_id) for download_id in report.ids)
         counts = {"leftovers": len(report.leftovers), "freed": report.freed, "problems": len(report.problems)}
         log.event(level, event, downloads=downloads, **counts)
 
@@ -49,7 +50,7 @@ def log_removals(settings: Settings, report: "Report", event: str) -> None:
 def say_removals(report: "Report", removed: str, freed: str) -> None:
     """Print what was removed; leave with status 1 where something could not be."""
     for download_id in report.ids:
-        typer.echo(f"{removed} download {download_id[:8]}")
+        typer.echo(f"{removed} download {short(download_id)}")
     for path in report.leftovers:
         typer.echo(f"{removed} {path}")
     if report.ids or report.leftovers:

@@ -10,6 +10,7 @@ from pfilter.cli import wiring
 from pfilter.config.settings import Settings
 from pfilter.delivery import reinject
 from pfilter.notices import language, texts
+from pfilter.store import layout
 from pfilter.store.select import open_local
 
 TYPE_CHECKING = False
@@ -69,7 +70,7 @@ def _store(settings: Settings) -> "Iterator[Finding]":
 def _secret(settings: Settings) -> "Iterator[Finding]":
     if not settings.store_secret_file:
         if settings.store_url:
-            secret = os.path.join(settings.store_path, "secret")
+            secret = os.path.join(settings.store_path, layout.SECRET)
             yield Finding("ok", f"the key of links is {secret}: other gateways need a copy of it")
         return
     open_local(settings).secret()
@@ -94,7 +95,7 @@ def _bucket(settings: Settings) -> "Iterator[Finding]":
     bucket = Bucket(settings)
     if bucket.endpoint.startswith("http://"):
         yield Finding("warning", "[store] endpoint is not https: others can read along what is stored")
-    key = f"records/check-{os.getpid()}"
+    key = f"{layout.RECORDS}/check-{os.getpid()}"
     written = [bucket.put(key, b"pfilter check", {}, e_tag="") for _ in range(2)]
     found = bucket.get(key)
     bucket.delete([key])

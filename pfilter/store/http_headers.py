@@ -6,9 +6,6 @@ without any right should a browser show them all the same, and no guessing of ty
 
 import os.path
 
-ID = "[a-z2-7]{32}"
-SHORT_ID = "[a-z2-7]{8}"  # what logs may show of an id
-
 COMMON = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -50,8 +47,8 @@ TYPES = {
     "mov": "video/quicktime",
 }
 
-EXPIRED = "expired.html"  # below downloads/: the answer about whatever is not there
-# Where there is no such file. No apostrophe and no double quote: it stands in other programs' configurations.
+# The answer about whatever is not there, where the store has no page for it. No apostrophe and no double quote: it
+# stands in other programs' configurations.
 GONE = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>Not available</title><h1>Not available</h1>"
     "<p>This download does not exist, or no longer. If the link came by mail, please ask the sender to send the file "

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
 
 from pfilter.base.errors import StoreError
+from pfilter.store.layout import BLOBS, USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME = "usage"
 DIGITS = 20
 
 
@@ -61,7 +61,7 @@ def count_anew(root: str) -> None:
 def count(root: str) -> int:
     """Return the octets of all blobs, by a walk. Raises OSError."""
     total = 0
-    blobs = os.path.join(root, "blobs")
+    blobs = os.path.join(root, BLOBS)
     try:
         folders = os.listdir(blobs)
     except FileNotFoundError:
@@ -82,7 +82,7 @@ def count(root: str) -> int:
 @contextmanager
 def _opened(root: str, *, create: bool) -> "Iterator[int]":
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    fd = os.open(os.path.join(root, NAME), flags, 0o600)
+    fd = os.open(os.path.join(root, USAGE), flags, 0o600)
     try:
         flock(fd, LOCK_EX)
         yield fd

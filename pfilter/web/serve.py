@@ -29,6 +29,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from pfilter.base.errors import ConfigError, StoreError, sentence, without_tokens
 from pfilter.base.log import Log
 from pfilter.config.settings import Settings
+from pfilter.store import layout
 from pfilter.store.http_headers import (
     COMMON,
     FILE_POLICY,
@@ -39,6 +40,7 @@ from pfilter.store.http_headers import (
     content_type,
     disposition,
 )
+from pfilter.store.layout import short
 from pfilter.web import gate, lookup, ranges
 from pfilter.web.gate import Connection, Gate
 
@@ -105,7 +107,7 @@ class _Downloads:
     """Answers requests; an ASGI application, so that Starlette leaves all methods to it."""
 
     def __init__(self, settings: Settings, log: Log) -> None:
-        self.folder = os.path.join(settings.store_path, "downloads")
+        self.folder = os.path.join(settings.store_path, layout.DOWNLOADS)
         self.log = log
         self.prefix = urlsplit(settings.store_base_url).path.encode("ascii")
         self.origin = settings.store_base_url.removesuffix(self.prefix.decode("ascii"))
@@ -123,7 +125,7 @@ class _Downloads:
                     answer.body = b""  # the length stays
                 await answer(scope, receive, send)
         except Exception as error:
-            known = {"download": asked.id[:8], "file": asked.name} if asked else {}
+            known = {"download": short(asked.id), "file": asked.name} if asked else {}
             await self._tell("error", event="not served", **known, reason=without_tokens(sentence(error)))
             raise
         finally:
@@ -186,7 +188,7 @@ class _Downloads:
         elif await _send_pieces(item, pieces, receive, send):
             prefetched = any(headers.get(name, "").lower().startswith(("prefetch", "prerender")) for name in PREFETCH)
             if item.name and wanted.ranges == ((0, item.size),) and not prefetched:
-                await self._tell("info", event="downloaded", download=download[:8], file=item.name, size=item.size)
+                await self._tell("info", event="downloaded", download=short(download), file=item.name, size=item.size)
 
     async def _tell(self, level: str, event: str, **fields: object) -> None:
         await run_in_threadpool(lambda: self.log.event(level, event, **fields))
