@@ -180,14 +180,15 @@ class _Downloads:
         headers = Headers(scope=scope)
         wanted = ranges.decide(headers, item.size, item.etag, scope["method"])
         about = {**dict(COMMON), **_about(item), **extra}
-        pieces = _pieces(wanted, item, about)
+        _add_range(about, wanted, item)
         raw = [(name.lower().encode("ascii"), value.encode("ascii")) for name, value in about.items()]
         await send({"type": "http.response.start", "status": wanted.status, "headers": raw})
         if scope["method"] == "HEAD":
             await send({"type": "http.response.body", "body": b""})
-        elif await _send_pieces(item, pieces, receive, send):
+        elif await _send_octets(item, wanted.start, wanted.end, receive, send):
             prefetched = any(headers.get(name, "").lower().startswith(("prefetch", "prerender")) for name in PREFETCH)
-            if item.name and wanted.ranges == ((0, item.size),) and not prefetched:
+            whole = wanted.status in (200, 206) and wanted.end - wanted.start == item.size
+            if item.name and whole and not prefetched:
                 await self._tell("info", event="downloaded", download=short(download), file=item.name, size=item.size)
 
     async def _tell(self, level: str, event: str, **fields: object) -> None:
@@ -206,48 +207,28 @@ def _about(item: lookup.Item) -> dict[str, str]:
     return about
 
 
-def _pieces(wanted: ranges.RangeDecision, item: lookup.Item, about: dict[str, str]) -> "list[bytes | tuple[int, int]]":
-    """Return the body as octets and ranges of the file, and put what they need into the headers."""
-    pieces: list[bytes | tuple[int, int]] = list(wanted.ranges)
-    if wanted.status == 416:
-        about["Content-Range"] = f"bytes */{item.size}"
-    elif wanted.status == 206 and len(wanted.ranges) == 1:
-        ((start, end),) = wanted.ranges
-        about["Content-Range"] = f"bytes {start}-{end - 1}/{item.size}"
-    elif wanted.status == 206:  # RFC 9110, 14.6
-        boundary = os.urandom(16).hex()
-        kind = about["Content-Type"]
-        about["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
-        pieces = []
-        for start, end in wanted.ranges:
-            head = f"\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: bytes {start}-{end - 1}/{item.size}"
-            pieces += [head.encode("ascii") + b"\r\n\r\n", (start, end)]
-        pieces.append(f"\r\n--{boundary}--\r\n".encode("ascii"))
+def _add_range(about: dict[str, str], wanted: ranges.RangeDecision, item: lookup.Item) -> None:
+    """Put into the headers how much of an item there is in the answer."""
     if wanted.status == 304:
         del about["Content-Type"], about["Content-Disposition"]
-    else:
-        lengths = (len(piece) if isinstance(piece, bytes) else piece[1] - piece[0] for piece in pieces)
-        about["Content-Length"] = str(sum(lengths))
-    return pieces
+        return
+    if wanted.status == 206:
+        about["Content-Range"] = f"bytes {wanted.start}-{wanted.end - 1}/{item.size}"
+    elif wanted.status == 416:
+        about["Content-Range"] = f"bytes */{item.size}"
+    about["Content-Length"] = str(wanted.end - wanted.start)
 
 
-async def _send_pieces(
-    item: lookup.Item, pieces: "list[bytes | tuple[int, int]]", receive: "Receive", send: "Send"
-) -> bool:
-    """Send octets, and octets of the file; return whether the client was there to the end."""
+async def _send_octets(item: lookup.Item, start: int, end: int, receive: "Receive", send: "Send") -> bool:
+    """Send octets of the file, piece by piece; return whether the client was there to the end."""
     leaving = asyncio.ensure_future(_left(receive))
     try:
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-                continue
-            start, end = piece
-            while start < end and not leaving.done():
-                data = await run_in_threadpool(item.read, start, min(PIECE, end - start))
-                if not data:
-                    raise StoreError("the file became shorter while it was sent")
-                start += len(data)
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+        while start < end and not leaving.done():
+            data = await run_in_threadpool(item.read, start, min(PIECE, end - start))
+            if not data:
+                raise StoreError("the file became shorter while it was sent")
+            start += len(data)
+            await send({"type": "http.response.body", "body": data, "more_body": True})
         # uvicorn waits here until the last piece is in the kernel's hands (see _Connection): more can't be known.
         # Nothing else runs between then and the next line, so a client that has it all, and leaves, is not too early.
         await send({"type": "http.response.body", "body": b"", "more_body": True})
