@@ -51,7 +51,7 @@ class Served:
             f'base_url = "https://files.example/d"\n[log]\nto = "file:{self.log}"\n[serve]\n'
             + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
         )
-        code = f"from pfilter.web import serve; {limits}; from pfilter.cli import main; main()"
+        code = f"from pfilter.web import app, connection, serve; {limits}; from pfilter.cli import main; main()"
         argv = [sys.executable, "-P", "-c", code, "serve", "--config", str(file)]
         environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT)}
         self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, env=environment, user=user, group=user)
@@ -329,7 +329,7 @@ def test_memory_does_not_grow_with_the_file_nor_with_slow_clients(tmp_path: Path
 
 def test_slow_on_purpose(tmp_path: Path) -> None:
     """Half a request, and an answer that nobody takes, are given up; a slow but steady client is not."""
-    served = Served(tmp_path, "serve.REQUEST_SECONDS = serve.STALL_SECONDS = 1")
+    served = Served(tmp_path, "connection.REQUEST_SECONDS = connection.STALL_SECONDS = 1")
     try:
         began = time.monotonic()
         assert ended(lambda: served.raw(b"GET / HTTP/1.1\r\nHost:"))
@@ -359,14 +359,14 @@ def ended(receive: Callable[[], object]) -> bool:
         return True
 
 
-@pytest.mark.parametrize("limit", ["ANSWERS", "CONNECTIONS"])
+@pytest.mark.parametrize("limit", ["app.ANSWERS", "serve.CONNECTIONS"])
 def test_too_many_at_once(tmp_path: Path, limit: str) -> None:
     """More answers than allowed are 503 with all headers; a connection more than all that are busy is closed."""
-    served = Served(tmp_path, f"serve.{limit} = 2")
+    served = Served(tmp_path, f"{limit} = 2")
     held = []
     try:
         held += [downloading(served) for _ in range(2)]
-        if limit == "ANSWERS":
+        if limit == "app.ANSWERS":
             answer = served.ask()
             assert (answer.status, answer.headers["retry-after"]) == (503, "30")
             assert common(answer)
@@ -728,11 +728,11 @@ def test_a_file_that_can_not_be_read_is_logged(tmp_path: Path, monkeypatch: pyte
     """The client gets 500 with all headers; the log has the reason, and no whole id."""
     from pfilter.base.log import Log
     from pfilter.config import load
-    from pfilter.web import serve
+    from pfilter.web.app import application
 
     values = {"policy": {"own_domains": ["*"]}, "store": {"path": str(tmp_path), "base_url": "https://x/d"}}
     log = Log(f"file:{tmp_path}/log")
-    app = serve.application(load.from_values(values), log)
+    app = application(load.from_values(values), log)
     monkeypatch.setattr(lookup, "find", lambda *_: (_ for _ in ()).throw(OSError(5, "I/O error", f"/x/{ID}/y")))
     sent: list[dict[str, object]] = []
 
