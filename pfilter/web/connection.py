@@ -1,8 +1,8 @@
 """What runs the application, by uvicorn: connections with limits for clients that are slow on purpose.
 
 The only module that knows the insides of uvicorn, and of the h11 in it: it overrides methods of H11Protocol and uses
-its attributes. pyproject.toml has the last version that this was tried with, and tests/test_connection.py says what to
-do when another moves them.
+its attributes. pyproject.toml admits no version after the one that this was tried with; where another has moved them,
+a test (test_internals) says what to do.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ def run(app: "ASGIApp", listening: Gate, context: ssl.SSLContext | None) -> None
     sslproto.SSLProtocol.max_size = TLS_BUFFER
     config = uvicorn.Config(
         app,
-        http=type("_Connection", (_Connection,), {"gate": listening}),
+        http=type("HttpConnection", (HttpConnection,), {"gate": listening}),
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -56,7 +56,7 @@ def run(app: "ASGIApp", listening: Gate, context: ssl.SSLContext | None) -> None
     uvicorn.Server(config).run(sockets=[listening])
 
 
-class _Connection(H11Protocol):
+class HttpConnection(H11Protocol):
     """uvicorn's connection, with limits for clients that are slow on purpose, and our headers on its own answers."""
 
     gate: Gate  # of the class for one server, see run
@@ -65,6 +65,7 @@ class _Connection(H11Protocol):
     _stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to count, and to wait for a request."""
         super().connection_made(transport)
         self._counted = self.gate.found(transport)
         # Writing goes on only when all that was written is gone: less memory, and it is known when the last octet is.
@@ -72,12 +73,14 @@ class _Connection(H11Protocol):
         self._header_timer = self.loop.call_later(REQUEST_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End all waiting."""
         super().connection_lost(exc)
         self._cancel_header_timer()
         if self._stall_timer:
             self._stall_timer.cancel()
 
     def data_received(self, data: bytes) -> None:
+        """Wait no longer once a request is whole; for the rest of one that has begun, as long as for the first."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._cancel_header_timer()
@@ -86,6 +89,7 @@ class _Connection(H11Protocol):
             self._header_timer = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 
     def on_response_complete(self) -> None:
+        """Wait for the next request."""
         super().on_response_complete()
         # For the next request, which may have come already, or to be closed.
         self._waits(for_request=self.conn.their_state is h11.IDLE or self.transport.is_closing())
@@ -100,16 +104,19 @@ class _Connection(H11Protocol):
             self._header_timer = None
 
     def pause_writing(self) -> None:
+        """Begin to wait for a client to take what there is."""
         super().pause_writing()
         self._stall_timer = self.loop.call_later(STALL_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
+        """Take note that it did."""
         super().resume_writing()
         if self._stall_timer:
             self._stall_timer.cancel()
             self._stall_timer = None
 
     def send_400_response(self, msg: str) -> None:
+        """Answer what is no request, with the headers that all answers have."""
         body = msg.encode("ascii") + b"\n"
         own = (("Content-Type", "text/plain"), ("Content-Length", str(len(body))), ("Connection", "close"))
         headers = [*COMMON, (POLICY, PAGE_POLICY), *own]
