@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageError, sentence
-from pfilter.base.log import Log
 from pfilter.cli import listing
-from pfilter.cli.options import ConfigOption, configured, log_removals, say_problems, say_removals
+from pfilter.cli.options import ConfigOption, configured, log_of, log_removals, say_problems, say_removals
 from pfilter.config import load
 from pfilter.config.settings import Settings
 from pfilter.message import addresses
@@ -136,7 +135,7 @@ def extend_command(
     for download_id in [match(known, given) for given in downloads]:
         before = keeper.record(download_id).until
         record = keeper.extend(download_id, moment or before + int(by), lambda one, told: _page(one, told, settings))
-        _log(settings).event("info", "extended", downloads=short(download_id), until=listing.date(record.until))
+        log_of(settings).event("info", "extended", downloads=short(download_id), until=listing.date(record.until))
         typer.echo(f"extended download {short(download_id)} to {listing.date(record.until)}")
 
 
@@ -280,7 +279,3 @@ def _page(record: Record, told: Any, settings: Settings) -> bytes:
     from pfilter.notices import texts
 
     return texts.page(told, record.sender, settings, record.subject)
-
-
-def _log(settings: Settings) -> Log:
-    return Log(settings.log_to, settings.log_level, settings.log_format)

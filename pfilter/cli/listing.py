@@ -3,6 +3,7 @@
 from time import gmtime, strftime
 
 from pfilter.base.frozen import Frozen
+from pfilter.cli.options import counted
 from pfilter.message.addresses import matches
 from pfilter.message.model import human_size
 from pfilter.store.layout import SHORT, short
@@ -78,7 +79,7 @@ def totals(records: "Sequence[Record]", now: float) -> str:
     """Return the line below the table."""
     files = sum(len(record.files) for record in records)
     late = sum(record.until <= now for record in records)
-    told = f"{_count(len(records), 'download')}, {_count(files, 'file')}, {human_size(sum(map(total, records)))}"
+    told = f"{counted(len(records), 'download')}, {counted(files, 'file')}, {human_size(sum(map(total, records)))}"
     return f"{told}; {late} past {'its' if late == 1 else 'their'} date (!)" if late else told
 
 
@@ -116,7 +117,3 @@ def _shortened(sender: str) -> str:
     """Return an address that fits, its end cut off: who it is stands in front."""
     sender = plain(sender)
     return sender if len(sender) <= SENDER_WIDTH else f"{sender[: SENDER_WIDTH - 3]}..."
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pfilter.base.errors import EX_FAILURE, StoreError
-from pfilter.cli.options import ConfigOption, configured, log_removals, say_removals
+from pfilter.base.errors import StoreError
+from pfilter.cli.options import ConfigOption, configured, log_removals, say_findings, say_removals
 from pfilter.config import load
 from pfilter.config.settings import DEFAULT_PATH
 
@@ -60,8 +60,4 @@ def check_command(config_file: ConfigOption = "") -> None:
     settings = configured(config_file)
     load.load(config_file or DEFAULT_PATH)  # again, as the user that the pipe runs as
     typer.echo(f"ok       {config_file or DEFAULT_PATH} can be used")
-    findings = preflight.run(settings)
-    for finding in findings:
-        typer.echo(f"{finding.level:<8} {finding.text}")
-    if any(finding.level == "error" for finding in findings):
-        raise typer.Exit(EX_FAILURE)
+    say_findings(preflight.run(settings))

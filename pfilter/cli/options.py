@@ -14,8 +14,9 @@ from pfilter.store.layout import short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from pfilter.base.finding import Finding
     from pfilter.store.cleanup import Report
 
 ConfigOption = Annotated[
@@ -37,14 +38,18 @@ def configured(file: str) -> Settings:
     return settings
 
 
+def log_of(settings: Settings) -> Log:
+    """Return where the events of a command go."""
+    return Log(settings.log_to, settings.log_level, settings.log_format)
+
+
 def log_removals(settings: Settings, report: "Report", event: str) -> None:
     """Write one event where anything was removed, or could not be."""
     if report.ids or report.leftovers or report.problems:
-        log = Log(settings.log_to, settings.log_level, settings.log_format)
         level = "error" if report.problems else "info"
         downloads = ", ".join(short(download_id) for download_id in report.ids)
         counts = {"leftovers": len(report.leftovers), "freed": report.freed, "problems": len(report.problems)}
-        log.event(level, event, downloads=downloads, **counts)
+        log_of(settings).event(level, event, downloads=downloads, **counts)
 
 
 def say_removals(report: "Report", removed: str, freed: str) -> None:
@@ -54,7 +59,7 @@ def say_removals(report: "Report", removed: str, freed: str) -> None:
     for path in report.leftovers:
         typer.echo(f"{removed} {path}")
     if report.ids or report.leftovers:
-        counts = f"{_count(report.ids, 'download')} and {_count(report.leftovers, 'leftover')}"
+        counts = f"{counted(len(report.ids), 'download')} and {counted(len(report.leftovers), 'leftover')}"
         typer.echo(f"{removed} {counts}, {freed} {human_size(report.freed)}")
     say_problems(report.problems)
 
@@ -67,5 +72,16 @@ def say_problems(problems: "Sequence[str]") -> None:
         raise typer.Exit(EX_FAILURE)
 
 
-def _count(things: "Sequence[str]", name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
+def say_findings(findings: "Iterable[Finding]") -> None:
+    """Print what was found, as it is found; leave with status 1 where any of it is an error."""
+    failed = False
+    for finding in findings:
+        typer.echo("\n".join([f"{finding.level:<8} {finding.text}", *(f"         {line}" for line in finding.mend)]))
+        failed = failed or finding.level == "error"
+    if failed:
+        raise typer.Exit(EX_FAILURE)
+
+
+def counted(number: int, name: str) -> str:
+    """Return a number of things in words."""
+    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -5,7 +5,7 @@ import stat
 
 from pfilter.base import users
 from pfilter.base.errors import PfilterError, sentence
-from pfilter.base.frozen import Frozen
+from pfilter.base.finding import Finding
 from pfilter.cli import wiring
 from pfilter.config.settings import Settings
 from pfilter.delivery import reinject
@@ -18,14 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Finding(Frozen):
-    """One thing looked at: `level` is "ok", "warning" or "error"."""
-
-    level: str
-    text: str
-
-
-def run(settings: Settings) -> "list[Finding]":
+def run(settings: Settings) -> list[Finding]:
     """Look at everything that mail will need. Raises nothing."""
     findings: list[Finding] = []
     for check in (_store, _secret, _bucket, _links, _templates, _reinjection, _scanner, _wiring, _log):

@@ -9,9 +9,8 @@ import typer
 
 from pfilter.base import durable
 from pfilter.base.errors import UsageError
-from pfilter.base.log import Log
 from pfilter.base.spool import write_all
-from pfilter.cli.options import ConfigOption, configured
+from pfilter.cli.options import ConfigOption, configured, counted, log_of
 from pfilter.config.settings import Settings
 from pfilter.message.model import Envelope, human_size
 from pfilter.store import kept
@@ -46,7 +45,7 @@ def list_command(
         when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one.created))
         typer.echo(f"{one.name}  {one.folder}")
         typer.echo(f"  {when} UTC, {human_size(one.size)}, from {_shown(one.envelope.sender)}: {_line(one.reason)}")
-    typer.echo(f"{len(found)} message{'' if len(found) == 1 else 's'}, {human_size(sum(one.size for one in found))}")
+    typer.echo(f"{counted(len(found), 'message')}, {human_size(sum(one.size for one in found))}")
 
 
 @app.command("show", epilog="Example: pfilter quarantine show 4F2A1B | less")
@@ -153,6 +152,7 @@ def _line(text: str) -> str:
 
 
 def _log(settings: Settings, one: kept.KeptMessage, event: str, **fields: int) -> None:
-    log = Log(settings.log_to, settings.log_level, settings.log_format)
     who = os.environ.get("SUDO_USER", "")
-    log.event("info", event, original=one.name, sender=one.envelope.sender, reason=one.reason, by=who, **fields)
+    log_of(settings).event(
+        "info", event, original=one.name, sender=one.envelope.sender, reason=one.reason, by=who, **fields
+    )

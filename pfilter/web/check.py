@@ -13,6 +13,7 @@ from http.client import HTTPException
 from urllib.parse import quote
 
 from pfilter.base.errors import StoreError, sentence
+from pfilter.base.finding import Finding
 from pfilter.base.spool import finished
 from pfilter.store import http_headers, layout
 from pfilter.store.cleanup import revoke
@@ -20,7 +21,7 @@ from pfilter.store.layout import file_path, record_path, short
 from pfilter.store.local import LocalStore
 from pfilter.store.record import Record, RecordedFile
 from pfilter.web.client import Answer, Client
-from pfilter.web.rules import RULES, Finding, finding
+from pfilter.web.rules import RULES, finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
