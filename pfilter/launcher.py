@@ -23,7 +23,7 @@ def run() -> None:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
-        if sys.flags.no_site:  # -IS in the first line (README): 2 ms less, but the packages must be found
+        if sys.flags.no_site:  # -IS in the first line (pfilter-gateway(7)): 2 ms less, but the packages must be found
             here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
             version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
             sys.path.append(os.path.join(here, "lib", version, "site-packages"))

@@ -60,7 +60,7 @@ class _Run:
     def on_alarm(self, *_: object) -> None:
         """Raise where the time is over; an alarm from elsewhere means nothing."""
         if monotonic() >= self.end:
-            raise DeadlineError("the deadline for one message is over")
+            raise DeadlineError("the deadline for one message has passed")
 
 
 def main(arguments: "Sequence[bytes]", parent: int = -1, delivered: "list[bool] | None" = None) -> tuple[int, str]:
@@ -228,7 +228,7 @@ def parse(arguments: "Sequence[bytes]") -> tuple[str, Envelope, Told]:
     if sender is None:
         raise UsageError("-f SENDER is missing in master.cf's argv")
     if not waiting:
-        raise UsageError("no recipients behind -- in master.cf's argv")
+        raise UsageError("no recipients after -- in master.cf's argv")
     envelope = Envelope(
         sender=b"" if sender in NULL_SENDERS else sender,
         recipients=tuple(waiting),

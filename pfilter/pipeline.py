@@ -1,4 +1,4 @@
-"""The way of a message: spool -> scan -> measure -> decide -> store, notice, edits -> reinject -> notify -> outcome.
+"""The way of a message: screen, scan, measure, decide, carry out, deliver, tell.
 
 Keeps no state between calls, never exits the process, sets no signal handler: all that is the door's. What a message
 does not need is not imported.
@@ -12,9 +12,9 @@ from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
-from pfilter.decision import decide
+from pfilter.decision import decide, exempt
 from pfilter.message import roles
-from pfilter.message.model import Action, Envelope, Measured, Message, Outcome, Plan
+from pfilter.message.model import Envelope, Measured, Message, Outcome, Plan
 from pfilter.message.scan import Limits, scan
 
 TYPE_CHECKING = False
@@ -22,12 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pfilter.base.spool import Workspace
+    from pfilter.message.model import Download
     from pfilter.message.scratch import Scratch
     from pfilter.rewriting.execute import Result
 
-# Why a message passes that was to be changed; the line that Postfix logs says so.
-NO_ROOM = "no room in the store"
-TOO_LARGE = "result over the size limit"
+NO_ROOM = "no room in the store"  # why a message passes that was to be changed; see `events.TOO_LARGE`
 
 
 class Context(Frozen):
@@ -48,159 +47,128 @@ class Context(Frozen):
 class Examined(Frozen):
     """What was found out and decided about a message, before anything is done."""
 
-    message: Message | None  # None: nothing in it could change the decision
+    message: Message
     measured: Measured
     plan: Plan
-    scratch: "Scratch | None"
 
 
 def process(spool: Spool, envelope: Envelope, settings: Settings, context: Context) -> Outcome:
     """Take one message through. Raises PfilterError or OSError where it was not delivered: then try again."""
     began = monotonic()
-    held, untouched = _guarded(spool, envelope, settings, context)
-    if held:
-        return _hold(spool, held, envelope, settings, context)
-    if untouched:
-        found = _unscanned(spool, untouched, envelope, settings)
-    else:
-        found = examine(spool, envelope, settings, context.workspace)
-    try:
-        held = _ambiguous(found, settings)
-        if held:
-            return _hold(spool, held, envelope, settings, context)
-        result = _change(spool, found, envelope, settings, context) if found.plan.changes else None
-        context.deliver(result.spool if result else spool, lambda: _prepare(found, context.log))
-    finally:
-        if found.scratch:
-            found.scratch.close()
-    passed = Outcome(size_in=spool.size, size_out=spool.size, note=decide.in_a_word(found.plan))
-    outcome = result.outcome if result else passed
-    if result and result.download and context.may_notify:
-        _notify(found, envelope, settings, context, result)
-    if context.log.wants(_level(found)):
-        _tell(found, outcome, envelope, context.log, result, monotonic() - began)
-    if context.may_notify and settings.notify_sender and _overdue(settings):
-        _catch_up(settings, context.log)
+    reason = exempt.why_untouched(envelope, settings)
+    if reason and not settings.clamav_socket:
+        return _pass_on(spool, Plan(reason=reason), "", envelope, settings, context, began)
+    message = scan(spool, limits(settings))
+    hold, unscanned = _screen(spool, message, envelope, settings, context.log)
+    hold = hold or ("" if reason else _why_held(message, settings))
+    if hold:
+        return _quarantine(spool, hold, envelope, settings, context)
+    reason = unscanned or reason
+    if reason or not roles.files(message):
+        plan = Plan(reason=reason) if reason else decide.decide(message, Measured(), envelope, settings)
+        return _pass_on(spool, plan, message.message_id, envelope, settings, context, began)
+    from pfilter.message.scratch import Scratch
+
+    with Scratch(context.workspace) as scratch:
+        plan = _examine(spool, message, envelope, settings, scratch).plan
+        if not plan.changes:
+            return _pass_on(spool, plan, message.message_id, envelope, settings, context, began)
+        result = _change(spool, message, plan, envelope, settings, context, scratch)
+        context.deliver(result.spool, lambda: _prepare(plan, context.log))
+    if result.download:
+        _notify(message, envelope, result.download, settings, context)
+    told = {"download": result.download.id if result.download else "", "original": result.original}
+    _tell(plan, result.outcome, message.message_id, envelope, settings, context, began, **told, failed=result.no_room)
+    return result.outcome
+
+
+def examine(spool: Spool, envelope: Envelope, settings: Settings, workspace: "Workspace") -> Examined:
+    """Scan, measure, decide: for people, and with all that is found out. Raises OSError."""
+    from pfilter.message.scratch import Scratch
+
+    with Scratch(workspace) as scratch:
+        return _examine(spool, scan(spool, limits(settings)), envelope, settings, scratch)
+
+
+def _examine(spool: Spool, message: Message, envelope: Envelope, settings: Settings, scratch: "Scratch") -> Examined:
+    from pfilter.decision.measure import measure
+
+    measured = measure(spool, message, envelope, settings, scratch)
+    return Examined(message=message, measured=measured, plan=decide.decide(message, measured, envelope, settings))
+
+
+def _pass_on(
+    spool: Spool, plan: Plan, message_id: str, envelope: Envelope, settings: Settings, context: Context, began: float
+) -> Outcome:
+    """Deliver a message as it came, the file itself."""
+    outcome = Outcome(size_in=spool.size, size_out=spool.size, note=decide.in_a_word(plan))
+    context.deliver(spool, lambda: _prepare(plan, context.log))
+    _tell(plan, outcome, message_id, envelope, settings, context, began)
     return outcome
 
 
-def _guarded(spool: Spool, envelope: Envelope, settings: Settings, context: Context) -> tuple[str, str]:
+def _screen(spool: Spool, message: Message, envelope: Envelope, settings: Settings, log: Log) -> tuple[str, str]:
     """Return why the message goes to quarantine, and why it passes untouched: by a scanner, before all other rules."""
     if not settings.clamav_socket:
         return "", ""
     from pfilter.antivirus import screen
 
-    screening = screen.inspect(spool, envelope, limits(settings), settings, context.log)
+    screening = screen.inspect(spool, message, envelope, settings, log)
     return screening.hold, screening.untouched
 
 
-def _unscanned(spool: Spool, reason: str, envelope: Envelope, settings: Settings) -> Examined:
-    """Return a message that passes since clamd could not take it, looked into only for being ambiguous."""
-    found = _left_alone(reason)
-    if settings.ambiguous == "pass" or decide.why_untouched(envelope, settings):
-        return found
-    return found.replace(message=scan(spool, limits(settings)))
-
-
-def _ambiguous(found: Examined, settings: Settings) -> str:
-    """Return why an ambiguous message goes to quarantine. Raises AmbiguousError where it shall wait."""
-    defects = found.message.defects if found.message else ()
-    if not defects or settings.ambiguous == "pass" or settings.mode == "observe":
+def _why_held(message: Message, settings: Settings) -> str:
+    """Return why an ambiguous message goes to quarantine, or "". Raises AmbiguousError where it shall wait."""
+    if not message.defects or settings.ambiguous == "pass" or settings.mode == "observe":
         return ""
+    reason = f"ambiguous: {message.defects[0]}"
     if settings.ambiguous == "defer":
-        raise AmbiguousError(f"ambiguous: {defects[0]}")
-    return f"ambiguous: {defects[0]}"
+        raise AmbiguousError(reason)
+    return reason
 
 
-def _hold(spool: Spool, reason: str, envelope: Envelope, settings: Settings, context: Context) -> Outcome:
-    from pfilter.antivirus import screen
+def _quarantine(spool: Spool, reason: str, envelope: Envelope, settings: Settings, context: Context) -> Outcome:
+    from pfilter.delivery import quarantine
 
-    return screen.hold(spool, envelope, reason, settings, context.log, may_notify=context.may_notify)
-
-
-def _left_alone(reason: str) -> Examined:
-    return Examined(message=None, measured=Measured(), plan=Plan(reason=reason), scratch=None)
+    return quarantine.hold(spool, envelope, reason, settings, context.log, may_notify=context.may_notify)
 
 
-def limits(settings: Settings) -> Limits:
-    """Return the limits of the scanner."""
-    return Limits(
-        parts=settings.limits_parts,
-        nesting=settings.limits_nesting,
-        header=settings.limits_header,
-        boundary=settings.limits_boundary,
-    )
-
-
-def _level(found: Examined) -> str:
-    if not found.plan.changes:
-        return "debug"
-    return "warning" if decide.breaks_signature(found.plan) else "info"
-
-
-def _prepare(found: Examined, log: Log) -> None:
-    if log.wants(_level(found)):
-        log.prepare()
-
-
-def examine(
-    spool: Spool, envelope: Envelope, settings: Settings, workspace: "Workspace", *, full: bool = False
-) -> Examined:
-    """Scan, measure, decide. `full` looks into messages too whose envelope decides (for people). Raises OSError."""
-    reason = decide.why_untouched(envelope, settings)
-    if reason and not full:
-        return _left_alone(reason)
-    message = scan(spool, limits(settings))
-    if not roles.files(message):
-        plan = decide.decide(message, Measured(), envelope, settings)
-        return Examined(message=message, measured=Measured(), plan=plan, scratch=None)
-    from pfilter.decision.measure import measure
-    from pfilter.message.scratch import Scratch
-
-    scratch = Scratch(workspace)
-    try:
-        measured = measure(spool, message, envelope, settings, scratch)
-        plan = decide.decide(message, measured, envelope, settings)
-    except BaseException:
-        scratch.close()
-        raise
-    return Examined(message=message, measured=measured, plan=plan, scratch=scratch)
-
-
-def _change(spool: Spool, found: Examined, envelope: Envelope, settings: Settings, context: Context) -> "Result":
+def _change(
+    spool: Spool,
+    message: Message,
+    plan: Plan,
+    envelope: Envelope,
+    settings: Settings,
+    context: Context,
+    scratch: "Scratch",
+) -> "Result":
     """Carry the plan out; where the result can't be sent, the original goes."""
+    from pfilter import events
     from pfilter.rewriting.execute import Result, carry_out
 
-    assert found.message
-    assert found.scratch
     untouched = Outcome(size_in=spool.size, size_out=spool.size)
     if settings.mode == "observe":
-        return Result(spool=spool, outcome=untouched.replace(note=f"observe: would {_intended(found.plan)}"))
-    result = carry_out(spool, found.message, found.plan, envelope, settings, found.scratch)
+        return Result(spool=spool, outcome=untouched.replace(note=f"observe: would {events.intended(plan)}"))
+    result = carry_out(spool, message, plan, envelope, settings, scratch)
     if result.no_room:
         return result.replace(outcome=untouched.replace(note=NO_ROOM))
     limit = context.size_limit() if result.spool.size > spool.size else 0
     if limit and result.spool.size > limit:
         if result.original:
             raise PfilterError(f"result of {result.spool.size} octets is over the size limit of {limit}")
-        return Result(spool=spool, outcome=untouched.replace(note=TOO_LARGE))
+        return Result(spool=spool, outcome=untouched.replace(note=events.TOO_LARGE))
     return result
 
 
-def _intended(plan: Plan) -> str:
-    counts = ((len(plan.chosen(what)), what) for what in ("link", "zip", "strip"))
-    return ", ".join(f"{what} {count}" for count, what in counts if count)
-
-
-def _notify(found: Examined, envelope: Envelope, settings: Settings, context: Context, result: "Result") -> None:
+def _notify(message: Message, envelope: Envelope, download: "Download", settings: Settings, context: Context) -> None:
     """Tell the sender. The message is sent: whatever goes wrong here is an event, and no more."""
+    if not context.may_notify:
+        return
     from pfilter.delivery import notification
 
-    assert found.message
-    assert result.download
     try:
-        if not notification.why_not(found.message, envelope, settings):
-            notification.notify(found.message, envelope, result.download, settings, _held_back(settings))
+        if not notification.why_not(message, envelope, settings):
+            notification.notify(message, envelope, download, settings, _held_back(settings))
     except (PfilterError, OSError, ValueError) as error:
         context.log.event(
             "warning", "sender not notified", queue_id=envelope.queue_id, reason=without_tokens(sentence(error))
@@ -211,6 +179,50 @@ def _held_back(settings: Settings) -> str:
     from pfilter.store.layout import HELD_BACK
 
     return os.path.join(settings.store_path, HELD_BACK)
+
+
+def _is_told(plan: Plan, log: Log) -> bool:
+    """Whether there may be an event: a message that passes is one for those who look for faults."""
+    return plan.changes or log.wants("debug")
+
+
+def _prepare(plan: Plan, log: Log) -> None:
+    if _is_told(plan, log):
+        from pfilter import events
+
+        events.prepare(plan, log)
+
+
+def _tell(
+    plan: Plan,
+    outcome: Outcome,
+    message_id: str,
+    envelope: Envelope,
+    settings: Settings,
+    context: Context,
+    began: float,
+    *,
+    download: str = "",
+    original: str = "",
+    failed: bool = False,
+) -> None:
+    """Tell the log about the message, and one sender what was held back from him."""
+    if _is_told(plan, context.log):
+        from pfilter import events
+
+        events.tell(
+            plan,
+            outcome,
+            envelope,
+            context.log,
+            monotonic() - began,
+            message_id=message_id,
+            download=download,
+            original=original,
+            failed=failed,
+        )
+    if context.may_notify and settings.notify_sender and _overdue(settings):
+        _catch_up(settings, context.log)
 
 
 def _overdue(settings: Settings) -> bool:
@@ -231,42 +243,11 @@ def _catch_up(settings: Settings, log: Log) -> None:
         log.event("warning", "sender not notified", reason=without_tokens(sentence(error)))
 
 
-def _tell(
-    found: Examined,
-    outcome: Outcome,
-    envelope: Envelope,
-    log: Log,
-    result: "Result | None",
-    seconds: float,
-) -> None:
-    """Write one event for each file that is changed, and one for the message. Never a token that opens a download."""
-    from pfilter.store.layout import short
-
-    about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
-    done = bool(outcome.linked or outcome.zipped or outcome.stripped)
-    for action in found.plan.actions:
-        if action.event:  # none for what stays, and for a form of the body, which is a remark
-            log.event("info", action.event, **about, **_describe(action), applied=done)
-    level = "error" if result and result.no_room else _level(found)
-    if level == "warning" and outcome.note == TOO_LARGE:
-        level = "info"  # it went as it came: its signature holds
-    log.event(
-        level,
-        "message",
-        **about,
-        message_id=found.message.message_id if found.message else "",
-        recipients=len(envelope.recipients),
-        size_in=outcome.size_in,
-        size_out=outcome.size_out,
-        done=outcome.line(),
-        reason=found.plan.reason,
-        remarks="; ".join(found.plan.remarks),
-        download=short(result.download.id) if result and result.download else "",
-        original=result.original if result else "",
-        seconds=round(seconds, 3),
+def limits(settings: Settings) -> Limits:
+    """Return the limits of the scanner."""
+    return Limits(
+        parts=settings.limits_parts,
+        nesting=settings.limits_nesting,
+        header=settings.limits_header,
+        boundary=settings.limits_boundary,
     )
-
-
-def _describe(action: Action) -> dict[str, object]:
-    sizes = {"size": action.size, **({"zip_size": action.zip_size} if action.what == "zip" else {})}
-    return {"file": action.name, **sizes, "action": action.what, "reason": action.reason}

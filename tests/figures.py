@@ -53,8 +53,6 @@ def protected(data: bytes, policy: "support.Settings") -> "list[str]":
     from pfilter import pipeline
 
     examined = pipeline.examine(support.BytesSpool(data), support.ENVELOPE, policy, lambda: policy.store_path)
-    if examined.scratch:
-        examined.scratch.close()
     return (
         [examined.measured.protection.replace(" of ", ")\0").partition("\0")[0]] if examined.measured.protection else []
     )

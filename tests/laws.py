@@ -118,8 +118,6 @@ def decided(data: bytes, policy: Settings, sender: bytes) -> "dict[int, str]":
     """Return what is decided about parts, by number, those that stay left out."""
     envelope = ENVELOPE.replace(sender=sender)
     found = pipeline.examine(BytesSpool(data), envelope, policy, lambda: policy.store_path)
-    if found.scratch:
-        found.scratch.close()
     return {action.part: action.what for action in found.plan.actions if action.what != "keep"}
 
 

@@ -369,7 +369,7 @@ def test_revoke(store: Path, given: str) -> None:
 
 @pytest.mark.parametrize("given", ["", "a", ID[:7], "c" * 8, "../../../etc", "c" * 32, f"{BASE_URL}/"])
 def test_revoke_of_what_is_not_there(store: Path, given: str) -> None:
-    """What is no id of a download here, or too short to be sure, is an error, and nothing goes."""
+    """What is not the id of a download here, or too short to be sure, is an error, and nothing goes."""
     save(store, one=b"1")
     with pytest.raises(StoreError):
         revoke(local(store), given)

@@ -235,7 +235,9 @@ def test_revoke(gateway: Gateway, form: str) -> None:
 
 def test_revoke_of_nothing(gateway: Gateway) -> None:
     """An id that is not here is an error."""
-    assert "no id" in without_traceback(pfilter("downloads", "revoke", "--config", str(gateway.config), "a" * 32), 1)
+    assert "not the id" in without_traceback(
+        pfilter("downloads", "revoke", "--config", str(gateway.config), "a" * 32), 1
+    )
 
 
 def test_a_missing_store_is_an_error(gateway: Gateway) -> None:

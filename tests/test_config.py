@@ -213,9 +213,9 @@ def test_impossible_values_are_refused(section: str, name: str, value: object) -
             {"link": {"part_limitt": "1"}},
             ["[link] part_limitt", 'did you mean "part_limit"', "allowed", "bandwidth_limit"],
         ),
-        ({"link": {"keep": "1d"}}, ["[link] keep", "belongs into [store]"]),
+        ({"link": {"keep": "1d"}}, ["[link] keep", "belongs in [store]"]),
         ({"links": {}}, ["[links]", 'did you mean "link"', "sections"]),
-        ({"part_limit": {}}, ["part_limit", "belongs into [link]"]),
+        ({"part_limit": {}}, ["part_limit", "belongs in [link]"]),
         ({"link": {"zzzzzz": 1}}, ["[link] zzzzzz", "allowed"]),
     ],
 )
@@ -227,7 +227,7 @@ def test_unknown_keys_are_refused_with_a_guess(sections: dict[str, dict[str, obj
 
 def test_a_key_outside_of_sections_is_refused() -> None:
     """A key at the top says into which section it belongs."""
-    with pytest.raises(ConfigError, match=r"belongs into \[policy\]|must be a section"):
+    with pytest.raises(ConfigError, match=r"belongs in \[policy\]|must be a section"):
         load.from_values({**LEAST, "mode": "observe"})
 
 

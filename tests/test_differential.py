@@ -108,8 +108,8 @@ RULES = {
     "boundary: blank inside, unquoted": "blank or quote inside a parameter in the Content-Type of a multipart",
     "boundary: quote inside": "blank or quote inside a parameter in the Content-Type of a multipart",
     "multipart as multipart/mixed(c)": "comment in the Content-Type of a multipart",
-    "delimiter: b'\\r' behind the last": "delimiter with another line end than the message",
-    "delimiter: b'\\r' behind the close": "delimiter with another line end than the message",
+    "delimiter: b'\\r' behind the last": "delimiter with a different line end from the message",
+    "delimiter: b'\\r' behind the close": "delimiter with a different line end from the message",
 }
 PART_RULES = {
     "Content-Transfer-Encoding: comment before": "comment in Content-Transfer-Encoding",

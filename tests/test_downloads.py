@@ -202,7 +202,7 @@ def test_what_is_not_there(place: Place, run: Any, command: list[str]) -> None:
     fill(place)
     before = place.everything()
     for given in ("zzzzzzzz", "a", "d" * 32):
-        with pytest.raises(StoreError, match="is no id of a download here"):
+        with pytest.raises(StoreError, match="is not the id of a download here"):
             run(*command, given)
     assert place.everything() == before
 
@@ -243,7 +243,7 @@ def test_revoke_by_id(place: Place, run: Any, tmp_path: Path) -> None:
 def test_revoke_by_condition(place: Place, run: Any) -> None:
     """What meets all conditions goes, if a person says yes."""
     fill(place)
-    with pytest.raises(UsageError, match="nobody to ask"):
+    with pytest.raises(UsageError, match="no terminal to ask on"):
         run("revoke", "--sender", "@example.org")
     assert len(place.keeper.ids()) == 3
     run("revoke", "--sender", "@example.org", "--older-than", "3d", "--yes")

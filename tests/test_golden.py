@@ -64,9 +64,7 @@ def test_tree(name: str, store: Path) -> None:
     """`explain` shows the message as the golden file has it."""
     data, policy, envelope = case(name, store)
     spool = support.BytesSpool(data)
-    found = pipeline.examine(spool, envelope, policy, lambda: str(store), full=True)
-    if found.scratch:
-        found.scratch.close()
+    found = pipeline.examine(spool, envelope, policy, lambda: str(store))
     compare(GOLDEN / f"{name}.tree", explain.tree(spool, found, policy).encode("utf-8") + b"\n")
 
 

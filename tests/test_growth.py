@@ -1,11 +1,15 @@
 """Hostile input that doubles makes no more than twice the work: counted, not timed."""
 
+import re
 import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pfilter.message import scan
 from tests.fuzzlib.bombs import BOMBS, SCANNER_BOMBS, Bomb
@@ -145,6 +149,29 @@ def test_the_file_is_not_asked_for_each_line(name: str) -> None:
     assert calls[1] <= 200_000
 
 
+# One expression for each line, and no more: where whole lines are compared, or no pattern is made.
+EACH = {
+    "header fields of parts",
+    "delimiter and more, numbered",
+    "boundaries that go on from each other",
+    "boundaries that end one octet later each",
+}
+
+
+def scan_data(data: bytes) -> object:
+    """Scan under the default limits."""
+    return scan.scan(BytesSpool(data))
+
+
+@pytest.mark.parametrize("name", [name for name in SCANNER_BOMBS if name not in LIMITED | EACH])
+def test_no_python_is_run_for_each_line(name: str) -> None:
+    """What is done for each further line of a hostile message is done in C: Python takes ten times as long."""
+    once, twice = SCANNER_BOMBS[name](1_000_000), SCANNER_BOMBS[name](2_000_000)
+    scan_data(once)  # imports
+    further = lines_run(scan_data, twice) - lines_run(scan_data, once)
+    assert further <= 0.1 * (twice.count(b"\n") - once.count(b"\n")) + 1500
+
+
 def test_delimiters_without_end_end_at_a_limit() -> None:
     """A close delimiter repeated without end ends the scan, as parts and header fields do."""
     found = scan.scan(BytesSpool(SCANNER_BOMBS["close delimiters"](1_000_000)))
@@ -169,3 +196,40 @@ def test_lines_that_look_like_delimiters_hide_none() -> None:
         found = scan.scan(BytesSpool(data, window))
         assert found.defects == ()
         assert [data[part.body.start : part.body.end] for part in found.parts[1:]] == [noise] * 3 + [b"z"]
+
+
+hyphens = st.text("ab-. ", max_size=5).map(lambda text: f"--{text}".encode())
+
+
+@given(
+    st.lists(st.text("ab-.", min_size=1, max_size=4), min_size=1, max_size=8, unique=True),
+    st.lists(hyphens | st.just(b"") | st.just(b"x" * 40), max_size=40),
+    st.sampled_from([b"\n", b"\r\n"]),
+)
+def test_lines_are_the_same_one_by_one_and_by_a_pattern(names: list[str], lines: list[bytes], eol: bytes) -> None:
+    """Whether lines are looked at one by one, by the thousand or by a pattern, the message has the same parts."""
+    head = [
+        b'Content-Type: multipart/mixed; boundary="%s"\n\n--%s\n' % (name.encode(), name.encode()) for name in names
+    ]
+    data = (b"".join(head) + b"\n" + b"\n".join(lines) + b"\n").replace(b"\n", eol)
+    expected = scan_data(data)
+    with mock.patch.multiple(scan, FALSE_ALARMS=0, LINES_FIRST=16):
+        assert scan_data(data) == expected
+        with mock.patch.multiple(scan, LINES_AT_ONCE=32, PASSED_PER_OCTET=0):
+            assert scan_data(data) == expected
+
+
+def test_a_pattern_finds_what_it_is_made_of() -> None:
+    """A pattern of delimiters finds each of them, whatever octets it has, and nothing else."""
+    words = [b"--" + word for word in (b"(a", b"*", b".x", b"[", b"a b", b"aab", b"ab", b"b|c")]
+    expression = scan.one_of(words)
+    for word in words:
+        assert re.fullmatch(expression, word)
+        assert not re.fullmatch(expression, word[:-1])
+        assert not re.match(expression, word[:-1] + b"!")
+
+
+def test_patterns_that_would_branch_deep_are_not_made() -> None:
+    """Boundaries of which each ends one octet later than the one before make no pattern: a line would take long."""
+    assert scan.one_of([b"a" * n + b"b" for n in range(scan.BRANCHES_DEEP + 1)][::-1])
+    assert scan.one_of([b"a" * n + b"b" for n in range(scan.BRANCHES_DEEP + 2)][::-1]) == b""

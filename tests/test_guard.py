@@ -311,7 +311,7 @@ def test_a_mail_to_the_administrator_that_fails_harms_nobody(gateway: Gateway, s
     [("pass", 0, "passed"), ("defer", 75, "4.3.0 pfilter: ambiguous: "), ("quarantine", 0, "quarantined (ambiguous: ")],
 )
 def test_ambiguous_mail(gateway: Gateway, choice: str, status: int, line: str) -> None:
-    """Mail that programs read differently passes, waits, or is kept, as is wanted; what is sound goes its way."""
+    """Mail about which programs would disagree passes, waits, or is kept, as is wanted; sound mail goes its way."""
     gateway.configure(policy=f'ambiguous = "{choice}"')
     ended = gateway.pipe(AMBIGUOUS)
     assert ended.status == status

@@ -3,6 +3,7 @@
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.utils import collapse_rfc2231_value
+from unittest import mock
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -64,7 +65,7 @@ def test_a_delimiter_ends_the_header() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"A: b\nno field\n\nbody", "no field"),
+        (b"A: b\nno field\n\nbody", "not a field"),
         (b" folded\n\nbody", "continuation"),
         (b"A: b\n \t\nC: d\n\n", "blank continuation"),
         (b"A : b\n\n", "blank before the colon"),
@@ -77,6 +78,20 @@ def test_a_delimiter_ends_the_header() -> None:
 def test_what_parsers_disagree_about_is_a_defect(data: bytes, why: str) -> None:
     """Where parsers disagree on what is header and what is body, the block says so."""
     assert why in block(data).defect
+
+
+@given(
+    st.lists(st.sampled_from([b"A: b", b"A : b", b" c", b"\td", b" ", b"\t\r", b"\r", b"\r x", b"", b"no field"])),
+    st.booleans(),
+)
+def test_folds_passed_at_once_are_those_passed_one_by_one(lines: list[bytes], ends: bool) -> None:
+    """Where very many lines continue fields, they are passed at once: the block is the same."""
+    data = b"A: b\n" + b"\n".join(lines) + b"\n" * ends
+    with mock.patch.object(header, "FOLDS_FEW", 1 << 30):
+        expected = block(data)
+    for few in (0, 1):
+        with mock.patch.object(header, "FOLDS_FEW", few):
+            assert block(data) == expected
 
 
 def test_a_line_that_is_no_field_starts_the_body() -> None:
@@ -129,7 +144,7 @@ def test_parameters(value: bytes, token: bytes, pairs: tuple[tuple[bytes, bytes]
     [
         (b' a/b; name="x', "quotes or comments"),
         (b" a/b (x; name=y", "quotes or comments"),
-        (b' a/b; name="x" y', "text behind"),
+        (b' a/b; name="x" y', "text after"),
         (b" a/b; boundary=x; boundary=y", "conflicting parameters boundary"),
         (b" a/b; name", "without a value"),
     ],

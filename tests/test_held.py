@@ -45,7 +45,7 @@ def test_a_message_is_found_by_what_a_reader_was_told(store: Path, given: str) -
 def test_what_is_not_meant_is_not_found(store: Path, given: str) -> None:
     """All words count, and only whole Message-IDs."""
     keep(store, b"Message-ID: <1@x.example>\n\n")
-    with pytest.raises(StoreError, match="no message kept here"):
+    with pytest.raises(StoreError, match="not a message kept here"):
         kept.find(str(store), given)
 
 
@@ -167,7 +167,7 @@ def test_a_folder_of_somebody_elses_is_refused(store: Path, tmp_path: Path) -> N
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (store / "quarantine").symlink_to(elsewhere)
-    with pytest.raises(StoreError, match="no directory"):
+    with pytest.raises(StoreError, match="not a directory"):
         keep(store)
     (store / "quarantine").unlink()
     (store / "quarantine").mkdir()

@@ -4,7 +4,7 @@
 import pytest
 
 from pfilter.base import idn
-from pfilter.decision import decide
+from pfilter.decision import exempt
 from pfilter.delivery import notification
 from pfilter.message.model import Envelope
 from pfilter.notices import language
@@ -61,7 +61,7 @@ def outcome(sender: str, recipients: tuple[str, ...] = ("x@y.example",), **polic
     """Return why an envelope's mail passes."""
     addresses = tuple(address.encode("utf-8") for address in recipients)
     envelope = Envelope(sender=sender.encode("utf-8"), recipients=addresses)
-    return decide.why_untouched(envelope, support.policy(policy=policy))
+    return exempt.why_untouched(envelope, support.policy(policy=policy))
 
 
 @pytest.mark.parametrize("configured", [U_LABEL, A_LABEL, "STRASSE.example".replace("SS", "ß")])

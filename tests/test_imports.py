@@ -29,9 +29,6 @@ RANKS = (
 )
 RANK = {group: rank for rank, groups in enumerate(RANKS) for group in groups}
 EXCEPTIONS = {  # each of them is to end
-    ("antivirus.screen", "delivery.admin_alert"),
-    ("antivirus.screen", "store.kept"),
-    ("antivirus.screen", "store.select"),
     ("config.load", "message.addresses"),
     ("config.load", "notices.language"),
     ("delivery.admin_alert", "rewriting.parts"),

@@ -192,17 +192,17 @@ def test_a_sendmail_that_talks(gateway: Gateway) -> None:
 
 def test_a_bug_after_delivery(monkeypatch: pytest.MonkeyPatch, gateway: Gateway) -> None:
     """Whatever goes wrong once the message was handed over, the exit status is 0."""
-    from pfilter import pipe, pipeline
+    from pfilter import events, pipe
     from pfilter.delivery import reinject
 
     sent: list[bytes] = []
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(pipe, "receive", lambda *_: support.BytesSpool(PLAIN))
     monkeypatch.setattr(reinject, "send", lambda message, *_: sent.append(support.content(message)))
-    monkeypatch.setattr(pipeline, "_tell", fail)
+    monkeypatch.setattr(events, "tell", fail)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGTERM)}
     try:
         assert pipe.main([os.fsencode(argument) for argument in gateway.argv()]) == (0, "passed")
@@ -790,9 +790,9 @@ def test_an_error_after_delivery_that_can_not_be_told(installed: Path, tmp_path:
     fails = f"def fails(*_):\n    raise MemoryError\n\n{step} = fails\n"
     with (packages / "pfilter" / "pipe.py").open("a") as stream:
         stream.write(f"\n\n{fails}")
-    with (packages / "pfilter" / "pipeline.py").open("a") as stream:
-        stream.write("\n\ndef _tell(*_):\n    raise RuntimeError('after delivery')\n")
-    assert gateway.pipe(PLAIN).status == 0
+    with (packages / "pfilter" / "events.py").open("a") as stream:
+        stream.write("\n\ndef tell(*_, **__):\n    raise RuntimeError('after delivery')\n")
+    assert gateway.pipe(BIG).status == 0
     assert len(gateway.calls) == 1
 
 

@@ -139,7 +139,7 @@ def test_what_all_parsers_read_alike_is_clear(name: str, data: bytes, twin: "typ
 def test_a_delimiter_with_nothing_behind_it_starts_a_part_that_is_never_edited() -> None:
     """There is not even a place for a body behind a delimiter at the very end."""
     *_, last = scanned(CLEAR["last delimiter that does not close"]).parts
-    assert (last.body.size, last.defect) == (0, "nothing behind its delimiter")
+    assert (last.body.size, last.defect) == (0, "nothing after its delimiter")
 
 
 AMBIGUOUS = {
@@ -154,7 +154,7 @@ AMBIGUOUS = {
     "conflicting parameters boundary": MIXED.replace(b'boundary="b"', b'boundary="b"; boundary="c"'),
     "boundary in more than one form": MIXED.replace(b'boundary="b"', b"boundary=\"b\"; boundary*=us-ascii''b"),
     "boundary with octets that are not allowed": MIXED.replace(b'boundary="b"', b'boundary="b\xff"'),
-    "special outside of quotes in the Content-Type of a multipart": MIXED.replace(b'"b"', b"b=c").replace(
+    "special character outside of quotes in the Content-Type of a multipart": MIXED.replace(b'"b"', b"b=c").replace(
         b"--b", b"--b=c"
     ),
     "boundary in angle brackets": MIXED.replace(b'boundary="b"', b'boundary="<b>"'),
@@ -171,14 +171,14 @@ AMBIGUOUS = {
     "multipart that is not closed": message(
         multipart("mixed", multipart("mixed", TEXT, boundary="i").rpartition(b"--i--")[0])
     ),
-    "delimiter behind the close delimiter": MIXED + b"--b\n\nmore\n",
-    "delimiter at the end with nothing behind it": message(
+    "delimiter after the close delimiter": MIXED + b"--b\n\nmore\n",
+    "delimiter at the end with nothing after it": message(
         multipart("mixed", multipart("mixed", TEXT, boundary="i")).rpartition(b"--\n\n--b--")[0] + b"\n"
     ),
-    "delimiter right behind a delimiter": MIXED.replace(b"--b\n", b"--b\n--b\n", 1),
+    "delimiter directly after a delimiter": MIXED.replace(b"--b\n", b"--b\n--b\n", 1),
     "line that starts like a delimiter": MIXED.replace(b"Hello\n", b"--bad\n"),
     "bare CR before a delimiter": MIXED.replace(b"Hello\n", b"Hello\r--b\n"),
-    "header ended by a line that is no field": MIXED.replace(b"MIME-Version", b"no field\nMIME-Version"),
+    "header ended by a line that is not a field": MIXED.replace(b"MIME-Version", b"no field\nMIME-Version"),
     "malformed Content-Type of a multipart": MIXED.replace(b"multipart/mixed;", b"multipart mixed;"),
     "NUL in the header": MIXED.replace(b"Figures", b"Fig\0ures"),
     "quotes or comments that don't end in a Content-* field": MIXED.replace(b'boundary="b"', b'boundary="b'),

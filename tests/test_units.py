@@ -27,7 +27,7 @@ def values(unit: Path, name: str) -> list[str]:
 
 
 def test_there_are_units() -> None:
-    """The two that README.md installs."""
+    """The two that pfilter-gateway(7) installs."""
     assert {SERVE, EXPIRE} == set(SERVICES)
 
 

@@ -13,7 +13,6 @@ from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.message import codec
 from pfilter.message.model import Message, Part
-from pfilter.message.scan import Limits, scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ SHARE = 0.75  # of the time before a reinjection must have begun
 MOST_PARTS = 100  # questions about one message beside that about the whole
 
 
-def examine(spool: Spool, limits: Limits, settings: Settings) -> Verdict:
+def examine(spool: Spool, message: Message, settings: Settings) -> Verdict:
     """Return what clamd says about a message. Raises OSError where the message can't be read.
 
     All questions together have one time limit: a hundred that are each in time would pass the deadline.
@@ -32,7 +31,7 @@ def examine(spool: Spool, limits: Limits, settings: Settings) -> Verdict:
     whole = _ask(spool.windows(0, spool.size), settings, end)
     if whole.status in ("infected", "error"):
         return whole
-    return _parts(spool, scan(spool, limits), whole, settings, end)
+    return _parts(spool, message, whole, settings, end)
 
 
 def _parts(spool: Spool, message: Message, whole: Verdict, settings: Settings, end: float) -> Verdict:

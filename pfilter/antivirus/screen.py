@@ -1,20 +1,15 @@
-"""What keeps a message from being delivered, before all rules: a virus, or what policy does not let pass."""
-
-import time
+"""What a verdict of clamd means for a message, before all rules."""
 
 from pfilter.antivirus import examine
 from pfilter.antivirus.clamd import Verdict
-from pfilter.base.errors import PfilterError, RefusedError, ScannerError, StoreError, sentence, without_tokens
+from pfilter.base.errors import RefusedError, ScannerError
 from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.message.addresses import matches_domain
 from pfilter.message.filenames import domain_of
-from pfilter.message.model import Envelope, Outcome
-from pfilter.message.scan import Limits
-from pfilter.store import kept
-from pfilter.store.select import open_local
+from pfilter.message.model import Envelope, Message
 
 
 class Screening(Frozen):
@@ -26,9 +21,9 @@ class Screening(Frozen):
     wait: str = ""  # why it is tried again
 
 
-def inspect(spool: Spool, envelope: Envelope, limits: Limits, settings: Settings, log: Log) -> Screening:
+def inspect(spool: Spool, message: Message, envelope: Envelope, settings: Settings, log: Log) -> Screening:
     """Ask clamd, and rule by policy. Raises ScannerError (try again), RefusedError (bounce), OSError."""
-    verdict = examine.examine(spool, limits, settings)
+    verdict = examine.examine(spool, message, settings)
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender, "reason": verdict.reason}
     if verdict.status == "infected":
         log.event("warning", "virus", **about, applied=settings.mode != "observe")
@@ -66,23 +61,3 @@ def _may_bounce_to(envelope: Envelope, settings: Settings) -> bool:
     """
     ours = tuple(domain for domain in settings.own_domains if domain != "*")
     return bool(envelope.sasl_user and envelope.sender) and matches_domain(domain_of(envelope.sender), ours)
-
-
-def hold(spool: Spool, envelope: Envelope, reason: str, settings: Settings, log: Log, *, may_notify: bool) -> Outcome:
-    """Put a message into quarantine in place of delivering it. Raises StoreError, OSError: then it must be tried again.
-
-    The administrator is told, best effort: to try again would keep the same file under the same name.
-    """
-    if not open_local(settings).has_room(spool.size, settings.store_min_free):
-        raise StoreError("no room in the store for the quarantine: less than [store] min_free would be left")
-    name = kept.keep(settings.store_path, kept.QUARANTINE, spool, envelope, reason, time.time())
-    about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
-    log.event("warning", "quarantined", **about, size=spool.size, reason=reason, original=name)
-    if may_notify and settings.notify_admin:
-        from pfilter.delivery import admin_alert
-
-        try:
-            admin_alert.tell(name, reason, envelope, settings)
-        except (PfilterError, OSError, ValueError) as error:
-            log.event("warning", "administrator not notified", **about, reason=without_tokens(sentence(error)))
-    return Outcome(held=reason, size_in=spool.size)

@@ -42,7 +42,7 @@ def check_directory(path: str, *, follow: bool = False) -> None:
     """Raise StoreError unless this is a directory of ours, no symbolic link, that nobody else can write to."""
     found = os.stat(path) if follow else os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
-        raise StoreError(f"{path} is no directory; move it out of the way")
+        raise StoreError(f"{path} is not a directory; move it out of the way")
     if found.st_uid != os.geteuid():
         raise StoreError(_not_ours(path, found.st_uid, inside=not follow))
     if found.st_mode & 0o022:

@@ -24,7 +24,7 @@ app.add_typer(web.app)
 app.add_typer(
     downloads.app,
     name="downloads",
-    help="Look at downloads, promise longer, take down, scan again.",
+    help="List downloads, extend them, take them down, scan them again.",
     epilog="Example: pfilter downloads list",
 )
 app.add_typer(quarantine.app, name="quarantine", help="Show, release or delete messages that were kept.")

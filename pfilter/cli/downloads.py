@@ -44,15 +44,25 @@ IdsArgument = Annotated[
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="An id, its first 8 characters as logged, or a link.")]
 SenderOption = Annotated[
     list[str] | None,
-    typer.Option("--sender", metavar="ADDRESS", help="Only of this sender; @domain and @.domain work too."),
+    typer.Option("--sender", metavar="ADDRESS", help="Only those of this sender; @domain and @.domain work too."),
 ]
 OlderOption = Annotated[
     Any,
-    typer.Option("--older-than", metavar="TIME", parser=_quantity(load.duration), help="Only those stored before."),
+    typer.Option(
+        "--older-than",
+        metavar="TIME",
+        parser=_quantity(load.duration),
+        help="Only those stored longer ago, such as 3d.",
+    ),
 ]
 LargerOption = Annotated[
     Any,
-    typer.Option("--larger-than", metavar="SIZE", parser=_quantity(load.size), help="Only larger ones, in all."),
+    typer.Option(
+        "--larger-than",
+        metavar="SIZE",
+        parser=_quantity(load.size),
+        help="Only those whose files together are larger, such as 10M.",
+    ),
 ]
 ExpiredOption = Annotated[bool, typer.Option("--expired", help="Only those past their date.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -65,9 +75,7 @@ def list_command(
     older_than: OlderOption = None,
     larger_than: LargerOption = None,
     expired: ExpiredOption = False,
-    sort: Annotated[
-        str, typer.Option("--sort", metavar="KEY", help=f"{', '.join(listing.ORDERS)}.  [default: created]")
-    ] = "created",
+    sort: Annotated[str, typer.Option("--sort", metavar="KEY", help=f"{', '.join(listing.ORDERS)}.")] = "created",
     as_json: JsonOption = False,
 ) -> None:
     """Show downloads, the newest first."""
@@ -85,7 +93,7 @@ def list_command(
 
 @app.command("show", epilog="Example: pfilter downloads show kq3vdm2a")
 def show_command(download: IdArgument, config_file: ConfigOption = "", as_json: JsonOption = False) -> None:
-    """Show all that is known of a download, with its links: whoever has these can download."""
+    """Show all that is known of a download, with its links: whoever has these can download the files."""
     keeper, now = open_keeper(configured(config_file)), time.time()
     record = keeper.record(match(keeper.ids(), download))
     told = keeper.describe(record)
@@ -123,7 +131,7 @@ def extend_command(
         str, typer.Option("--until", metavar="DATE", help="Until when, such as 2030-01-31 or 2030-01-31T18:00 (UTC).")
     ] = "",
 ) -> None:
-    """Promise a later date; the page says so, the mail that is out does not."""
+    """Promise a later date; the page says so, mail already sent does not."""
     if bool(by) == bool(until):
         raise UsageError("give either --by or --until")
     if not downloads:
@@ -147,7 +155,9 @@ def revoke_command(
     older_than: OlderOption = None,
     larger_than: LargerOption = None,
     expired: ExpiredOption = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before taking down what conditions select.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Don't ask before taking down what the conditions select.")
+    ] = False,
 ) -> None:
     """Take downloads down at once: those named, or all that meet every condition given."""
     wanted = _wanted(sender, older_than, larger_than, expired)
@@ -181,10 +191,10 @@ def rescan_command(
     larger_than: LargerOption = None,
     expired: ExpiredOption = False,
 ) -> None:
-    """Ask clamd about stored files again, and take down what it finds infected by now."""
+    """Ask clamd about stored files again, and take down what it now finds infected."""
     settings = configured(config_file)
     if not settings.clamav_socket:
-        raise ConfigError("[clamav] socket is not set: there is nobody to ask")
+        raise ConfigError("[clamav] socket is not set: there is no clamd to ask")
     wanted = _wanted(sender, older_than, larger_than, expired)
     keeper, now, problems = open_keeper(settings), time.time(), list[str]()
     if downloads:
@@ -245,7 +255,7 @@ def _ask(found: "Sequence[Record]", now: float) -> None:
     """Show what would go, and let a person decide. Raises UsageError where there is nobody to ask."""
     typer.echo("\n".join(listing.table(found, now)))
     if not _is_person():
-        raise UsageError("nothing was taken down: there is nobody to ask; say --yes")
+        raise UsageError("nothing was taken down: there is no terminal to ask on; use --yes")
     typer.confirm("Take these down?", abort=True)
 
 

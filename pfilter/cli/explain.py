@@ -8,7 +8,6 @@ from pfilter.config.settings import Settings
 from pfilter.decision import decide
 from pfilter.message import filenames, roles
 from pfilter.message.model import Action, Envelope, Message, Part, human_size
-from pfilter.message.scan import Limits
 from pfilter.pipeline import Examined
 
 TYPE_CHECKING = False
@@ -31,18 +30,17 @@ class Scanned(Frozen):
     screening: screen.Screening
 
 
-def ask_clamd(spool: Spool, envelope: Envelope, limits: Limits, settings: Settings) -> Scanned | None:
+def ask_clamd(spool: Spool, message: Message, envelope: Envelope, settings: Settings) -> Scanned | None:
     """Return what clamd says now, None where the configuration has none. Raises OSError for the message alone."""
     if not settings.clamav_socket:
         return None
-    verdict = examine.examine(spool, limits, settings)
+    verdict = examine.examine(spool, message, settings)
     return Scanned(verdict=verdict, screening=screen.rule(verdict, envelope, settings))
 
 
 def describe(spool: Spool, found: Examined, settings: Settings, scanned: Scanned | None = None) -> "dict[str, Any]":
     """Return everything about an examined message as plain values."""
     message = found.message
-    assert message
     header = spool.read(message.root.header.start, message.root.header.end)
     actions = {action.part: action for action in found.plan.actions}
     bodies = {part.number for part in roles.main_bodies(message)}
@@ -124,7 +122,6 @@ def _name(part: Part, action: Action | None) -> str:
 def tree(spool: Spool, found: Examined, settings: Settings, scanned: Scanned | None = None) -> str:
     """Return the same for reading."""
     message = found.message
-    assert message
     told = describe(spool, found, settings, scanned)
     lines = [f"{name.capitalize() + ':':<9}{_line(told[name])}" for name in ("from", "to", "subject") if told[name]]
     lines.append(f"{'Size:':<9}{human_size(message.size)}")

@@ -19,7 +19,7 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be
     "expire", short_help="Remove what has expired.", epilog="Example, in cron: 17 * * * * pfilter pfilter expire"
 )
 def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False) -> None:
-    """Remove downloads past their date, kept messages past theirs, and what crashed runs left; safe at any time."""
+    """Remove downloads past their date, kept messages past theirs, and what crashed runs left. Safe at any time."""
     import time
 
     from pfilter.notices import texts
@@ -50,7 +50,7 @@ def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False
 
 @app.command(
     "check",
-    short_help="Check the configuration and its surroundings.",
+    short_help="Check the configuration and what it needs.",
     epilog="Example: pfilter check --config /etc/pfilter/pfilter.toml",
 )
 def check_command(config_file: ConfigOption = "") -> None:

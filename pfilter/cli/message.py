@@ -31,9 +31,10 @@ StoreOption = Annotated[
     str, typer.Option("--store", metavar="DIR", help="Where to store files, without a configuration file.")
 ]
 BaseUrlOption = Annotated[
-    str, typer.Option("--base-url", metavar="URL", help="Public address of DIR/downloads, likewise.")
+    str,
+    typer.Option("--base-url", metavar="URL", help="Public address of DIR/downloads, without a configuration file."),
 ]
-FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="A message; - or nothing: stdin.")]
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="The message; stdin if it is - or missing.")]
 
 
 @app.command(
@@ -93,8 +94,8 @@ def explain_command(
     spool = _open_message(file)
     settings = _settings(config_file, store, base_url, creates=False)
     envelope = _envelope(spool, sender, recipient)
-    found = pipeline.examine(spool, envelope, settings, _workspace, full=True)
-    scanned = explain.ask_clamd(spool, envelope, pipeline.limits(settings), settings)
+    found = pipeline.examine(spool, envelope, settings, _workspace)
+    scanned = explain.ask_clamd(spool, found.message, envelope, settings)
     if as_json:
         typer.echo(json.dumps(explain.describe(spool, found, settings, scanned), indent=2, ensure_ascii=False))
     else:

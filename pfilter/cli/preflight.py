@@ -37,7 +37,7 @@ def _store(settings: Settings) -> "Iterator[Finding]":
         yield Finding("error", f"store {root} does not exist: install -d -o pfilter -g pfilter -m 0711 {root}")
         return
     if not stat.S_ISDIR(found.st_mode):
-        yield Finding("error", f"store {root} is no directory")
+        yield Finding("error", f"store {root} is not a directory")
         return
     if found.st_uid == 0:
         yield Finding(
@@ -57,14 +57,17 @@ def _store(settings: Settings) -> "Iterator[Finding]":
     if store.has_room(0, settings.store_min_free):
         yield Finding("ok", f"store {root} can be written, and has room")
     else:
-        yield Finding("error", f"store {root} has less free space than [store] min_free, or inodes: nothing is stored")
+        yield Finding(
+            "error",
+            f"store {root} has less free space, or fewer inodes, than [store] min_free asks for: nothing is stored",
+        )
 
 
 def _secret(settings: Settings) -> "Iterator[Finding]":
     if not settings.store_secret_file:
         if settings.store_url:
             secret = os.path.join(settings.store_path, layout.SECRET)
-            yield Finding("ok", f"the key of links is {secret}: other gateways need a copy of it")
+            yield Finding("ok", f"the key that links are made with is {secret}: other gateways need a copy of it")
         return
     open_local(settings).secret()
     yield from _private("secret_file", settings.store_secret_file)
@@ -75,7 +78,7 @@ def _private(key: str, file: str) -> "Iterator[Finding]":
     if found.st_mode & 0o007:
         yield Finding("error", f"[store] {key} = {file} can be read by everybody: chmod o-rwx {file}")
     else:
-        yield Finding("ok", f"[store] {key} = {file} can be read here, and not by everybody")
+        yield Finding("ok", f"[store] {key} = {file} can be read here, but not by everybody")
 
 
 def _bucket(settings: Settings) -> "Iterator[Finding]":
@@ -87,7 +90,7 @@ def _bucket(settings: Settings) -> "Iterator[Finding]":
         yield from _private("credentials", settings.store_credentials)
     bucket = Bucket(settings)
     if bucket.endpoint.startswith("http://"):
-        yield Finding("warning", "[store] endpoint is not https: others can read along what is stored")
+        yield Finding("warning", "[store] endpoint is not https: others can read what is stored on its way")
     key = f"{layout.RECORDS}/check-{os.getpid()}"
     written = [bucket.put(key, b"pfilter check", {}, e_tag="") for _ in range(2)]
     found = bucket.get(key)
@@ -95,9 +98,9 @@ def _bucket(settings: Settings) -> "Iterator[Finding]":
     if not found or found[0] != b"pfilter check":
         yield Finding("error", f"{bucket}: what was written can't be read")
     elif written != [True, False]:
-        yield Finding("error", f"{bucket} ignores conditions of writes (If-None-Match): it can't be shared")
+        yield Finding("error", f"{bucket} ignores conditional writes (If-None-Match): it can't be shared")
     else:
-        yield Finding("ok", f"{bucket} can be written, read, and written to with conditions")
+        yield Finding("ok", f"{bucket} can be written to and read, and supports conditional writes")
 
 
 def _links(settings: Settings) -> "Iterator[Finding]":
@@ -109,7 +112,7 @@ def _links(settings: Settings) -> "Iterator[Finding]":
         return
     yield Finding("ok", f"links begin with {settings.store_base_url}/ and work for {_span(settings.store_keep)}")
     if settings.store_base_url.startswith("http://"):
-        yield Finding("warning", "[store] base_url is not https: others can read along what is downloaded")
+        yield Finding("warning", "[store] base_url is not https: others can read what is downloaded on its way")
     if len(settings.store_base_url) > 36:
         yield Finding("warning", "[store] base_url is long: links over 70 characters get broken by some mail clients")
 
@@ -128,7 +131,9 @@ def _reinjection(settings: Settings) -> "Iterator[Finding]":
         yield _smtp(settings.reinject_smtp)
         return
     if not os.access(settings.reinject_sendmail, os.X_OK):
-        yield Finding("error", f"[reinject] sendmail = {settings.reinject_sendmail}: not there, or not executable")
+        yield Finding(
+            "error", f"[reinject] sendmail = {settings.reinject_sendmail}: does not exist, or is not executable"
+        )
         return
     yield Finding("ok", f"results go back by {settings.reinject_sendmail}")
     if _no_new_privileges():
@@ -169,7 +174,7 @@ def _scanner(settings: Settings) -> "Iterator[Finding]":
         waits = "mail waits" if settings.clamav_on_error == "defer" else "mail passes unscanned"
         yield Finding("error", f"{verdict.reason}: {waits} until it answers")
     if not settings.notify_admin:
-        yield Finding("warning", "[notify] admin is not set: nobody is told what is put into quarantine")
+        yield Finding("warning", "[notify] admin is not set: nobody is told about messages put into quarantine")
 
 
 def _no_new_privileges() -> bool:

@@ -75,10 +75,11 @@ def release_command(
     name: NameArgument,
     config_file: ConfigOption = "",
     recipient: Annotated[
-        list[str] | None, typer.Option("--recipient", metavar="ADDRESS", help="To whom, in place of its recipients.")
+        list[str] | None,
+        typer.Option("--recipient", metavar="ADDRESS", help="Send it to this address instead of its recipients."),
     ] = None,
     sender: Annotated[
-        str | None, typer.Option("--sender", metavar="ADDRESS", help="Envelope sender, in place of its own.")
+        str | None, typer.Option("--sender", metavar="ADDRESS", help="Envelope sender, instead of its own.")
     ] = None,
 ) -> None:
     """Send a message as it was received, past the filter, and remove it."""
@@ -123,7 +124,7 @@ def _envelope(one: kept.KeptMessage, sender: str | None, recipients: list[str] |
         queue_id=known.queue_id,
     )
     if not found.recipients:
-        raise UsageError(f"{one.name}: nobody knows its recipients any more; name them with --recipient")
+        raise UsageError(f"{one.name}: its recipients are not known any more; name them with --recipient")
     return found
 
 

@@ -25,7 +25,7 @@ def serve_command(
     try:
         from pfilter.web.serve import Server
     except ModuleNotFoundError as error:
-        raise ConfigError(f"there is no {error.name} here: install pfilter[serve]") from error
+        raise ConfigError(f"{error.name} is not installed: install pfilter[serve]") from error
     settings = load.load(config_file or DEFAULT_PATH)
     try:
         settings = settings.replace(serve_listen=load.listener(listen)) if listen else settings
@@ -33,7 +33,7 @@ def serve_command(
         raise UsageError(f"--listen {listen}: must be {error}") from None
     _refuse_bucket(settings)
     if not settings.store_base_url:
-        raise ConfigError("[store] base_url is missing: its path says where the downloads are")
+        raise ConfigError("[store] base_url is missing: its path is where the downloads are")
     server = Server(settings)  # as root, it may read any key
     if settings.serve_listen.startswith("/"):
         become_owner(settings.store_path)
@@ -83,14 +83,14 @@ def check_web_command(
         str, typer.Option("--url", metavar="URL", help="Where downloads are.  [default: [store] base_url]")
     ] = "",
     connect: Annotated[
-        str, typer.Option("--connect", metavar="HOST:PORT", help="Go there, whatever the URL's name resolves to.")
+        str, typer.Option("--connect", metavar="HOST:PORT", help="Connect there, whatever the URL's name resolves to.")
     ] = "",
     connect_http: Annotated[
-        str, typer.Option("--connect-http", metavar="HOST:PORT", help="Go there to try http.")
+        str, typer.Option("--connect-http", metavar="HOST:PORT", help="Connect there to try http.")
     ] = "",
-    insecure: Annotated[bool, typer.Option("--insecure", help="Take any certificate.")] = False,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Accept any certificate.")] = False,
 ) -> None:
-    """Place a download for a moment, and try by the public URL all that a web server must and must not do."""
+    """Store a download for a moment, and try by its public URL everything that a web server must and must not do."""
     from pfilter.store.local import LocalStore
     from pfilter.web import check
     from pfilter.web.client import Client
@@ -117,5 +117,5 @@ def check_web_command(
 def _refuse_bucket(settings: Settings) -> None:
     if settings.store_url:
         raise ConfigError(
-            f"[store] url = {settings.store_url!r}: downloads are in a bucket, not in a folder to be served"
+            f"[store] url = {settings.store_url!r}: downloads are in a bucket, not in a folder that can be served"
         )

@@ -51,7 +51,7 @@ def duration(value: object) -> int:
     allowed = 'a time such as "60s", "5m", "12h", "7d" or "2w"'
     found = int(_quantity(value, DURATION_UNITS, allowed, 1))
     if found > DURATION_LIMIT:
-        raise ValueError(f"{allowed}, of ten years at most")
+        raise ValueError(f"{allowed}, at most ten years")
     return found
 
 
@@ -317,15 +317,15 @@ KEYS = (
     Key("policy", "exempt_sasl_users", strings, [], "Login names whose mail passes untouched."),
     Key("policy", "exempt_networks", networks, [], "Client networks whose mail passes untouched."),
     Key("policy", "null_sender", one_of("strip", "pass"), "strip", "What happens to attachments of the null sender."),
-    Key("policy", "ambiguous", one_of("pass", "defer", "quarantine"), "pass", "Mail that programs read differently."),
-    Key("policy", "mode", one_of("filter", "observe"), "filter", "With observe all is decided and logged, not done."),
+    Key("policy", "ambiguous", one_of("pass", "defer", "quarantine"), "pass", "Mail that programs disagree about."),
+    Key("policy", "mode", one_of("filter", "observe"), "filter", "With observe, all is decided and logged, not done."),
     Key("policy", "deadline", duration, "300s", "Time for one message; then Postfix keeps it and tries again."),
     Key("policy", "trace_header", one_of("off", "name", "version"), "off", "X-Content-Filter on changed messages."),
     Key("reinject", "method", one_of("sendmail", "smtp"), "sendmail", "How results go back to Postfix."),
     Key("reinject", "sendmail", path, "/usr/sbin/sendmail", "Postfix's sendmail command."),
     Key("reinject", "smtp", host_and_port, "127.0.0.1:10026", "The smtpd that takes results."),
     Key("reinject", "timeout", duration, "60s", "Time limit of one reinjection, until Postfix has got the message."),
-    Key("reinject", "data_done_timeout", duration, "600s", "Time limit for Postfix's answer then."),
+    Key("reinject", "data_done_timeout", duration, "600s", "Time limit for Postfix's answer after that."),
     Key("reinject", "max_size", size, 0, "Largest result; 0 asks Postfix for message_size_limit."),
     Key("compress", "enabled", flag, True, "Whether attachments are zipped."),
     Key("compress", "min_size", size, "16 KiB", "Smaller attachments are not zipped."),
@@ -334,25 +334,25 @@ KEYS = (
         "compress", "skip", strings,
         ["*.xml", "*.edi", "*.ics", "*.vcf", "*.eml", "*.asc", "*.p7?", "*/xml", "application/*+xml",
          "application/edi*", "text/*vcard", "text/directory", "message/*", "application/*pkcs7*"],
-        "Names and media types never zipped: robots read them, or they stop working.",
+        "Names and media types never zipped: robots read them, or they would stop working.",
     ),
     Key("link", "enabled", flag, True, "Whether attachments that are too big become links."),
     Key("link", "part_limit", size, "800 KiB", "A larger attachment, after zipping, becomes a link."),
     Key("link", "bandwidth_limit", size, "1300 KiB", "Largest message size times number of recipients."),
-    Key("link", "min_size", size, "20 KiB", "Smaller attachments do not become links for the bandwidth's sake."),
+    Key("link", "min_size", size, "20 KiB", "Smaller attachments do not become links because of bandwidth_limit."),
     Key("store", "path", path, "/var/lib/pfilter", "Where downloads, records and kept originals live."),
     Key("store", "base_url", base_url, "", "Public address of the folder downloads; needed for links."),
     Key("store", "keep", duration, "7d", "How long a link works, as readers are told."),
-    Key("store", "grace", duration, "7d", "How much longer it works in fact: mail waits in queues."),
-    Key("store", "min_free", size, "1 GiB", "Free space that storing must leave, and some inodes."),
-    Key("store", "quota", size, 0, "Octets that all stored files may take together; 0: no limit."),
-    Key("store", "on_full", one_of("pass", "defer"), "pass", "Mail that finds no room in the store."),
+    Key("store", "grace", duration, "7d", "How much longer it really works: mail may wait in queues."),
+    Key("store", "min_free", size, "1 GiB", "Free space that must be left after storing, and some inodes."),
+    Key("store", "quota", size, 0, "Octets that all stored files together may take; 0: no limit."),
+    Key("store", "on_full", one_of("pass", "defer"), "pass", "What happens to mail that finds no room in the store."),
     Key("store", "secret_file", optional_path, "", "The key that links are made with; by default secret in the store."),
-    Key("store", "url", bucket_url, "", "Object store for downloads, in place of the folder."),
-    Key("store", "endpoint", endpoint, "", "Where the object store answers; by default Amazon's of the region."),
+    Key("store", "url", bucket_url, "", "Object store for downloads, instead of the folder."),
+    Key("store", "endpoint", endpoint, "", "Address of the object store; by default Amazon's for the region."),
     Key("store", "region", word, "us-east-1", "Region of the object store."),
     Key("store", "credentials", optional_path, "", "File with its keys; by default they are in the environment."),
-    Key("store", "links", one_of("presigned", "public"), "presigned", "Links to the object store."),
+    Key("store", "links", one_of("presigned", "public"), "presigned", "Where links to the object store lead."),
     Key("store", "timeout", duration, "60s", "Time limit of one request to the object store."),
     Key("notice", "templates", optional_path, "", "Folder with templates that replace the built-in ones."),
     Key("notice", "language", language_name, language.SOURCE, "Language of notices, pages and mail to senders."),
@@ -362,24 +362,24 @@ KEYS = (
     Key("notice", "contact", text, "", "Whom readers may ask: an address, a page, a telephone number."),
     Key("notice", "show_subject", flag, False, "Whether the page of a message shows its subject."),
     Key("notify", "sender", flag, True, "Whether senders are told about links."),
-    Key("notify", "per_hour", number, 5, "Mails to one sender in an hour; what follows is told in one. 0: no limit."),
-    Key("notify", "never", names_anywhere, [], "Senders who are not told, as robots are not."),
+    Key("notify", "per_hour", number, 5, "Mails to one sender in an hour; the rest is reported in one. 0: no limit."),
+    Key("notify", "never", names_anywhere, [], "Senders who are not told; robots never are."),
     Key("notify", "admin", optional_address, "", "Who is told about quarantined mail."),
     Key("notify", "admin_interval", duration, "1h", "At most one mail to the administrator in this time."),
     Key("notify", "from", text, "", "From address of that mail; by default postmaster@ the sender's domain."),
     Key("clamav", "socket", server, "", "Where clamd listens; without it nothing is scanned."),
     Key("clamav", "timeout", duration, "120s", "Time limit of all questions to clamd about one message."),
-    Key("clamav", "on_error", one_of("defer", "pass"), "defer", "When clamd can't be asked."),
+    Key("clamav", "on_error", one_of("defer", "pass"), "defer", "What happens when clamd can't be asked."),
     Key(
         "clamav", "on_unscanned", one_of("pass-unlinked", "pass", "quarantine"), "pass-unlinked",
-        "Mail over clamd's limits.",
+        "What happens to mail over clamd's limits.",
     ),
-    Key("clamav", "on_infected", one_of("quarantine", "reject"), "quarantine", "Mail with a virus."),
+    Key("clamav", "on_infected", one_of("quarantine", "reject"), "quarantine", "What happens to mail with a virus."),
     Key("quarantine", "keep", duration, "30d", "How long messages in quarantine and trouble folder are kept."),
     Key("serve", "listen", listener, "127.0.0.1:8025", "Where pfilter serve listens."),
     Key("serve", "certificate", optional_path, "", "Certificate, with its chain; without one serve speaks plain HTTP."),
     Key("serve", "key", optional_path, "", "Its private key, if that is not in the same file."),
-    Key("serve", "proxies", machines, ["127.0.0.1"], "Proxies that are believed what they say of clients."),
+    Key("serve", "proxies", machines, ["127.0.0.1"], "Proxies that are trusted in what they say of their clients."),
     Key("log", "to", log_target, "syslog", "Where events go."),
     Key("log", "level", one_of("debug", "info", "warning", "error"), "info", "Events below this level are dropped."),
     Key("log", "format", one_of("json", "logfmt"), "json", "How events are written."),
@@ -456,16 +456,16 @@ def _refuse_unknown(values: "dict[str, Any]") -> None:
     for section, content in values.items():
         if section not in sections:
             everywhere = [key.name for key in KEYS]
-            where = next((f"; it belongs into [{key.section}]" for key in KEYS if key.name == section), "")
+            where = next((f"; it belongs in [{key.section}]" for key in KEYS if key.name == section), "")
             # A slip in a section's name, rather than a key of that name in another place.
             slip = _guess(section, list(sections)) if section.rstrip("s") in sections else ""
             guess = slip or where or _guess(section, [*sections, *everywhere])
-            raise ConfigError(f"[{section}] is no section{guess}; sections: {', '.join(sections)}")
+            raise ConfigError(f"[{section}] is not a section{guess}; sections: {', '.join(sections)}")
         if not isinstance(content, dict):
             raise ConfigError(f"{section} = {content!r}: must be a section, [{section}]")
         for name in content:
             if name not in sections[section]:
-                where = next((f"; it belongs into [{key.section}]" for key in KEYS if key.name == name), "")
+                where = next((f"; it belongs in [{key.section}]" for key in KEYS if key.name == name), "")
                 guess = _guess(name, sections[section]) or where
                 allowed = ", ".join(sections[section])
                 raise ConfigError(f"[{section}] {name} = {content[name]!r}: unknown key{guess}; allowed: {allowed}")
@@ -531,6 +531,6 @@ def _refuse_impossible_bucket(made: Settings, *, presigned: bool) -> None:
         raise ConfigError("[store] quota is for the local folder: give the bucket a quota of its own")
     if not 2 <= made.store_timeout < made.deadline:
         raise ConfigError(
-            f"[store] timeout = {made.store_timeout}s: must be 2s at least, and shorter than [policy] deadline "
+            f"[store] timeout = {made.store_timeout}s: must be at least 2s, and shorter than [policy] deadline "
             f"({made.deadline}s)"
         )

@@ -4,9 +4,9 @@ The order is that of the rules: foreign, exempt, ambiguous, protected, null send
 """
 
 from pfilter.config.settings import Settings
+from pfilter.decision import exempt
 from pfilter.message import roles
-from pfilter.message.addresses import in_networks, matches, matches_domain
-from pfilter.message.filenames import domain_of
+from pfilter.message.addresses import matches
 from pfilter.message.model import Action, AttachmentFacts, Envelope, Measured, Message, Part, Plan, exact_size
 
 NOTICE_OCTETS = 2048  # what the notice adds to the planned size: the bodies' text, encoded
@@ -14,11 +14,8 @@ NOTICE_LINK_OCTETS = 512  # and each link, beside its name
 NOTICE_NAME_FACTOR = 10  # in the text, in the HTML, in the URL: encoded, each octet takes up to three
 # Where a plan's reason begins like this, the line that Postfix logs says that: fixed words, nothing from the message.
 WORDS = {
-    "foreign sender": "not our sender",
-    "exempt sender": "exempt sender",
-    "exempt SASL user": "exempt SASL user",
-    "exempt network": "exempt network",
-    "exempt recipients": "exempt recipients",
+    exempt.FOREIGN_SENDER: "not our sender",
+    **{reason: reason for reason in exempt.REASONS if reason != exempt.FOREIGN_SENDER},
     "not scanned for viruses": "not scanned",
     "ambiguous": "ambiguous",
     "protected: signed or encrypted (multipart/signed)": "signed",
@@ -36,25 +33,9 @@ KEPT_WORDS = {"inline": "inline", "calendar": "calendar", "report": "report", "b
 SIGNATURE_BROKEN = "breaks a signature of our own (DKIM or ARC), recipients will see it fail: sign after this filter"
 
 
-def why_untouched(envelope: Envelope, settings: Settings) -> str:
-    """Return why mail of this envelope passes whatever is in it, or ""."""
-    sender = envelope.sender
-    if sender and not envelope.sasl_user and not matches_domain(domain_of(sender), settings.own_domains):
-        return "foreign sender"
-    if sender and matches(sender, settings.exempt_senders):
-        return "exempt sender"
-    if envelope.sasl_user and envelope.sasl_user.lower() in (user.lower() for user in settings.exempt_sasl_users):
-        return "exempt SASL user"
-    if in_networks(envelope.client, settings.exempt_networks):
-        return "exempt network"
-    if envelope.recipients and all(matches(address, settings.exempt_recipients) for address in envelope.recipients):
-        return "exempt recipients"
-    return ""
-
-
 def decide(message: Message, measured: Measured, envelope: Envelope, settings: Settings) -> Plan:
     """Return what happens to the message, with a reason for each attachment."""
-    reason = why_untouched(envelope, settings)
+    reason = exempt.why_untouched(envelope, settings)
     if reason:
         return Plan(reason=reason)
     if message.defects:

@@ -22,9 +22,9 @@ A message was not delivered but put into quarantine.
   recipients  {recipients}
   name        {name}
 
-`pfilter quarantine list` shows what is there, `show`, `release` and `delete` do
-what they say. Nobody else was told. What follows within the next time is in the
-log only.
+`pfilter quarantine list` shows what is there; `show`, `release` and `delete` are
+for one message. Nobody else was told. No mail is sent about further messages
+within [notify] admin_interval; they are in the log.
 """
 
 

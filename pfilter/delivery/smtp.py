@@ -230,11 +230,11 @@ class _Session:
                     raise ReinjectError("SMTP server closed the connection")
                 self.buffer += received
                 if len(self.buffer) > REPLY_LIMIT:
-                    raise ReinjectError("SMTP server sends a reply without end")
+                    raise ReinjectError("SMTP server sends a reply that does not end")
             line, _, self.buffer = self.buffer.partition(b"\n")
             line = line.rstrip(b"\r")
             if len(line) < 3 or not line[:3].isdigit() or len(lines) > 1000:
-                raise ReinjectError("SMTP server sends what is no reply")
+                raise ReinjectError("SMTP server sends something that is not a reply")
             lines.append(line[4:])
             if line[3:4] != b"-":
                 return line[:3], lines

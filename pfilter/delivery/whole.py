@@ -38,7 +38,7 @@ def whole(spool: Spool, told: Told, parent: int) -> Spool:
             spool = spool.cut(spool.size - 2)
         else:
             raise TruncatedError(
-                "the message came in without its end (--end=blank-line in master.cf's argv takes flags=B); "
+                "the message came in without its end (--end=blank-line in master.cf's argv needs flags=B); "
                 "nothing was sent"
             )
     if told.size and is_short(spool, told.size) and not _is_pipe(parent):

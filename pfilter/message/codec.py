@@ -60,12 +60,12 @@ def decode_base64(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
             try:
                 yield _quads(data[:cut] if rest else data)
             except binascii.Error as error:
-                raise Undecodable("base64 with foreign characters or padding inside") from error
+                raise Undecodable("base64 with characters that do not belong there, or padding inside") from error
             padded = data[cut - 1] == 0x3D
             if padded and data[cut - 3] == 0x3D:  # which binascii takes for nothing
                 raise Undecodable("base64 with more padding than there is")
     if rest:
-        raise Undecodable("base64 of a length that is no multiple of four")
+        raise Undecodable("base64 of a length that is not a multiple of four")
 
 
 def _quads(data: bytes) -> bytes:
@@ -107,7 +107,7 @@ def decode_quoted_printable(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
 def _decode_lines(data: bytes) -> bytes:
     data = _QP_TRAILING.sub(b"", data)
     if _QP_WRONG.search(data):
-        raise Undecodable("quoted-printable with an escape that is none")
+        raise Undecodable("quoted-printable with an invalid escape")
     return binascii.a2b_qp(data)
 
 

@@ -18,6 +18,7 @@ TOKEN_SPECIALS = b'()<>@,;:\\"/[]?= \t'  # RFC 2045, 5.1
 BLANKS = b" \t\r"
 TOKEN_OCTETS = bytes(octet for octet in range(33, 127) if octet not in TOKEN_SPECIALS)
 FIELD_LIMIT = 10_000  # fields of one header block
+FOLDS_FEW = 16  # continuation lines of one header block that are looked at one by one
 PARAMETERS_LIMIT = 1000  # of one field
 LINE_LIMIT = 998  # octets without the line end (RFC 5322, 2.1.1)
 
@@ -66,6 +67,8 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
     """Return the block, or None where more data is needed."""
     marks: list[tuple[int, int, int]] = []  # start of the field, end of its name, colon
     defect = ""
+    continued = 0  # lines that go on with a field
+    unfolded = b""  # the data with blanks in place of the line ends within fields, when it is needed
     position = 0
     size = len(data)
     body = -1
@@ -88,9 +91,21 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
                 defect = defect or "header starts with a continuation line"
                 body = position
                 break
-            if not data[position:newline].strip(b" \t\r"):
+            if continued < FOLDS_FEW:
+                continued += 1
+                blank = not data[position:newline].strip(BLANKS)
+            else:  # there may be millions: from here on all those of a field are passed at once
+                unfolded = unfolded or data.replace(b"\n ", b"  ").replace(b"\n\t", b"  ")
+                newline = unfolded.find(b"\n", position)
+                if newline < 0 and not whole:
+                    return None
+                line_end = newline + 1 if newline >= 0 else size
+                blank = b"\n\n" in data[position - 1 : line_end].translate(None, BLANKS)
+            if blank:
                 # RFC 5322 3.2.2 (obs-FWS) calls it a continuation; others take it for the end of the header.
                 defect = defect or "blank continuation line in a header"
+            if newline < 0:
+                defect = defect or "header without a line end"
         else:
             if first == 45 and is_delimiter(data[position:newline]):
                 body = position
@@ -104,7 +119,7 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
                 if data[position:name_end].translate(None, NAME_OCTETS):
                     colon = -1
             if colon <= position:
-                defect = "header ended by a line that is no field"
+                defect = "header ended by a line that is not a field"
                 body = position
                 break
             marks.append((position, name_end, colon))
@@ -172,7 +187,7 @@ def parameters(value: bytes) -> Parameters:
             defect = defect or "malformed parameter"
         content, clean = _unquote(raw.strip())
         if not clean:
-            defect = defect or "text behind a quoted parameter"
+            defect = defect or "text after a quoted parameter"
         unusual = unusual or _unusual(name_as_is, raw.strip(), content)
         if seen.setdefault(name, content) != content:
             defect = defect or f"conflicting parameters {name.decode('ascii', 'replace')}"
@@ -191,7 +206,7 @@ def _unusual(name: bytes, raw: bytes, content: bytes) -> str:
     if raw.translate(None, b' \t"') != raw:
         return "blank or quote inside a parameter"
     is_cut = name.strip().lower() == b"boundary" and raw.translate(None, TOKEN_OCTETS)  # by Postfix and MIME-tools
-    return "special outside of quotes" if is_cut else ""
+    return "special character outside of quotes" if is_cut else ""
 
 
 def _split(value: bytes) -> tuple[list[bytes], bool]:

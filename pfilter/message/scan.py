@@ -33,9 +33,12 @@ FALSE_ALARMS = 64  # from then on lines are looked at by the thousand
 LINES_FIRST = 256  # octets
 SAMPLE = 256  # lines
 LINES_AT_ONCE = 1 << 18
+PASSED_PER_OCTET = 64  # of the delimiters in use: once so much is passed, a pattern of them gains what it costs
+BRANCHES_DEEP = 6  # within each other; each takes a line as long as going through it
 BARE_CR_LIMIT = 10_000  # before hyphens
 PREFIXES_FEW = 4  # boundaries that are looked for behind a bare CR one by one
 PREFIXES_LIMIT = 100  # boundaries that are looked for behind a bare CR; beyond, all that may be one counts
+AMBIGUOUS = "line that starts like a delimiter"
 SINGLE_FIELDS = (b"content-type", b"content-transfer-encoding", b"content-disposition")
 
 
@@ -100,6 +103,27 @@ def scan(spool: Spool, limits: Limits | None = None) -> Message:
     return _Scanner(spool, limits or Limits()).run()
 
 
+def one_of(words: list[bytes], depth: int = BRANCHES_DEEP) -> bytes:
+    """Return a regular expression for any of the words, of which none starts with another, in order; b"" for none.
+
+    What words begin with in common is compared once, else the time for each line would grow with their number. Where
+    that takes more than so many branches in each other, a line may take long after all: then there is none.
+    """
+    from re import escape
+
+    first, last = words[0], words[-1]
+    if first is last:
+        return escape(first)
+    if not depth:
+        return b""
+    shared = next(at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other)
+    groups: dict[bytes, list[bytes]] = {}
+    for word in words:
+        groups.setdefault(word[shared : shared + 1], []).append(word[shared:])
+    branches = [one_of(group, depth - 1) for group in groups.values()]
+    return escape(first[:shared]) + b"(?:" + b"|".join(branches) + b")" if all(branches) else b""
+
+
 class _Scanner:
     def __init__(self, spool: Spool, limits: Limits) -> None:
         self.spool = spool
@@ -155,7 +179,7 @@ class _Scanner:
         if block.over_limit:
             self.stop(block.defect)  # wherever it is: what follows was not looked at
         elif block.body_start == start and self.lines and self.delimits(self.first_line(start)):
-            self.unsound(draft, "delimiter right behind a delimiter")  # an empty part to us, none to the stdlib
+            self.unsound(draft, "delimiter directly after a delimiter")  # an empty part to us, none to the stdlib
         self.read_fields(draft, block.fields, parent)
         self.open.append(draft)
         if len(self.open) > self.limits.nesting:
@@ -312,7 +336,7 @@ class _Scanner:
         if self.without_end(line) in self.lines:
             return True
         if self.prefixes and line.startswith(self.prefixes):
-            self.defects["line that starts like a delimiter"] = None
+            self.defects[AMBIGUOUS] = None
         return False
 
     @staticmethod
@@ -347,20 +371,27 @@ class _Scanner:
         if not self.delimits(text):
             return None
         if newline < 0 and start + end < self.spool.size:
-            self.defects["line that starts like a delimiter"] = None  # its end is out of sight
+            self.defects[AMBIGUOUS] = None  # its end is out of sight
         elif newline >= 0 and text.endswith(b"\r") != self.has_cr:
-            self.defects["delimiter with another line end than the message"] = None
+            self.defects["delimiter with a different line end from the message"] = None
         return start, start + end, *self.lines[self.without_end(text)]
 
     def pass_lines(self, before: int) -> int:
         """Return where to look on: the line end before the next line that `delimiter_at` has to see, or the end.
 
         For content with very many lines that start with hyphens: what is done for each is one slice, or one strip, and
-        one look into a set, whatever the number of multiparts.
+        one look into a set, whatever the number of multiparts. Lines that begin as delimiters do cost more, until a
+        pattern is worth making.
         """
         size = self.spool.size
         step = LINES_FIRST
+        enough = before + max(LINES_AT_ONCE, PASSED_PER_OCTET * sum(map(len, self.prefixes)))
         while before < size:
+            if before > enough and AMBIGUOUS not in self.defects:
+                expression = one_of(self.roots_in_use())
+                if expression:
+                    return self.search(before, expression)
+                enough = size
             chunk = self.spool.read(before, before + step)
             at_end = before + len(chunk) >= size
             cut = len(chunk) if at_end else chunk.rfind(b"\n")
@@ -388,21 +419,40 @@ class _Scanner:
         """Return those that are delimiters, or the first that make the message ambiguous."""
         if len(lines) > SAMPLE and len(set(lines[:SAMPLE])) < SAMPLE // 4:
             lines = list(dict.fromkeys(lines))  # the same line again and again is looked at once
-        if "line that starts like a delimiter" in self.defects:
+        if AMBIGUOUS in self.defects:
             exact = self.lines
             return [line for line in lines if line.rstrip(b" \t\r") in exact and self.without_end(line) in exact]
         from bisect import bisect
 
+        roots, least, heads = self.roots_in_use(), self.least, self.heads
+        near = [line for line in lines if line[:least] in heads]
+        return [line for line in near if line.startswith(roots[bisect(roots, line) - 1])]
+
+    def roots_in_use(self) -> list[bytes]:
+        """Return the delimiters in use that start with no other one, in order.
+
+        What starts with one of them stands right behind it in order.
+        """
         if not self.roots:
-            # None of them starts with another one, so that what starts with one stands right behind it in order.
             for delimiter in sorted(self.prefixes):
                 if not (self.roots and delimiter.startswith(self.roots[-1])):
                     self.roots.append(delimiter)
             self.least = min(map(len, self.roots))
             self.heads = {root[: self.least] for root in self.roots}
-        roots, least, heads = self.roots, self.least, self.heads
-        near = [line for line in lines if line[:least] in heads]
-        return [line for line in near if line.startswith(roots[bisect(roots, line) - 1])]
+        return self.roots
+
+    def search(self, before: int, expression: bytes) -> int:
+        """Return what `pass_lines` does, by a regular expression for all delimiters in use."""
+        import re
+
+        pattern = re.compile(b"\n" + expression)
+        re.purge()  # nothing of a message stays behind
+        while before < self.spool.size:
+            found = pattern.search(self.spool.read(before, before + LINES_AT_ONCE + self.limits.boundary + 2))
+            if found:
+                return before + found.start()
+            before += LINES_AT_ONCE
+        return self.spool.size
 
     def pass_delimiter(self, start: int, end: int, draft: _Draft, closes: bool) -> int:
         """Close what the delimiter ends, enter what it starts; return where to go on."""
@@ -415,17 +465,17 @@ class _Scanner:
         level = self.open.index(draft)
         self.leave(down_to=level + 1, body_end=body_end, span_end=start, at_end=False)
         if draft.closed and not (closes and self.is_alone(draft)):
-            self.unsound(draft, "delimiter behind the close delimiter")
+            self.unsound(draft, "delimiter after the close delimiter")
         draft.started = True
         if closes:
             draft.closed = True
             return end
         if end >= self.spool.size:
             if level or draft.type == b"multipart/digest":  # an empty message is read in more than one way
-                self.unsound(draft, "delimiter at the end with nothing behind it")
+                self.unsound(draft, "delimiter at the end with nothing after it")
             number = len(self.drafts)
             self.enter(start, end, parent=draft)
-            self.drafts[number].defect = "nothing behind its delimiter"  # not even a place for a body
+            self.drafts[number].defect = "nothing after its delimiter"  # not even a place for a body
             return end
         return self.enter(start, end, parent=draft)
 

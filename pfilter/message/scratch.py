@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import hashlib
     from collections.abc import Iterable
+    from typing import Self
 
     from pfilter.base.spool import Workspace
 
@@ -102,6 +103,12 @@ class Scratch:
         self.zips: dict[int, Spool] = {}
         self._digests: dict[int, str] = {}
         self._own_files = 0
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def decode(self, spool: Spool, part: Part, *, digest: bool) -> Spool:
         """Decode a part, hashing on the way where it is likely to be stored. Raises Undecodable, OSError."""

@@ -59,7 +59,9 @@ def _carry_out(
     here = sum(action.size for action in links) if not settings.store_url else 0  # octets on this machine
     here += spool.size if strips else 0
     if here and not open_local(settings).has_room(here, settings.store_min_free, len(links)):
-        raise NoRoomError(f"store {settings.store_path} would have less free space or inodes than [store] min_free")
+        raise NoRoomError(
+            f"store {settings.store_path} would have less free space, or fewer inodes, than [store] min_free asks for"
+        )
     download, said, original = None, None, ""
     if links:
         download = _store(spool, message, links, envelope, settings, scratch, open_store(settings))

@@ -63,7 +63,7 @@ def place(root: str, content: Spool, digest: str, path: str) -> None:
                 raise
             durable.copy_spool(content, path, durable.PUBLIC_FILE)
         return
-    raise StoreError(f"blob {digest[:12]} vanishes again and again")
+    raise StoreError(f"blob {digest[:12]} keeps vanishing")
 
 
 def _put(content: Spool, blob: str) -> None:

@@ -102,7 +102,7 @@ class ObjectStore:
                 self.bucket.put(set_aside_path(record.id), damaged[0] if damaged else b"", JSON_HEADERS)
             if self.bucket.put(place, encode(record), JSON_HEADERS, e_tag=known.e_tag if known else ""):
                 return record
-        raise StoreError(f"record {short(record.id)} is changed by others again and again")
+        raise StoreError(f"record {short(record.id)} keeps being changed by others")
 
     def mark_removing(self, known: Known, download_id: str, now: int) -> bool:
         """Say in a record that its files are going; whether it was still the same."""

@@ -47,7 +47,7 @@ class ObjectKeeper:
         """Return the record of a download."""
         known = self._store.known(download_id)
         if known is None:
-            raise StoreError(f"{short(download_id)} is no download here")
+            raise StoreError(f"{short(download_id)} is not a download here")
         if known.record is None:
             raise StoreError(known.problem)
         return known.record
@@ -71,7 +71,9 @@ class ObjectKeeper:
     def extend(self, download_id: str, until: int, page: "Callable[[Record, Download], bytes]") -> Record:
         """Promise a later date, and say so on the page; return the new record."""
         if self._store.presigned:
-            raise StoreError("presigned links can't be extended: their end stands in them, and mail with them is out")
+            raise StoreError(
+                "presigned links can't be extended: their end is part of them, and mail with them has been sent"
+            )
         record = self.record(download_id)
         if until <= record.until:
             raise StoreError(f"{short(download_id)} is promised for longer already; a promise can't be shortened")
@@ -83,7 +85,7 @@ class ObjectKeeper:
         """Take a download down at once."""
         known = self._store.known(download_id)
         if known is None:
-            raise StoreError(f"{short(download_id)} is no download here")
+            raise StoreError(f"{short(download_id)} is not a download here")
         freed = self._remove(download_id, known, dry_run=False)
         if freed < 0:
             raise StoreError(f"{short(download_id)} was changed at the same time; try again")

@@ -66,7 +66,7 @@ class _Tally:
             self.freed += found.st_size
 
     def links(self, found: os.stat_result) -> int:
-        """Return how many names a file has, those removed in thought left out."""
+        """Return how many names a file has, those that a dry run would remove left out."""
         return found.st_nlink - self._in_thought.get((found.st_dev, found.st_ino), 0)
 
     def report(self) -> Report:

@@ -45,6 +45,6 @@ def _from_file(file: str) -> dict[str, str]:
         name = key.strip().removeprefix("aws_")
         if equals and name in NAMES:
             if name in found:
-                raise StoreError(f"[store] credentials = {file}: {name} stands there twice")
+                raise StoreError(f"[store] credentials = {file}: {name} is given twice")
             found[name] = value.strip().strip("\"'")
     return found

@@ -51,8 +51,8 @@ TYPES = {
 # stands in other programs' configurations.
 GONE = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>Not available</title><h1>Not available</h1>"
-    "<p>This download does not exist, or no longer. If the link came by mail, please ask the sender to send the file "
-    "again.</p></html>"
+    "<p>This download does not exist, or no longer exists. If the link came by mail, please ask the sender to send the "
+    "file again.</p></html>"
 )
 
 

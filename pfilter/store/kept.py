@@ -105,7 +105,7 @@ def find(root: str, given: str) -> KeptMessage:
     exact = [held for held in found if held.name == given]
     if len(found) != 1 and len(exact) != 1:
         several = "is more than one message: " + ", ".join(held.name for held in found[:5])
-        reason = several if found else "is no message kept here"
+        reason = several if found else "is not a message kept here"
         raise StoreError(f"{given!r} {reason}; `pfilter quarantine list` shows the names")
     return (exact or found)[0]
 

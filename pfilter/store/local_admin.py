@@ -32,7 +32,7 @@ class LocalKeeper:
         try:
             return read_record(self._path(download_id))
         except FileNotFoundError:
-            raise StoreError(f"{short(download_id)} is no download here") from None
+            raise StoreError(f"{short(download_id)} is not a download here") from None
 
     def records(self, problems: list[str]) -> "Iterator[Record]":
         """Yield all records; what can't be read becomes a sentence in `problems`."""

@@ -85,6 +85,6 @@ def match(known: "Iterable[str]", given: str) -> str:
     wanted = next((piece for piece in reversed(given.split("/")) if is_id(piece)), given)
     found = [known_id for known_id in known if known_id.startswith(wanted)] if len(wanted) >= SHORT else []
     if len(found) != 1:
-        reason = "begins more than one id" if found else "is no id of a download here"
+        reason = "is the beginning of more than one id" if found else "is not the id of a download here"
         raise StoreError(f"{given!r} {reason}; give the id, or at least its first {SHORT} characters, or the link")
     return found[0]

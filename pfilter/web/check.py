@@ -247,7 +247,7 @@ class _Visit:
                 self._wrong("ranges", f"Range: {given} gives status {answer.status}")
             self._common("a part of a file", answer)
         if self.client.ask(path, range="bytes=2-5", if_range='"other"').status != 200:
-            self._wrong("ranges", "a part is given of a file that has changed")
+            self._wrong("ranges", "a part of a file that has changed is given")
         etag = self.client.ask(path).get("etag")
         if etag and self.client.ask(path, if_none_match=etag).status != 304:
             self._wrong("etag", "If-None-Match does not give 304")

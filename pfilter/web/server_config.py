@@ -30,10 +30,10 @@ def configuration(kind: str, settings: Settings) -> str:
         ("path", settings.store_path, _PATH),
     ):
         if not allowed.fullmatch(value):
-            raise ConfigError(f"[store] {name}: {value!r} has characters that web servers read in ways of their own")
+            raise ConfigError(f"[store] {name}: {value!r} has characters with a meaning of their own for web servers")
     for value in (settings.serve_certificate, settings.serve_key):
         if value and not _PATH.fullmatch(value):
-            raise ConfigError(f"[serve]: {value!r} has characters that web servers read in ways of their own")
+            raise ConfigError(f"[serve]: {value!r} has characters with a meaning of their own for web servers")
     types: dict[str, list[str]] = {}
     for ending, content_type in http_headers.TYPES.items():
         types.setdefault(content_type, []).append(ending)

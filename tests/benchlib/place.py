@@ -74,7 +74,7 @@ class Place:
             if made.returncode:
                 raise BrokenError(f"{' '.join(argv)}:\n{made.stdout}{made.stderr}")
         first, rest = Path(self.pipe).read_text(encoding="utf-8").split("\n", 1)
-        self.write("venv/bin/pfilter-pipe", [f"{first} -IS\n{rest}".encode()], 0o755)  # as README.md has it
+        self.write("venv/bin/pfilter-pipe", [f"{first} -IS\n{rest}".encode()], 0o755)  # as pfilter-gateway(7) has it
         starter = [self.python, "-I", "-S", str(Path(__file__).with_name("starter.py"))]
         self.starter = subprocess.Popen(starter, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT)
         self.write("sendmail", [b"#!/bin/sh\nexec cat >/dev/null\n"], 0o755)

@@ -1,4 +1,4 @@
-"""Manuals and README against the code: what they name exists, what exists they name, and defaults are true."""
+"""Manuals, README and its neighbours against the code: what they name exists, what exists they name, with defaults."""
 
 import ast
 import re
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import typer
 
-from pfilter import pipe, pipeline
+from pfilter import __version__, pipe, pipeline
+from pfilter import events as log_events
 from pfilter.cli import app
 from pfilter.config import load
 from pfilter.decision import decide
@@ -20,6 +21,8 @@ from tests.support import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 MANUALS = sorted((PROJECT / "man").iterdir())
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / ".github").glob("*.md"))]
+DOCUMENTS = [*PAGES, *MANUALS]
 COMMAND = typer.main.get_command(app)
 GROUPS = {name: command for name, command in COMMAND.commands.items() if hasattr(command, "commands")}  # type: ignore[attr-defined]
 # "expire", "quarantine list": all that can be run.
@@ -45,7 +48,20 @@ def section(text: str, title: str) -> str:
 
 def plain(text: str) -> str:
     """Return mdoc without its macros for names and its escapes, as far as these tests read it."""
-    return text.replace("\\(dq", '"').replace("\\&", "").replace("\\e", "\\")
+    for written, shown in (("\\(dq", '"'), ("\\(aq", "'"), ("\\(ha", "^"), ("\\&", ""), ("\\e", "\\")):
+        text = text.replace(written, shown)
+    return text
+
+
+def displays(text: str) -> list[str]:
+    """Return what stands in a manual's literal displays, as a reader sees it."""
+    return [plain(block) for block in re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", text, re.MULTILINE | re.DOTALL)]
+
+
+def shown(path: Path) -> str:
+    """Return a document as far as these tests read it: of a manual, without comments and escapes."""
+    text = path.read_text(encoding="utf-8")
+    return text if path in PAGES else plain(manual(path.name))
 
 
 def option_names(text: str) -> set[str]:
@@ -84,10 +100,10 @@ def examples() -> Iterator[tuple[str, str]]:
     """Yield the configurations that people will copy, with their places."""
     for number, block in enumerate(re.findall(r"^```toml\n(.*?)^```", README, re.MULTILINE | re.DOTALL)):
         yield f"README {number + 1}", block
-    for block in re.findall(
-        r"^\.Bd -literal.*?\n(.*?)^\.Ed", section(manual("pfilter.toml.5"), "EXAMPLES"), re.MULTILINE | re.DOTALL
-    ):
-        yield "pfilter.toml.5", plain(block)
+    for block in displays(section(manual("pfilter.toml.5"), "EXAMPLES")):
+        yield "pfilter.toml.5", block
+    for number, block in enumerate(block for block in displays(manual("pfilter-gateway.7")) if block.startswith("[")):
+        yield f"pfilter-gateway.7 {number + 1}", block
 
 
 EXAMPLES = list(examples())
@@ -105,8 +121,26 @@ def test_manuals_are_clean() -> None:
 
 
 def test_there_is_a_manual_for_each_program_and_the_configuration() -> None:
-    """man/ holds exactly these."""
-    assert [path.name for path in MANUALS] == ["pfilter-pipe.8", "pfilter.1", "pfilter.toml.5"]
+    """man/ holds exactly these, and one for the whole gateway."""
+    assert [path.name for path in MANUALS] == ["pfilter-gateway.7", "pfilter-pipe.8", "pfilter.1", "pfilter.toml.5"]
+
+
+@pytest.mark.parametrize("path", MANUALS, ids=lambda path: path.name)
+def test_manuals_name_each_other(path: Path) -> None:
+    """SEE ALSO of each manual has all others, and INSTALLING of pfilter-gateway(7) installs it."""
+    seen = section(manual(path.name), "SEE ALSO")
+    others = [re.sub(r"\.(\d)$", r"(\1)", other.name) for other in MANUALS if other != path]
+    assert [other for other in others if other not in seen] == []
+    line = f"install -D -m 0644 -t /usr/local/share/man/man{path.suffix[1:]} man/{path.name}"
+    assert line in commands("INSTALLING")
+
+
+@pytest.mark.parametrize("path", MANUALS, ids=lambda path: path.name)
+def test_commands_in_manuals_can_be_copied(path: Path) -> None:
+    """No display has a character of which groff makes one for print, that no shell knows."""
+    blocks = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", manual(path.name), re.MULTILINE | re.DOTALL)
+    assert blocks
+    assert [line for block in blocks for line in block.splitlines() if re.search("['`^~]", line)] == []
 
 
 def test_every_command_is_in_the_manual() -> None:
@@ -157,7 +191,7 @@ def test_synopsis_has_the_options_of_each_command(name: str) -> None:
     assert options == option_names(lines[1])
 
 
-@pytest.mark.parametrize("path", [PROJECT / "README.md", *MANUALS], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_command_lines_have_only_options_that_exist(path: Path) -> None:
     """Command lines of `pfilter COMMAND` use options that this command has."""
     wrong = []
@@ -230,7 +264,7 @@ def test_every_reason_of_what_passed_is_in_the_manual() -> None:
     """pfilter-pipe(8) has an entry for each word that the line for Postfix may give as a reason, and for no other."""
     text = section(manual("pfilter-pipe.8"), "EXIT STATUS").partition(".Ss Why a message passed")[2]
     entries = set(re.findall(r"^\.It Li (.+)$", text, re.MULTILINE))
-    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), pipeline.NO_ROOM, pipeline.TOO_LARGE}
+    words = {*decide.WORDS.values(), *decide.KEPT_WORDS.values(), pipeline.NO_ROOM, log_events.TOO_LARGE}
     assert {entry for entry in entries if not entry.startswith("observe: ")} == words
 
 
@@ -244,10 +278,15 @@ def test_example_configuration_can_be_used(place: str, text: str, tmp_path: Path
     assert load.load(str(file)).own_domains
 
 
-def test_both_have_an_example_configuration() -> None:
-    """README and pfilter.toml(5) each have a configuration to start from."""
+def test_there_are_example_configurations() -> None:
+    """README, pfilter-gateway(7) and pfilter.toml(5) each have a configuration to start from."""
     whole = {place.split()[0] for place, text in EXAMPLES if "own_domains" in text}
-    assert {"README", "pfilter.toml.5"} == whole
+    assert {"README", "pfilter-gateway.7", "pfilter.toml.5"} == whole
+
+
+def test_readme_is_short() -> None:
+    """It says what this is and where to read on; what else there is to say has a place of its own."""
+    assert len(README.splitlines()) <= 130
 
 
 def test_readme_names_the_two_commands() -> None:
@@ -256,25 +295,49 @@ def test_readme_names_the_two_commands() -> None:
     assert [line for line in lines if line in ("postfix/demo", "tests/run")][:2] == ["postfix/demo", "tests/run"]
 
 
-def test_every_path_in_readme_exists() -> None:
-    """What README names of the sources is there."""
-    named = set(re.findall(r"(?<![\w/.@-])((?:man|pfilter|postfix|tests)/[\w./-]*[\w/])(?![\w\[])", README))
-    linked = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
-    assert sorted(path for path in named | linked if not (PROJECT / path).exists()) == []
+def test_readme_says_where_to_read_on() -> None:
+    """It links each manual and each of its neighbours."""
+    assert [path.name for path in DOCUMENTS[1:] if f"]({path.relative_to(PROJECT)})" not in README] == []
 
 
-def test_every_key_in_readme_exists() -> None:
-    """Each `[section] key`, and each `key = value` in README's text, is one of the configuration."""
+def test_every_folder_of_the_package_is_explained() -> None:
+    """CONTRIBUTING says of each folder in pfilter/ what it is for."""
+    drawn = (PROJECT / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    folders = [path.name for path in (PROJECT / "pfilter").iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert len(folders) > 5
+    assert [name for name in folders if not re.search(rf"^    .*\b{name}/", drawn, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_path_named_exists(path: Path) -> None:
+    """What a document names of the sources is there."""
+    text = shown(path)
+    named = set(re.findall(r"(?<![\w/.@=-])((?:man|pfilter|postfix|tests|\.github)/[\w./-]*[\w/])(?![\w\[])", text))
+    assert sorted(name for name in named if not (PROJECT / name).exists()) == []
+    linked = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", text)) if path in PAGES else set()
+    assert sorted(name for name in linked if not (path.parent / name).exists()) == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_key_named_exists(path: Path) -> None:
+    """Each `[section] key`, and each `key = value`, in the text of a document is one of the configuration."""
+    text = shown(path)
     known = {(key.section, key.name) for key in load.KEYS}
-    wrong = [f"[{where}] {name}" for where, name in re.findall(r"\[(\w+)\] (\w+)", README) if where in SECTIONS]
+    wrong = [f"[{where}] {name}" for where, name in re.findall(r"\[(\w+)\] (\w+)", text) if where in SECTIONS]
     wrong = [pair for pair in wrong if (pair[1:].split("] ")[0], pair.split("] ")[1]) not in known]
     names = {key.name for key in load.KEYS}
     postfix = {"smtputf8_autodetect_classes"}
-    wrong += [name for name in re.findall(r"`(\w+) = [^`]+`", README) if name not in names | postfix]
+    stated = re.findall(r"`(\w+) = [^`]+`" if path in PAGES else r'^\.(?:Li|Pq Li) "(\w+) = \S+"', text, re.MULTILINE)
+    wrong += [name for name in stated if name not in names | postfix]
     assert wrong == []
 
 
-@pytest.mark.parametrize("path", [PROJECT / "README.md", *MANUALS], ids=lambda path: path.name)
+def test_keys_are_named_at_all() -> None:
+    """The test above reads what it is meant to read: keys with values in the manual that has most of them."""
+    assert len(re.findall(r'^\.(?:Li|Pq Li) "(\w+) = \S+"', shown(PROJECT / "man" / "pfilter-gateway.7"), re.M)) >= 7
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_no_place_of_one_machine_is_named(path: Path) -> None:
     """Nobody else has our folders."""
     assert re.findall(r"/work\b|/root\b|/home/\w+|/tmp/(?!test\.)\S*", path.read_text(encoding="utf-8")) == []
@@ -292,16 +355,32 @@ def test_templates_and_their_variables_are_in_the_manual() -> None:
 
 
 def commands(heading: str) -> list[str]:
-    """Return the lines of README's commands below a heading, in order; what a shell would join is joined."""
-    text = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    return re.findall(r"^    (\S.*)", text.replace("|\n", "| "), re.MULTILINE)
+    """Return the commands below a heading of pfilter-gateway(7), in order; what a shell would join is joined."""
+    blocks = displays(section(manual("pfilter-gateway.7"), heading))
+    text = "".join(block for block in blocks if not block.startswith("["))
+    return re.findall(r"^(\S.*)", text.replace("|\n", "| "), re.MULTILINE)
 
 
-@pytest.mark.parametrize("heading", ["Installing on a gateway", "Upgrading"])
+def ten_lines() -> list[str]:
+    """Return README's commands for a gateway."""
+    text = README.split("\n## A gateway in ten lines\n")[1].split("```")[0]
+    return re.findall(r"^    (\S.*)", text, re.MULTILINE)
+
+
+def assert_in_order(steps: tuple[str, ...], lines: list[str]) -> None:
+    """Find each step in a line of its own, behind the one before."""
+    places: list[int] = []
+    for step in steps:
+        found = [number for number, line in enumerate(lines) if step in line and number not in places]
+        assert found, step
+        places.append(next(number for number in found if number > max(places, default=-1)))
+
+
+@pytest.mark.parametrize("heading", ["INSTALLING", "UPGRADING"])
 def test_every_environment_is_made_the_same_way(heading: str) -> None:
     """Installing and upgrading have the same steps: venv, pip, the interpreter's options, a try, sync, rename."""
     steps = (
+        "umask 022",
         "-m venv /opt/",
         "bin/pip install .",
         "-IS/' /opt/",
@@ -310,19 +389,45 @@ def test_every_environment_is_made_the_same_way(heading: str) -> None:
         "sync",
         "mv -T",
     )
-    lines = commands(heading)
-    places = []
-    for step in steps:
-        found = [number for number, line in enumerate(lines) if step in line and number not in places]
-        assert found, step
-        places.append(next(number for number in found if number > max(places, default=-1)))
+    assert_in_order(steps, commands(heading))
 
 
-def test_commands_are_found_when_typed_as_shown() -> None:
+def test_the_ten_lines_are_in_the_right_order() -> None:
+    """README's short form is ten lines, and leaves out nothing that mail would miss: what is in use is on the disk."""
+    lines = ten_lines()
+    assert len(lines) == 10
+    joined = [part for line in lines for part in re.split(" && |; ", line)]
+    steps = (
+        "python3-venv",
+        "adduser ",
+        "install -d -o pfilter",
+        "umask 022",
+        "-m venv /opt/",
+        "bin/pip install .",
+        "sync",
+        "ln -sfn",
+        "/etc/pfilter/pfilter.toml",
+        "pfilter print nginx",
+        "pfilter check",
+        "pfilter check-web",
+        "postfix/install",
+        "/etc/cron.d/pfilter",
+    )
+    assert_in_order(steps, joined)
+
+
+@pytest.mark.parametrize("lines", [commands("INSTALLING"), ten_lines()], ids=["pfilter-gateway.7", "README"])
+def test_commands_are_found_when_typed_as_shown(lines: list[str]) -> None:
     """`pfilter` stands without its folder only after it was put into everybody's PATH."""
     linked = False
-    for line in commands("Installing on a gateway"):
-        linked = linked or line == "ln -sfn /opt/pfilter/current/bin/pfilter /usr/local/bin/pfilter"
+    for line in lines:
+        linked = linked or line.endswith("ln -sfn /opt/pfilter/current/bin/pfilter /usr/local/bin/pfilter")
         assert linked or not re.search(r"(?:^|[|&;] *)pfilter(?:-pipe)? ", line), line
     assert linked
-    assert "python3-venv" in README
+    assert any(line.startswith("apt-get install") and "python3-venv" in line for line in lines)
+
+
+@pytest.mark.parametrize("lines", [commands("INSTALLING"), ten_lines()], ids=["pfilter-gateway.7", "README"])
+def test_this_version_is_installed(lines: list[str]) -> None:
+    """The folders that the commands make are called by the version that is in them."""
+    assert {__version__} == set(re.findall(r"(?:/opt/pfilter/|ln -sfn )(\d[\w.]*)", "\n".join(lines)))

@@ -33,8 +33,10 @@ def configured(gate: Gate, text: str | None = None, **sections: Mapping[str, obj
         gate.write_configuration(text)
     else:
         gate.configure(**sections)
-    yield
-    gate.configure()
+    try:
+        yield
+    finally:
+        gate.configure()
 
 
 @contextlib.contextmanager
@@ -42,10 +44,12 @@ def moved(path: Path) -> Iterator[None]:
     """Take a file or folder away for a while."""
     aside = path.with_name(path.name + ".aside")
     path.rename(aside)
-    yield
-    if path.is_dir():
-        path.rmdir()
-    aside.rename(path)
+    try:
+        yield
+    finally:
+        if path.is_dir():
+            path.rmdir()
+        aside.rename(path)
 
 
 @contextlib.contextmanager
@@ -54,16 +58,20 @@ def owned_by_root(path: Path) -> Iterator[None]:
     path.mkdir(exist_ok=True)
     path.chmod(0o711)
     os.chown(path, 0, 0)
-    yield
-    give(path)
+    try:
+        yield
+    finally:
+        give(path)
 
 
 @contextlib.contextmanager
 def file_instead(path: Path) -> Iterator[None]:
     """Put a file where a folder should be."""
     path.write_text("in the way")
-    yield
-    path.unlink()
+    try:
+        yield
+    finally:
+        path.unlink()
 
 
 @contextlib.contextmanager
@@ -73,8 +81,10 @@ def templates(gate: Gate, text: str) -> Iterator[None]:
     folder.mkdir()
     (folder / "notice.txt").write_text(text)
     gate.configure(notice={"templates": str(folder)})
-    yield
-    gate.configure()
+    try:
+        yield
+    finally:
+        gate.configure()
 
 
 @contextlib.contextmanager
@@ -82,8 +92,10 @@ def without_rights(path: Path, rights: int = 0) -> Iterator[None]:
     """Take the rights on a file."""
     before = path.stat().st_mode & 0o777
     path.chmod(rights)
-    yield
-    path.chmod(before)
+    try:
+        yield
+    finally:
+        path.chmod(before)
 
 
 @contextlib.contextmanager
@@ -91,8 +103,10 @@ def secret_of_root(path: Path) -> Iterator[None]:
     """Leave a key that root made: what happens where somebody ran a command as root by hand."""
     path.write_text("0123456789abcdef" * 4)
     path.chmod(0o600)
-    yield
-    give(path)
+    try:
+        yield
+    finally:
+        give(path)
 
 
 @contextlib.contextmanager
@@ -101,8 +115,10 @@ def appended(path: Path, text: str) -> Iterator[None]:
     whole = path.read_bytes()
     with open(path, "a") as file:
         file.write(text)
-    yield
-    path.write_bytes(whole)
+    try:
+        yield
+    finally:
+        path.write_bytes(whole)
 
 
 @contextlib.contextmanager
@@ -110,8 +126,10 @@ def emptied(path: Path) -> Iterator[None]:
     """Leave nothing of a file, as a power cut does."""
     whole = path.read_bytes()
     path.write_bytes(b"")
-    yield
-    path.write_bytes(whole)
+    try:
+        yield
+    finally:
+        path.write_bytes(whole)
 
 
 def stub(gate: Gate, script: str) -> Path:

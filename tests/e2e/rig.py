@@ -308,7 +308,8 @@ class Gate:
             raise AssertionError(f"{error}, but {self.filter_lines(queue_id)}") from None
         assert "status=deferred" in line, line
         assert "dsn=4." in line, line
-        assert any(path.name == queue_id for path in self.instance.queue_files()), "no longer in the queue"
+        # It is tried again and again, and goes from folder to folder while we look into one after the other.
+        wait(lambda: any(path.name == queue_id for path in self.instance.queue_files()), "its file in the queue")
         assert self.at_sink() == []
         return line
 

@@ -43,7 +43,7 @@ EVERYWHERE: dict[str, tuple[Callable[[Gate], Fault], str]] = {
     "unwritable store": (lambda gate: owned_by_root(gate.store), "belongs to root"),
     "unwritable downloads": (lambda gate: owned_by_root(gate.store / "downloads"), "belongs to root"),
     "unwritable records": (lambda gate: owned_by_root(gate.store / "records"), "belongs to root"),
-    "a file in the way": (lambda gate: file_instead(gate.store / "blobs"), "is no directory"),
+    "a file in the way": (lambda gate: file_instead(gate.store / "blobs"), "is not a directory"),
     "unreadable secret": (lambda gate: secret_of_root(gate.store / "secret"), "secret: Permission denied"),
     "broken template": (lambda gate: templates(gate, "{% for file in %}"), "template"),
 }
@@ -75,10 +75,10 @@ def break_module(venv: Venv, name: str) -> Fault:
 
 INSTALLATIONS: dict[str, tuple[Callable[[Venv], Fault], str]] = {
     "package gone": (lambda venv: moved(venv.packages / "pfilter"), "No module named 'pfilter'"),
-    "module gone": (lambda venv: moved(venv.packages / "pfilter" / "engine.py"), "cannot import name 'engine'"),
+    "module gone": (lambda venv: moved(venv.packages / "pfilter" / "pipeline.py"), "cannot import name 'pipeline'"),
     "package with a syntax error": (lambda venv: break_module(venv, "pipe.py"), "SyntaxError"),
-    "stage with a syntax error": (lambda venv: break_module(venv, "change.py"), "SyntaxError"),
-    "empty module": (lambda venv: emptied(venv.packages / "pfilter" / "scan.py"), "ImportError"),
+    "stage with a syntax error": (lambda venv: break_module(venv, "rewriting/execute.py"), "SyntaxError"),
+    "empty module": (lambda venv: emptied(venv.packages / "pfilter/message/scan.py"), "ImportError"),
     "no template engine": (lambda venv: moved(venv.packages / "minijinja"), "No module named 'minijinja'"),
     "no decoder of names": (lambda venv: moved(venv.packages / "mailparser"), "No module named 'mailparser'"),
     "template gone": (lambda venv: moved(venv.packages / "pfilter" / "templates" / "notice.txt"), "notice.txt"),

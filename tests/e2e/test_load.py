@@ -25,7 +25,7 @@ _send = send
 
 def send(message, envelope, policy, meanwhile=None):
     import os
-    from pfilter.spool import Spool
+    from pfilter.base.spool import Spool
 
     about = message.read(0, 4096)
     if b"Subject: Load {lost:06d}" in about:
@@ -47,7 +47,7 @@ def save(self, record, contents, page):
         os.unlink(path)
     if "load.{other}@" in record.message_id:
         os.unlink(path)
-        files.write_file(path, b"something else", files.PUBLIC_FILE)
+        durable.write_file(path, b"something else", durable.PUBLIC_FILE)
     return download
 
 LocalStore.save = save

@@ -55,7 +55,7 @@ SMTP: dict[str, tuple[Replies, str]] = {
     "closes after the data": ({".": None}, "closed the connection"),
     "closes at once": ({"": None}, "closed the connection"),
     "busy": ({"": "421 4.3.2 busy"}, "refused greeting: 421"),
-    "talks nonsense": ({"": "HTTP/1.1 400 Bad Request"}, "what is no reply"),
+    "talks nonsense": ({"": "HTTP/1.1 400 Bad Request"}, "not a reply"),
     "hangs at the greeting": ({"": "wait"}, ""),
     "hangs after the data": ({".": "wait"}, "did not answer the end of data within 1 s"),
 }

@@ -37,7 +37,7 @@ def test_deadline_at_each_stage(gate: Gate, stages: Stages) -> None:
     ids = sent_to(gate, BEFORE_REINJECTION)
     for stage, queue_id in ids.items():
         stages.reached(stage)
-        line = gate.waits_in_queue(queue_id, "the deadline for one message is over")
+        line = gate.waits_in_queue(queue_id, "the deadline for one message has passed")
         assert "(pfilter: " in line
     gate.configure()
     stages.go()

@@ -95,7 +95,7 @@ def _all_once(gate: Gate, numbers: range) -> None:
 
 
 def _rename(gate: Gate, target: Path) -> None:
-    """Make an environment the current one, as README.md has it."""
+    """Make an environment the current one, as pfilter-gateway(7) has it."""
     new = gate.instance.root / "new"
     subprocess.run(["ln", "-sfn", str(target), str(new)], check=True)
     subprocess.run(["mv", "-T", str(new), str(gate.instance.current)], check=True)

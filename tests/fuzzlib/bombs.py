@@ -56,6 +56,12 @@ def alike(depth: int) -> bytes:
     return b"".join(b'Content-Type: multipart/mixed; boundary="%s"\n\n--%s\n' % (name, name) for name in boundaries)
 
 
+def chain(depth: int, end: bytes) -> bytes:
+    """Return multiparts inside of each other, the boundary of each one octet longer than that around it."""
+    names = [b"a" * n + end for n in range(1, depth + 1)]
+    return b"".join(b'Content-Type: multipart/mixed; boundary="%s"\n\n--%s\n' % (name, name) for name in names)
+
+
 def numbered(count: int, start: bytes) -> bytes:
     """Return lines that start alike and are all different."""
     return b"".join(b"%s%x\n" % (start, n) for n in range(count))
@@ -250,6 +256,12 @@ SCANNER_BOMBS: "dict[str, Callable[[int], bytes]]" = {
     "delimiter and more, numbered": lambda size: DEEP_SHORT + numbered(size // 13, b"--b001x"),
     "nearly short boundaries": lambda size: alike(98) + b"\n" + b"--Bq\n" * (size // 5),
     "nearly short boundaries, numbered": lambda size: alike(98) + b"\n" + numbered(size // 9, b"--B"),
+    "boundaries that go on from each other": lambda size: (
+        chain(98, b"") + b"\n" + numbered(size // 106, b"--" + b"a" * 98)
+    ),
+    "boundaries that end one octet later each": lambda size: (
+        chain(98, b"b") + b"\n" + numbered(size // 106, b"--" + b"a" * 98)
+    ),
     "comments of SQL, numbered": lambda size: MIXED + b"--b\n\n" + numbered(size // 46, b"-- " + b"x" * 36),
     "close delimiters": lambda size: MIXED + b"--b\n\nx\n" + b"--b--\n" * (size // 6),
     "blanks": lambda size: MIXED + b"--b\n\n" + b"\n" * size,

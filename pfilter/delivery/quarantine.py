@@ -1,0 +1,31 @@
+"""Mail that is not delivered but kept for the administrator to look at."""
+
+import time
+
+from pfilter.base.errors import PfilterError, StoreError, sentence, without_tokens
+from pfilter.base.log import Log
+from pfilter.base.spool import Spool
+from pfilter.config.settings import Settings
+from pfilter.message.model import Envelope, Outcome
+from pfilter.store import kept
+from pfilter.store.select import open_local
+
+
+def hold(spool: Spool, envelope: Envelope, reason: str, settings: Settings, log: Log, *, may_notify: bool) -> Outcome:
+    """Put a message into quarantine in place of delivering it. Raises StoreError, OSError: then it must be tried again.
+
+    The administrator is told, best effort: to try again would keep the same file under the same name.
+    """
+    if not open_local(settings).has_room(spool.size, settings.store_min_free):
+        raise StoreError("no room in the store for the quarantine: less than [store] min_free would be left")
+    name = kept.keep(settings.store_path, kept.QUARANTINE, spool, envelope, reason, time.time())
+    about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
+    log.event("warning", "quarantined", **about, size=spool.size, reason=reason, original=name)
+    if may_notify and settings.notify_admin:
+        from pfilter.delivery import admin_alert
+
+        try:
+            admin_alert.tell(name, reason, envelope, settings)
+        except (PfilterError, OSError, ValueError) as error:
+            log.event("warning", "administrator not notified", **about, reason=without_tokens(sentence(error)))
+    return Outcome(held=reason, size_in=spool.size)
