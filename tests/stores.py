@@ -11,7 +11,7 @@ from pfilter.config import load
 from pfilter.config.settings import Settings
 from pfilter.message.model import Download
 from pfilter.store.record import Record, RecordedFile
-from pfilter.store.select import open_keeper, open_store
+from pfilter.store.select import open_admin, open_store
 from tests import objectstore
 from tests.support import BASE_URL, NOW, SECRET, BytesSpool
 
@@ -37,7 +37,7 @@ class Place:
     @property
     def keeper(self) -> Any:
         """What looks after it."""
-        return open_keeper(self.policy)
+        return open_admin(self.policy)
 
     def save(self, download_id: str = ID, until: int = NOW, page: bytes = b"page", **contents: bytes) -> Download:
         """Store files under an id."""

@@ -32,7 +32,7 @@ SIDE_BY_SIDE = 16  # requests
 AT_ONCE = 1024  # records in memory
 
 
-class ObjectKeeper:
+class BucketAdmin:
     """What people and clean-up need of a store in a bucket. Methods raise StoreError."""
 
     def __init__(self, store: ObjectStore) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class LocalKeeper:
+class LocalAdmin:
     """What people and clean-up need of a local store. Methods raise StoreError or OSError."""
 
     def __init__(self, store: LocalStore) -> None:
