@@ -11,7 +11,7 @@ from pfilter.base.errors import AmbiguousError, PfilterError, sentence, without_
 from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
-from pfilter.config.settings import Settings
+from pfilter.config.settings import HELD_BACK, Settings
 from pfilter.decision import decide, exempt
 from pfilter.message import roles
 from pfilter.message.model import Envelope, Measured, Message, Outcome, Plan
@@ -176,8 +176,6 @@ def _notify(message: Message, envelope: Envelope, download: "Download", settings
 
 
 def _held_back(settings: Settings) -> str:
-    from pfilter.store.layout import HELD_BACK
-
     return os.path.join(settings.store_path, HELD_BACK)
 
 

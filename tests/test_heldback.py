@@ -9,9 +9,9 @@ import pytest
 
 from pfilter import pipeline
 from pfilter.base.errors import ReinjectError
+from pfilter.config.settings import HELD_BACK
 from pfilter.delivery import heldback, notification, reinject
 from pfilter.message.model import Envelope
-from pfilter.store.layout import HELD_BACK
 from tests import support
 from tests.support import ENVELOPE, Processed, attachment, message, multipart, part
 from tests.test_notice import download

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.store.layout import HELD_BACK
+from pfilter.config.settings import HELD_BACK
 from tests import support
 from tests.support import PROJECT, Gateway
 from tests.test_smtp import Server
@@ -245,7 +245,9 @@ def test_notifications_that_wait_cost_a_message_nothing(gateway: Gateway) -> Non
     notices.write_text("{}")
     os.utime(notices, (0, 2**31 - 1))
     _, modules = loaded(gateway, data)
-    assert modules & {"pfilter.delivery.heldback", "pfilter.delivery.notification", "json", "re"} == set()
+    assert (
+        modules & {"pfilter.store", "pfilter.delivery.heldback", "pfilter.delivery.notification", "json", "re"} == set()
+    )
     os.utime(notices, (0, 0))
     _, modules = loaded(gateway, data)
     assert "pfilter.delivery.heldback" in modules

@@ -1,7 +1,8 @@
 """What lies in a store, and what it is called: in a folder as in a bucket, wherever both have it. Names, and no I/O.
 
 Paths and keys are relative to the store's folder, or to the prefix in its bucket. Which of them other users may open
-is for `local` to say, and how a download is served for `http_headers`.
+is for `local` to say, and how a download is served for `http_headers`. Two files of the store are named where each
+message looks for them, at no cost: `config.cache` in config.cache, `notices` in config.settings.
 """
 
 DOWNLOADS = "downloads"
@@ -14,7 +15,6 @@ LOCKS = "locks"
 WORKSPACE = "tmp"  # temporary files, all of them
 SECRET = "secret"  # noqa: S105  # the name of the file
 USAGE = "usage"  # see `quota`
-HELD_BACK = "notices"  # what senders are told later, see delivery.heldback
 
 QUARANTINE = "quarantine"  # messages that were not delivered
 TROUBLE = "trouble"  # messages that were delivered without their attachments
