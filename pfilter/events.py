@@ -39,6 +39,8 @@ def tell(
     """
     if not log.wants(level(plan)):
         return
+    from pfilter.store.layout import short
+
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
     done = bool(outcome.linked or outcome.zipped or outcome.stripped)
     for action in plan.actions:
@@ -56,7 +58,7 @@ def tell(
         done=outcome.line(),
         reason=plan.reason,
         remarks="; ".join(plan.remarks),
-        download=download[:8],
+        download=short(download),
         original=original,
         seconds=round(seconds, 3),
     )

@@ -11,7 +11,7 @@ from pfilter.base.errors import AmbiguousError, PfilterError
 from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
-from pfilter.config.settings import Settings
+from pfilter.config.settings import HELD_BACK, Settings
 from pfilter.decision import decide, exempt
 from pfilter.decision.plan import Measured, Outcome, Plan
 from pfilter.message import roles
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pfilter.store.record import Download
 
 NO_ROOM = "no room in the store"  # why a message passes that was to be changed; see `events.TOO_LARGE`
-HELD_BACK = "notices"  # in the store: what senders are told later, see `heldback`
 
 
 class Context(Frozen):

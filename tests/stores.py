@@ -10,7 +10,7 @@ from typing import Any
 from pfilter.config import load
 from pfilter.config.settings import Settings
 from pfilter.store.record import Download, Record, RecordedFile
-from pfilter.store.select import open_keeper, open_store
+from pfilter.store.select import open_admin, open_store
 from tests import objectstore
 from tests.support import BASE_URL, NOW, SECRET, BytesSpool
 
@@ -36,7 +36,7 @@ class Place:
     @property
     def keeper(self) -> Any:
         """What looks after it."""
-        return open_keeper(self.policy)
+        return open_admin(self.policy)
 
     def save(self, download_id: str = ID, until: int = NOW, page: bytes = b"page", **contents: bytes) -> Download:
         """Store files under an id."""

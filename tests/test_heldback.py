@@ -9,6 +9,7 @@ import pytest
 
 from pfilter import pipeline
 from pfilter.base.errors import ReinjectError
+from pfilter.config.settings import HELD_BACK
 from pfilter.delivery import heldback, notification, reinject
 from pfilter.message.model import Envelope
 from tests import support
@@ -92,7 +93,7 @@ def test_one_message_is_told_as_before(post: Post) -> None:
     """Who sends one is told at once, and nothing is held back."""
     post.send(1)
     assert ["file-1.bin" in text for text in post.texts()] == [True]
-    assert json.loads((post.store / pipeline.HELD_BACK).read_text())["sender@example.org"]["held"] == []
+    assert json.loads((post.store / HELD_BACK).read_text())["sender@example.org"]["held"] == []
 
 
 def test_each_sender_has_a_limit_of_his_own(post: Post) -> None:
@@ -158,11 +159,11 @@ def test_no_limit(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(8):
         post.send(number)
     assert len(post.sent) == 8
-    assert not (store / pipeline.HELD_BACK).exists()
+    assert not (store / HELD_BACK).exists()
 
 
 def _damage(store: Path, how: str) -> None:
-    path = store / pipeline.HELD_BACK
+    path = store / HELD_BACK
     if how == "a directory":
         path.unlink()
         path.mkdir()
@@ -206,7 +207,7 @@ def test_the_file_is_private(post: Post) -> None:
     """What tells links is readable by the filter alone."""
     for number in range(7):
         post.send(number)
-    found = [path for path in post.store.iterdir() if path.name.startswith(pipeline.HELD_BACK)]
+    found = [path for path in post.store.iterdir() if path.name.startswith(HELD_BACK)]
     assert [support.mode(path) for path in found] == [0o600] * 2
 
 

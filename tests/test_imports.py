@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.pipeline import HELD_BACK
+from pfilter.config.settings import HELD_BACK
 from tests import support
 from tests.support import PROJECT, Gateway
 from tests.test_smtp import Server
@@ -35,9 +35,9 @@ ONLY_IMPORTERS = {
     "typer": {f"cli.{name}" for name in COMMANDS},
     "obstore": {"store.s3"},
     "minijinja": {"notices.templates", "web.server_config"},
-    "starlette": {"web.serve"},
-    "uvicorn": {"web.serve"},
-    "h11": {"web.serve"},
+    "starlette": {"web.app"},
+    "uvicorn": {"web.connection"},
+    "h11": {"web.connection"},
     "http": {"web.client", "web.check"},
     "tomllib": {"config.load"},
     "pybase64": {"message.codec"},
@@ -241,7 +241,9 @@ def test_notifications_that_wait_cost_a_message_nothing(gateway: Gateway) -> Non
     notices.write_text("{}")
     os.utime(notices, (0, 2**31 - 1))
     _, modules = loaded(gateway, data)
-    assert modules & {"pfilter.delivery.heldback", "pfilter.delivery.notification", "json", "re"} == set()
+    assert (
+        modules & {"pfilter.store", "pfilter.delivery.heldback", "pfilter.delivery.notification", "json", "re"} == set()
+    )
     os.utime(notices, (0, 0))
     _, modules = loaded(gateway, data)
     assert "pfilter.delivery.heldback" in modules

@@ -8,6 +8,7 @@ import pytest
 from pfilter.base import durable
 from pfilter.base.errors import StoreError
 from pfilter.store import quota
+from pfilter.store.layout import USAGE
 from pfilter.store.quota import NoRoomError
 from tests import stores, support
 from tests.stores import DAY, ID, OTHER, Place
@@ -24,7 +25,7 @@ def place(store: Path) -> Place:
 
 def used(place: Place) -> int:
     """Return the octets that are counted."""
-    return int(Path(place.policy.store_path, quota.NAME).read_text())
+    return int(Path(place.policy.store_path, USAGE).read_text())
 
 
 def test_up_to_the_last_octet(place: Place) -> None:
@@ -58,7 +59,7 @@ def test_what_goes_gives_room(place: Place) -> None:
 def test_a_dry_run_counts_nothing(place: Place) -> None:
     """Who only looks changes nothing."""
     place.save(one=b"x" * 900)
-    Path(place.policy.store_path, quota.NAME).write_text(f"{5:020}\n")
+    Path(place.policy.store_path, USAGE).write_text(f"{5:020}\n")
     place.keeper.expire(NOW, 0, dry_run=True)
     assert used(place) == 5
 
@@ -67,7 +68,7 @@ def test_a_dry_run_counts_nothing(place: Place) -> None:
 def test_a_count_that_is_lost_is_made_anew(place: Place, text: str | None) -> None:
     """A missing or damaged count is made anew before anything is taken for true."""
     place.save(one=b"x" * 900)
-    file = Path(place.policy.store_path, quota.NAME)
+    file = Path(place.policy.store_path, USAGE)
     file.unlink()
     if text is not None:
         file.write_text(text)
@@ -126,7 +127,7 @@ def test_without_a_quota_nothing_is_counted(store: Path) -> None:
     place.save(one=b"x" * 5000)
     place.keeper.remove(ID)
     place.keeper.expire(NOW, 0, dry_run=False)
-    assert not Path(store, quota.NAME).exists()
+    assert not Path(store, USAGE).exists()
 
 
 def test_clean_up_of_a_store_that_had_no_quota(store: Path) -> None:

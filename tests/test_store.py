@@ -14,8 +14,9 @@ from pfilter.base import durable
 from pfilter.base.errors import StoreError
 from pfilter.message.model import Envelope
 from pfilter.store import kept
+from pfilter.store.layout import ID_CHARACTERS, ID_LENGTH
 from pfilter.store.local import LocalStore
-from pfilter.store.record import ID_CHARACTERS, ID_LENGTH, Download, Record, RecordedFile, read_record
+from pfilter.store.record import Download, Record, RecordedFile, read_record
 from tests.support import BASE_URL, NOW, SECRET, BytesSpool, mode, noise
 
 ID = "a" * 32

@@ -64,6 +64,14 @@ def _not_ours(path: str, owner: int, *, inside: bool) -> str:
     return f"{said}: run it as {users.name(meant)}"
 
 
+def names(directory: str) -> list[str]:
+    """Return the names in a directory, in order; none where it is not there, or is none. Raises OSError."""
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
 def sync_directory(path: str) -> None:
     """Make the names in a directory durable. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -9,15 +9,15 @@ import typer
 
 from pfilter.base import idn
 from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageError
-from pfilter.base.log import Log
 from pfilter.base.text import human_size, sentence
 from pfilter.cli import listing
-from pfilter.cli.options import ConfigOption, configured, log_removals, say_problems, say_removals
+from pfilter.cli.options import ConfigOption, configured, log_of, log_removals, say_problems, say_removals
 from pfilter.config import readers
 from pfilter.config.settings import Settings
 from pfilter.store.cleanup import Report
+from pfilter.store.layout import short
 from pfilter.store.record import Record, match
-from pfilter.store.select import open_keeper
+from pfilter.store.select import open_admin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def list_command(
     """Show downloads, the newest first."""
     if sort not in listing.ORDERS:
         raise UsageError(f"--sort {sort}: must be one of {', '.join(listing.ORDERS)}")
-    keeper, now, problems = open_keeper(configured(config_file)), time.time(), list[str]()
+    admin, now, problems = open_admin(configured(config_file)), time.time(), list[str]()
     wanted = _wanted(sender, older_than, larger_than, expired)
-    found = listing.ordered(listing.select(keeper.records(problems), wanted, now), sort)
+    found = listing.ordered(listing.select(admin.records(problems), wanted, now), sort)
     if as_json:
         typer.echo(json.dumps([listing.values(record, now) for record in found], indent=2, ensure_ascii=False))
     else:
@@ -94,9 +94,9 @@ def list_command(
 @app.command("show", epilog="Example: pfilter downloads show kq3vdm2a")
 def show_command(download: IdArgument, config_file: ConfigOption = "", as_json: JsonOption = False) -> None:
     """Show all that is known of a download, with its links: whoever has these can download the files."""
-    keeper, now = open_keeper(configured(config_file)), time.time()
-    record = keeper.record(match(keeper.ids(), download))
-    told = keeper.describe(record)
+    admin, now = open_admin(configured(config_file)), time.time()
+    record = admin.record(match(admin.ids(), download))
+    told = admin.describe(record)
     if as_json:
         files = [{"name": link.name, "size": link.size, "sha256": link.sha256, "url": link.url} for link in told.links]
         values = {**listing.values(record, now), "id": record.id, "url": told.url, "files": files}
@@ -138,15 +138,13 @@ def extend_command(
         raise UsageError("give the ids of downloads")
     moment = _moment(until) if until else 0
     settings = configured(config_file)
-    keeper = open_keeper(settings)
-    known = keeper.ids()
+    admin = open_admin(settings)
+    known = admin.ids()
     for download_id in [match(known, given) for given in downloads]:
-        before = keeper.record(download_id).until
-        record = keeper.extend(download_id, moment or before + int(by), lambda one, told: _page(one, told, settings))
-        _log(settings).event(
-            "info", "extended", downloads=download_id[: listing.SHORT], until=listing.date(record.until)
-        )
-        typer.echo(f"extended download {download_id[: listing.SHORT]} to {listing.date(record.until)}")
+        before = admin.record(download_id).until
+        record = admin.extend(download_id, moment or before + int(by), lambda one, told: _page(one, told, settings))
+        log_of(settings).event("info", "extended", downloads=short(download_id), until=listing.date(record.until))
+        typer.echo(f"extended download {short(download_id)} to {listing.date(record.until)}")
 
 
 @app.command("revoke", epilog="Example: pfilter downloads revoke kq3vdm2a")
@@ -166,18 +164,18 @@ def revoke_command(
     if bool(downloads) != wanted.is_everything:
         raise UsageError("give ids, or at least one of --sender, --older-than, --larger-than, --expired")
     settings = configured(config_file)
-    keeper, now, problems = open_keeper(settings), time.time(), list[str]()
+    admin, now, problems = open_admin(settings), time.time(), list[str]()
     if downloads:
-        known = keeper.ids()
+        known = admin.ids()
         ids = [match(known, given) for given in downloads]
     else:
-        found = listing.ordered(listing.select(keeper.records(problems), wanted, now), "created")
+        found = listing.ordered(listing.select(admin.records(problems), wanted, now), "created")
         ids = [record.id for record in found]
         if ids and not yes:
             _ask(found, now)
     report = Report((), (), 0, tuple(problems))
     for download_id in dict.fromkeys(ids):
-        report = report.plus(_removed(keeper, download_id))
+        report = report.plus(_removed(admin, download_id))
     log_removals(settings, report, event="revoked")
     if not report.ids and not report.problems:
         typer.echo("no downloads meet these conditions")
@@ -198,19 +196,19 @@ def rescan_command(
     if not settings.clamav_socket:
         raise ConfigError("[clamav] socket is not set: there is no clamd to ask")
     wanted = _wanted(sender, older_than, larger_than, expired)
-    keeper, now, problems = open_keeper(settings), time.time(), list[str]()
+    admin, now, problems = open_admin(settings), time.time(), list[str]()
     if downloads:
-        known = keeper.ids()
-        records = [keeper.record(match(known, given)) for given in downloads]
+        known = admin.ids()
+        records = [admin.record(match(known, given)) for given in downloads]
     else:
-        records = list(listing.select(keeper.records(problems), wanted, now))
+        records = list(listing.select(admin.records(problems), wanted, now))
     said: dict[str, tuple[str, str]] = {}  # by content: the same file in many messages is asked about once
     report = Report((), (), 0, tuple(problems))
     for record in records:
-        infected, trouble = _scan(keeper, record, settings, said)
+        infected, trouble = _scan(admin, record, settings, said)
         report = report.replace(problems=(*report.problems, *trouble))
         if infected:
-            report = report.plus(_removed(keeper, record.id))
+            report = report.plus(_removed(admin, record.id))
     log_removals(settings, report, event="revoked")
     clean = sum(status == "clean" for status, _ in said.values())
     unscanned = sum(status == "unscanned" for status, _ in said.values())
@@ -220,17 +218,17 @@ def rescan_command(
 
 
 def _scan(
-    keeper: "StoreAdmin", record: Record, settings: Settings, said: dict[str, tuple[str, str]]
+    admin: "StoreAdmin", record: Record, settings: Settings, said: dict[str, tuple[str, str]]
 ) -> tuple[bool, list[str]]:
     """Return whether a file of a download is infected, and what could not be found out."""
     from pfilter.antivirus import clamd
 
     infected, trouble = False, []
     for file in record.files:
-        where = f"{record.id[: listing.SHORT]} {listing.plain(file.name)}"
+        where = f"{short(record.id)} {listing.plain(file.name)}"
         if file.sha256 not in said:
             try:
-                chunks = keeper.read(record, file.name)
+                chunks = admin.read(record, file.name)
                 verdict = clamd.scan(chunks, settings.clamav_socket, settings.clamav_timeout)
             except (PfilterError, OSError) as error:
                 trouble.append(f"{where}: {sentence(error)}")
@@ -246,9 +244,9 @@ def _scan(
     return infected, trouble
 
 
-def _removed(keeper: "StoreAdmin", download_id: str) -> Report:
+def _removed(admin: "StoreAdmin", download_id: str) -> Report:
     try:
-        return keeper.remove(download_id)
+        return admin.remove(download_id)
     except (StoreError, OSError) as error:
         return Report((), (), 0, (sentence(error),))
 
@@ -291,7 +289,3 @@ def _page(record: Record, told: Any, settings: Settings) -> bytes:
     from pfilter.notices import texts
 
     return texts.page(told, record.sender, settings, record.subject)
-
-
-def _log(settings: Settings) -> Log:
-    return Log(settings.log_to, settings.log_level, settings.log_format)

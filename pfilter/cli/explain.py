@@ -78,7 +78,7 @@ def describe(spool: Spool, found: Examined, settings: Settings, scanned: Scanned
     }
 
 
-def _scan_values(scanned: Scanned | None) -> "dict[str, str] | None":
+def _scan_values(scanned: Scanned | None) -> dict[str, str] | None:
     if scanned is None:
         return None
     screening = scanned.screening
@@ -109,7 +109,7 @@ def _fate(told: "dict[str, Any]", settings: Settings) -> str:
     return f"The message would pass untouched: {told['reason']}."
 
 
-def _scan_line(scan: "dict[str, str]") -> str:
+def _scan_line(scan: dict[str, str]) -> str:
     said = {"clean": "clean", "infected": "infected", "unscanned": "not scanned", "error": "could not be asked"}
     return f"{'clamd:':<9}{said[scan['status']]}" + (f" ({_line(scan['reason'])})" if scan["reason"] else "")
 

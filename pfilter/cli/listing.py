@@ -3,6 +3,7 @@
 from pfilter.base.frozen import Frozen
 from pfilter.base.text import counted, human_size, printable, utc
 from pfilter.message.addresses import matches
+from pfilter.store.layout import SHORT, short
 from pfilter.store.record import Record
 
 TYPE_CHECKING = False
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
-SHORT = 8  # characters of an id that logs and tables show
 SENDER_WIDTH = 32
 ORDERS = ("created", "until", "sender", "size", "files")
 
@@ -68,7 +68,7 @@ def table(records: "Sequence[Record]", now: float) -> "Iterator[str]":
     for record in records:
         until = utc(record.until) + ("!" if record.until <= now else "")
         size = human_size(total(record))
-        yield _line(record.id[:SHORT], until, _shortened(record.sender or "<>"), str(len(record.files)), size)
+        yield _line(short(record.id), until, _shortened(record.sender or "<>"), str(len(record.files)), size)
     yield totals(records, now)
 
 
@@ -83,7 +83,7 @@ def totals(records: "Sequence[Record]", now: float) -> str:
 def values(record: Record, now: float) -> dict[str, object]:
     """Return a download for programs; times in seconds since the epoch. No links: they are secrets."""
     return {
-        "id": record.id[:SHORT],
+        "id": short(record.id),
         "created": record.created,
         "until": record.until,
         "expired": record.until <= now,
@@ -106,8 +106,8 @@ def plain(text: str) -> str:
     return printable(text, "\ufffd")
 
 
-def _line(short: str, until: str, sender: str, files: str, size: str) -> str:
-    return f"{short:<8}  {until:<17}  {sender:<{SENDER_WIDTH}}  {files:>5}  {size:>9}"
+def _line(first: str, until: str, sender: str, files: str, size: str) -> str:
+    return f"{first:<{SHORT}}  {until:<17}  {sender:<{SENDER_WIDTH}}  {files:>5}  {size:>9}"
 
 
 def _shortened(sender: str) -> str:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pfilter.base.errors import EX_FAILURE, StoreError
-from pfilter.cli.options import ConfigOption, configured, log_removals, say_removals
+from pfilter.base.errors import StoreError
+from pfilter.cli.options import ConfigOption, configured, log_removals, say_findings, say_removals
 from pfilter.config import load
 from pfilter.config.settings import DEFAULT_PATH
 
@@ -24,8 +24,8 @@ def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False
 
     from pfilter.notices import texts
     from pfilter.store import kept
-    from pfilter.store.local_admin import LocalKeeper
-    from pfilter.store.select import open_keeper, open_local, open_store
+    from pfilter.store.local_admin import LocalAdmin
+    from pfilter.store.select import open_admin, open_local, open_store
 
     settings = configured(config_file)
     store = open_local(settings)
@@ -33,9 +33,9 @@ def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False
         raise StoreError(f"store {settings.store_path} does not exist")
     now = time.time()
     # What was stored here before [store] url was set expires here all the same.
-    report = LocalKeeper(store).expire(now, settings.store_grace, dry_run=dry_run)
+    report = LocalAdmin(store).expire(now, settings.store_grace, dry_run=dry_run)
     if settings.store_url:
-        report = report.plus(open_keeper(settings).expire(now, settings.store_grace, dry_run=dry_run))
+        report = report.plus(open_admin(settings).expire(now, settings.store_grace, dry_run=dry_run))
     if settings.link_enabled and not dry_run:
         open_store(settings).put_expired_page(lambda: texts.expired_page(settings), anew=True)
     old = kept.expire(settings.store_path, now, settings.quarantine_keep, dry_run=dry_run)
@@ -60,8 +60,4 @@ def check_command(config_file: ConfigOption = "") -> None:
     settings = configured(config_file)
     load.load(config_file or DEFAULT_PATH)  # again, as the user that the pipe runs as
     typer.echo(f"ok       {config_file or DEFAULT_PATH} can be used")
-    findings = preflight.run(settings)
-    for finding in findings:
-        typer.echo(f"{finding.level:<8} {finding.text}")
-    if any(finding.level == "error" for finding in findings):
-        raise typer.Exit(EX_FAILURE)
+    say_findings(preflight.run(settings))

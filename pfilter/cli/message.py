@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from pfilter.base.errors import EX_FAILURE, ConfigError, UsageError
-from pfilter.base.log import Log
 from pfilter.base.privileges import become_owner
 from pfilter.base.spool import Spool, receive, write_all
-from pfilter.cli.options import ConfigOption, configured
+from pfilter.cli.options import ConfigOption, configured, log_of
 from pfilter.config import load
 from pfilter.config.settings import DEFAULT_PATH, Settings
 from pfilter.message.model import Envelope
@@ -55,15 +54,18 @@ def filter_command(
     from pfilter import pipeline
 
     spool = _open_message(file)
-    settings = _policy(config_file, store, base_url)
-    log = Log(settings.log_to, settings.log_level, settings.log_format)
+    settings = _settings(config_file, store, base_url)
 
     def deliver(result: Spool, _: "Callable[[], None]") -> None:
         for chunk in result.windows(0, result.size):
             write_all(1, chunk)
 
     context = pipeline.Context(
-        deliver=deliver, size_limit=lambda: settings.reinject_max_size, workspace=_workspace, log=log, may_notify=False
+        deliver=deliver,
+        size_limit=lambda: settings.reinject_max_size,
+        workspace=_workspace,
+        log=log_of(settings),
+        may_notify=False,
     )
     outcome = pipeline.process(spool, _envelope(spool, sender, recipient), settings, context)
     typer.echo(f"pfilter: {outcome.line()}", err=True)
@@ -90,7 +92,7 @@ def explain_command(
     from pfilter.cli import explain
 
     spool = _open_message(file)
-    settings = _policy(config_file, store, base_url, creates=False)
+    settings = _settings(config_file, store, base_url, creates=False)
     envelope = _envelope(spool, sender, recipient)
     found = pipeline.examine(spool, envelope, settings, _workspace)
     scanned = explain.ask_clamd(spool, found.message, envelope, settings)
@@ -100,7 +102,7 @@ def explain_command(
         typer.echo(explain.tree(spool, found, settings, scanned))
 
 
-def _policy(file: str, store: str, base_url: str, *, creates: bool = True) -> Settings:
+def _settings(file: str, store: str, base_url: str, *, creates: bool = True) -> Settings:
     """Return the configuration, or the defaults where there is no file."""
     if file or os.path.exists(DEFAULT_PATH):
         if store or base_url:

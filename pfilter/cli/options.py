@@ -10,11 +10,13 @@ from pfilter.base.privileges import become_owner
 from pfilter.base.text import counted, human_size
 from pfilter.config import load
 from pfilter.config.settings import DEFAULT_PATH, Settings
+from pfilter.store.layout import short
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from pfilter.base.finding import Finding
     from pfilter.store.cleanup import Report
 
 ConfigOption = Annotated[
@@ -36,20 +38,24 @@ def configured(file: str) -> Settings:
     return settings
 
 
+def log_of(settings: Settings) -> Log:
+    """Return where the events of a command go."""
+    return Log(settings.log_to, settings.log_level, settings.log_format)
+
+
 def log_removals(settings: Settings, report: "Report", event: str) -> None:
     """Write one event where anything was removed, or could not be."""
     if report.ids or report.leftovers or report.problems:
-        log = Log(settings.log_to, settings.log_level, settings.log_format)
         level = "error" if report.problems else "info"
-        downloads = ", ".join(download_id[:8] for download_id in report.ids)
+        downloads = ", ".join(short(download_id) for download_id in report.ids)
         counts = {"leftovers": len(report.leftovers), "freed": report.freed, "problems": len(report.problems)}
-        log.event(level, event, downloads=downloads, **counts)
+        log_of(settings).event(level, event, downloads=downloads, **counts)
 
 
 def say_removals(report: "Report", removed: str, freed: str) -> None:
     """Print what was removed; leave with status 1 where something could not be."""
     for download_id in report.ids:
-        typer.echo(f"{removed} download {download_id[:8]}")
+        typer.echo(f"{removed} download {short(download_id)}")
     for path in report.leftovers:
         typer.echo(f"{removed} {path}")
     if report.ids or report.leftovers:
@@ -63,4 +69,14 @@ def say_problems(problems: "Sequence[str]") -> None:
     for problem in problems:
         typer.echo(f"pfilter: {problem}", err=True)
     if problems:
+        raise typer.Exit(EX_FAILURE)
+
+
+def say_findings(findings: "Iterable[Finding]") -> None:
+    """Print what was found, as it is found; leave with status 1 where any of it is an error."""
+    failed = False
+    for finding in findings:
+        typer.echo("\n".join([f"{finding.level:<8} {finding.text}", *(f"         {line}" for line in finding.mend)]))
+        failed = failed or finding.level == "error"
+    if failed:
         raise typer.Exit(EX_FAILURE)

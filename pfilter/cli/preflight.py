@@ -5,12 +5,13 @@ import stat
 
 from pfilter.base import users
 from pfilter.base.errors import PfilterError
-from pfilter.base.frozen import Frozen
+from pfilter.base.finding import Finding
 from pfilter.base.text import sentence
 from pfilter.cli import wiring
 from pfilter.config.settings import Settings
 from pfilter.delivery import postconf
 from pfilter.notices import texts
+from pfilter.store import layout
 from pfilter.store.select import open_local
 
 TYPE_CHECKING = False
@@ -18,14 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Finding(Frozen):
-    """One thing looked at: `level` is "ok", "warning" or "error"."""
-
-    level: str
-    text: str
-
-
-def run(settings: Settings) -> "list[Finding]":
+def run(settings: Settings) -> list[Finding]:
     """Look at everything that mail will need. Raises nothing."""
     findings: list[Finding] = []
     for check in (_store, _secret, _bucket, _links, _templates, _reinjection, _scanner, _wiring, _log):
@@ -73,7 +67,7 @@ def _store(settings: Settings) -> "Iterator[Finding]":
 def _secret(settings: Settings) -> "Iterator[Finding]":
     if not settings.store_secret_file:
         if settings.store_url:
-            secret = os.path.join(settings.store_path, "secret")
+            secret = os.path.join(settings.store_path, layout.SECRET)
             yield Finding("ok", f"the key that links are made with is {secret}: other gateways need a copy of it")
         return
     open_local(settings).secret()
@@ -98,7 +92,7 @@ def _bucket(settings: Settings) -> "Iterator[Finding]":
     bucket = Bucket(settings)
     if bucket.endpoint.startswith("http://"):
         yield Finding("warning", "[store] endpoint is not https: others can read what is stored on its way")
-    key = f"records/check-{os.getpid()}"
+    key = f"{layout.RECORDS}/check-{os.getpid()}"
     written = [bucket.put(key, b"pfilter check", {}, e_tag="") for _ in range(2)]
     found = bucket.get(key)
     bucket.delete([key])

@@ -8,10 +8,9 @@ import typer
 
 from pfilter.base import durable
 from pfilter.base.errors import UsageError
-from pfilter.base.log import Log
 from pfilter.base.spool import write_all
 from pfilter.base.text import ISO, counted, human_size, printable, utc
-from pfilter.cli.options import ConfigOption, configured
+from pfilter.cli.options import ConfigOption, configured, log_of
 from pfilter.config.settings import Settings
 from pfilter.message.model import Envelope
 from pfilter.store import kept
@@ -154,6 +153,7 @@ def _line(text: str) -> str:
 
 
 def _log(settings: Settings, one: kept.KeptMessage, event: str, **fields: int) -> None:
-    log = Log(settings.log_to, settings.log_level, settings.log_format)
     who = os.environ.get("SUDO_USER", "")
-    log.event("info", event, original=one.name, sender=one.envelope.sender, reason=one.reason, by=who, **fields)
+    log_of(settings).event(
+        "info", event, original=one.name, sender=one.envelope.sender, reason=one.reason, by=who, **fields
+    )

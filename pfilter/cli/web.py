@@ -4,11 +4,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from pfilter.base.errors import EX_FAILURE, ConfigError, UsageError
-from pfilter.base.log import Log
+from pfilter.base.errors import ConfigError, UsageError
 from pfilter.base.privileges import become_owner
 from pfilter.cli import preflight
-from pfilter.cli.options import ConfigOption, configured
+from pfilter.cli.options import ConfigOption, configured, log_of, say_findings
 from pfilter.config import load, readers
 from pfilter.config.settings import DEFAULT_PATH, Settings
 
@@ -46,7 +45,7 @@ def serve_command(
     typer.echo(f"pfilter: {settings.store_base_url}/ is served by {kind} at {server.address}", err=True)
     if settings.log_to.startswith("file:") and not preflight.can_log(settings):
         typer.echo(f"pfilter: {settings.log_to} can't be written here: downloads are not logged", err=True)
-    server.run(Log(settings.log_to, settings.log_level, settings.log_format))
+    server.run(log_of(settings))
 
 
 @app.command(
@@ -112,12 +111,7 @@ def check_web_command(
         except ValueError as error:
             raise UsageError(f"{given}: must be {error}") from None
     store = LocalStore(settings.store_path, where.rstrip("/"))
-    level = "ok"
-    for finding in check.check(store, Client(where, connect, insecure=insecure), plain=connect_http):
-        typer.echo("\n".join([f"{finding.level:<8} {finding.text}", *(f"         {line}" for line in finding.mend)]))
-        level = "error" if "error" in (level, finding.level) else level
-    if level == "error":
-        raise typer.Exit(EX_FAILURE)
+    say_findings(check.check(store, Client(where, connect, insecure=insecure), plain=connect_http))
 
 
 def _refuse_bucket(settings: Settings) -> None:

@@ -4,6 +4,7 @@ from pfilter.base.frozen import Frozen
 from pfilter.base.limits import Limits
 
 DEFAULT_PATH = "/etc/pfilter/pfilter.toml"
+HELD_BACK = "notices"  # in the store, see delivery.heldback; here, since each message looks whether it is there
 PRESIGNED_LIMIT = 7 * 86400  # seconds; no object store signs links for longer
 
 

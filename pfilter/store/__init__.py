@@ -1,1 +1,0 @@
-"""Where downloads live: one interface (`LocalStore`), today a local directory."""

@@ -19,6 +19,7 @@ from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.config.settings import PRESIGNED_LIMIT, Settings
 from pfilter.store import http_headers
+from pfilter.store.layout import DOWNLOADS, EXPIRED, file_path, page_path, record_path, set_aside_path, short
 from pfilter.store.local import LocalStore
 from pfilter.store.record import Download, Link, Record, decode, encode
 from pfilter.store.s3 import Bucket
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-DOWNLOADS = "downloads"
-RECORDS = "records"
-PAGE = "index.html"
-SET_ASIDE = ".json.bad"
 RECORD_TRIES = 8
 REMOVAL_LIMIT = 900  # seconds; a removal under way for longer was given up
 REMOVING = "removing"
@@ -72,49 +69,50 @@ class ObjectStore:
         """Store the files of one message; what is there already is not sent again."""
         record = self.write_record(record)
         for (content, digest), file in zip(contents, record.files, strict=True):
-            key = file_key(record.id, file.name)
+            key = file_path(record.id, file.name)
             found = self.bucket.look(key)
             if not found or found[0] != content.size or found[1].get(DIGEST) != digest:
                 self.bucket.upload(key, content, file_headers(file.name, digest))
         download = self.describe(record)
-        self.bucket.put(page_key(record.id), page(download), PAGE_HEADERS)
+        self.bucket.put(page_path(record.id), page(download), PAGE_HEADERS)
         after = self.known(record.id)
         if not after or after.removing:
-            raise StoreError(f"download {record.id[:8]} was removed while it was stored")
+            raise StoreError(f"download {short(record.id)} was removed while it was stored")
         return download
 
     def put_expired_page(self, page: "Callable[[], bytes]", *, anew: bool) -> bool:
         """Put the page about what is not there where a bucket can name it as its error document; not for each mail."""
-        return anew and self.bucket.put(f"{DOWNLOADS}/{http_headers.EXPIRED}", page(), PAGE_HEADERS)
+        return anew and self.bucket.put(f"{DOWNLOADS}/{EXPIRED}", page(), PAGE_HEADERS)
 
     def write_record(self, record: Record) -> Record:
         """Write a record, unless one with a later date is there; return the one that counts. Raises StoreError."""
+        place = record_path(record.id)
         for _ in range(RECORD_TRIES):
             known = self.known(record.id)
             if known and known.removing and time.time() < known.removing + REMOVAL_LIMIT:
-                raise StoreError(f"download {record.id[:8]} is being removed; it can be stored again after that")
+                raise StoreError(f"download {short(record.id)} is being removed; it can be stored again after that")
             if known and known.record and not known.removing:
                 if known.record.until >= record.until and known.record.files == record.files:
                     return known.record
                 record = record.replace(until=max(record.until, known.record.until))
             if known and not known.record:
                 # A damaged record must not stop its message for ever. Clean-up names it.
-                damaged = self.bucket.get(record_key(record.id))
-                self.bucket.put(f"{RECORDS}/{record.id}{SET_ASIDE}", damaged[0] if damaged else b"", JSON_HEADERS)
-            if self.bucket.put(record_key(record.id), encode(record), JSON_HEADERS, e_tag=known.e_tag if known else ""):
+                damaged = self.bucket.get(place)
+                self.bucket.put(set_aside_path(record.id), damaged[0] if damaged else b"", JSON_HEADERS)
+            if self.bucket.put(place, encode(record), JSON_HEADERS, e_tag=known.e_tag if known else ""):
                 return record
-        raise StoreError(f"record {record.id[:8]} keeps being changed by others")
+        raise StoreError(f"record {short(record.id)} keeps being changed by others")
 
     def mark_removing(self, known: Known, download_id: str, now: int) -> bool:
         """Say in a record that its files are going; whether it was still the same."""
         assert known.record
         values: Any = json.loads(encode(known.record))
         data = json.dumps({**values, REMOVING: now}).encode("ascii")
-        return self.bucket.put(record_key(download_id), data, JSON_HEADERS, e_tag=known.e_tag)
+        return self.bucket.put(record_path(download_id), data, JSON_HEADERS, e_tag=known.e_tag)
 
     def known(self, download_id: str) -> Known | None:
         """Return what is known of a download; None where there is nothing. Raises StoreError."""
-        key = record_key(download_id)
+        key = record_path(download_id)
         found = self.bucket.get(key)
         if found is None:
             return None
@@ -127,7 +125,7 @@ class ObjectStore:
 
     def describe(self, record: Record) -> Download:
         """Return a record as readers are told of it. Links that are signed anew leave those before as they are."""
-        pages = [page_key(record.id), *(file_key(record.id, file.name) for file in record.files)]
+        pages = [page_path(record.id), *(file_path(record.id, file.name) for file in record.files)]
         urls = self._signed(pages, record) if self.presigned else self._public(pages)
         links = tuple(
             Link(name=file.name, size=file.size, sha256=file.sha256, url=url)
@@ -135,29 +133,14 @@ class ObjectStore:
         )
         return Download(id=record.id, url=urls[0], links=links, until=record.until)
 
-    def _signed(self, keys: "list[str]", record: Record) -> "list[str]":
+    def _signed(self, keys: list[str], record: Record) -> list[str]:
         left = record.until + self._grace - int(time.time())
         return self.bucket.sign(keys, min(left, PRESIGNED_LIMIT))
 
-    def _public(self, keys: "list[str]") -> "list[str]":
+    def _public(self, keys: list[str]) -> list[str]:
         from urllib.parse import quote
 
         return [f"{self._base_url}/{quote(key.removeprefix(DOWNLOADS + '/'), safe='/')}" for key in keys]
-
-
-def record_key(download_id: str) -> str:
-    """Return the key of a record."""
-    return f"{RECORDS}/{download_id}.json"
-
-
-def page_key(download_id: str) -> str:
-    """Return the key of a download's page."""
-    return f"{DOWNLOADS}/{download_id}/{PAGE}"
-
-
-def file_key(download_id: str, name: str) -> str:
-    """Return the key of a stored file."""
-    return f"{DOWNLOADS}/{download_id}/files/{name}"
 
 
 def file_headers(name: str, digest: str) -> dict[str, str]:

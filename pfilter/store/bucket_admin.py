@@ -8,19 +8,21 @@ import time
 
 from pfilter.base.errors import StoreError
 from pfilter.base.text import sentence
-from pfilter.store.bucket import (
+from pfilter.store.bucket import PAGE_HEADERS, Known, ObjectStore
+from pfilter.store.cleanup import Report
+from pfilter.store.layout import (
     DOWNLOADS,
-    PAGE_HEADERS,
     RECORDS,
     SET_ASIDE,
-    Known,
-    ObjectStore,
-    file_key,
-    page_key,
-    record_key,
+    download_path,
+    file_path,
+    is_id,
+    page_path,
+    record_path,
+    recorded_id,
+    short,
 )
-from pfilter.store.cleanup import Report
-from pfilter.store.record import Download, Record, is_id
+from pfilter.store.record import Download, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ SIDE_BY_SIDE = 16  # requests
 AT_ONCE = 1024  # records in memory
 
 
-class ObjectKeeper:
+class BucketAdmin:
     """What people and clean-up need of a store in a bucket. Methods raise StoreError."""
 
     def __init__(self, store: ObjectStore) -> None:
@@ -39,18 +41,18 @@ class ObjectKeeper:
 
     def ids(self) -> list[str]:
         """Return the ids of all downloads."""
-        return sorted(name[:-5] for name in self._record_names() if name.endswith(".json") and is_id(name[:-5]))
+        return sorted(filter(None, map(recorded_id, self._record_names())))
 
     def record(self, download_id: str) -> Record:
         """Return the record of a download."""
         known = self._store.known(download_id)
         if known is None:
-            raise StoreError(f"{download_id[:8]} is not a download here")
+            raise StoreError(f"{short(download_id)} is not a download here")
         if known.record is None:
             raise StoreError(known.problem)
         return known.record
 
-    def records(self, problems: "list[str]") -> "Iterator[Record]":
+    def records(self, problems: list[str]) -> "Iterator[Record]":
         """Yield all records; what can't be read becomes a sentence in `problems`."""
         for known in self._all(self.ids(), problems):
             if known.record:
@@ -64,7 +66,7 @@ class ObjectKeeper:
 
     def read(self, record: Record, name: str) -> "Iterator[bytes]":
         """Yield the octets of a stored file in pieces."""
-        return self._bucket.stream(file_key(record.id, name))
+        return self._bucket.stream(file_path(record.id, name))
 
     def extend(self, download_id: str, until: int, page: "Callable[[Record, Download], bytes]") -> Record:
         """Promise a later date, and say so on the page; return the new record."""
@@ -74,19 +76,19 @@ class ObjectKeeper:
             )
         record = self.record(download_id)
         if until <= record.until:
-            raise StoreError(f"{download_id[:8]} is promised for longer already; a promise can't be shortened")
+            raise StoreError(f"{short(download_id)} is promised for longer already; a promise can't be shortened")
         record = self._store.write_record(record.replace(until=until))
-        self._bucket.put(page_key(download_id), page(record, self._store.describe(record)), PAGE_HEADERS)
+        self._bucket.put(page_path(download_id), page(record, self._store.describe(record)), PAGE_HEADERS)
         return record
 
     def remove(self, download_id: str) -> Report:
         """Take a download down at once."""
         known = self._store.known(download_id)
         if known is None:
-            raise StoreError(f"{download_id[:8]} is not a download here")
+            raise StoreError(f"{short(download_id)} is not a download here")
         freed = self._remove(download_id, known, dry_run=False)
         if freed < 0:
-            raise StoreError(f"{download_id[:8]} was changed at the same time; try again")
+            raise StoreError(f"{short(download_id)} was changed at the same time; try again")
         return Report((download_id,), (), freed, ())
 
     def expire(self, now: float, grace: int, *, dry_run: bool) -> Report:
@@ -99,8 +101,8 @@ class ObjectKeeper:
         ]
         ids = self.ids()
         for download_id in sorted(set(filter(is_id, stored)).difference(ids)):
-            if not self._store.known(download_id) and self._bucket.look(page_key(download_id)):
-                problems.append(f"kept: {self._bucket}: {DOWNLOADS}/{download_id} has no record; remove it by hand")
+            if not self._store.known(download_id) and self._bucket.look(page_path(download_id)):
+                problems.append(f"kept: {self._bucket}: {download_path(download_id)} has no record; remove it by hand")
         due = []
         for known in self._all(ids, problems):
             if known.record is None:
@@ -116,7 +118,7 @@ class ObjectKeeper:
                 freed += found
         return Report(tuple(sorted(gone)), (), freed, tuple(problems))
 
-    def _remove_all(self, due: "list[tuple[str, Known]]", *, dry_run: bool) -> "Iterator[tuple[str, int, str]]":
+    def _remove_all(self, due: list[tuple[str, Known]], *, dry_run: bool) -> "Iterator[tuple[str, int, str]]":
         """Remove downloads side by side; yield id and octets of each, or what kept it from going."""
         from concurrent.futures import ThreadPoolExecutor
 
@@ -135,16 +137,16 @@ class ObjectKeeper:
         if not dry_run and known.record and not self._store.mark_removing(known, download_id, int(time.time())):
             return -1
         # After the mark: what was uploaded until it stood there goes too.
-        objects = list(self._bucket.below(f"{DOWNLOADS}/{download_id}"))
+        objects = list(self._bucket.below(download_path(download_id)))
         if not dry_run:
             self._bucket.delete(key for key, _ in objects)
-            self._bucket.delete([record_key(download_id)])
+            self._bucket.delete([record_path(download_id)])
         return sum(size for _, size in objects)
 
-    def _record_names(self) -> "list[str]":
+    def _record_names(self) -> list[str]:
         return [key.removeprefix(f"{RECORDS}/") for key, _ in self._bucket.below(RECORDS)]
 
-    def _all(self, ids: "list[str]", problems: "list[str]") -> "Iterator[Known]":
+    def _all(self, ids: list[str], problems: list[str]) -> "Iterator[Known]":
         """Read records side by side; what was removed meanwhile is left out."""
         from concurrent.futures import ThreadPoolExecutor
 

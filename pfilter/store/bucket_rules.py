@@ -4,7 +4,7 @@ import json
 
 from pfilter.base.errors import ConfigError
 from pfilter.config.settings import Settings
-from pfilter.store.bucket import DOWNLOADS, RECORDS
+from pfilter.store.layout import DOWNLOADS, RECORDS
 
 DAY = 86400
 # A message may be tried again for five days (maximal_queue_lifetime), and its promise moves with it, but not the

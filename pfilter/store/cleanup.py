@@ -13,9 +13,10 @@ from pfilter.base import durable
 from pfilter.base.errors import StoreError
 from pfilter.base.frozen import Frozen
 from pfilter.base.text import sentence
-from pfilter.store import quota
-from pfilter.store.local import SET_ASIDE, LocalStore
-from pfilter.store.record import Record, is_id, match, read_record
+from pfilter.store import layout, quota
+from pfilter.store.layout import is_id, recorded_id
+from pfilter.store.local import LocalStore
+from pfilter.store.record import Record, match, read_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,11 +77,11 @@ class _Tally:
 def expire(store: LocalStore, now: float, grace: int, *, dry_run: bool = False) -> Report:
     """Remove downloads past their promised date plus grace, unlinked blobs, leftovers. Raises OSError, StoreError."""
     tally = _Tally(dry_run)
-    for name in _listing(store.path("records")):
-        download_id, _, ending = name.partition(".")
-        if ending == SET_ASIDE.removeprefix("."):
-            tally.problems.append(f"kept: {store.path('records', name)} was set aside, since it can't be read")
-        if ending != "json" or not is_id(download_id):
+    for name in durable.names(store.path(layout.RECORDS)):
+        if name.endswith(layout.SET_ASIDE):
+            tally.problems.append(f"kept: {store.path(layout.RECORDS, name)} was set aside, since it can't be read")
+        download_id = recorded_id(name)
+        if not download_id:
             continue
         try:
             if _record(store, download_id, lambda record: record.until + grace <= now):
@@ -114,23 +115,23 @@ def find_id(store: LocalStore, given: str) -> str:
 
 def ids(store: LocalStore) -> list[str]:
     """Return the ids of all downloads. Raises OSError."""
-    return [name[:-5] for name in _listing(store.path("records")) if name.endswith(".json") and is_id(name[:-5])]
+    return list(filter(None, map(recorded_id, durable.names(store.path(layout.RECORDS)))))
 
 
 def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable[[Record], bool]") -> None:
     """Remove a download, under its lock, if that still holds for its record."""
-    path = store.path("records", f"{download_id}.json")
+    path = store.path(layout.record_path(download_id))
     store.make_locks()
     with durable.locked(store.lock(download_id)):
         record = _record(store, download_id, still)
         if record is None:
             return
-        place = store.path("downloads", download_id)
+        place = store.path(layout.download_path(download_id))
         if not os.path.islink(place):
-            _remove_tree(os.path.join(place, "files"), tally)
+            _remove_tree(os.path.join(place, layout.FILES), tally)
         _remove_tree(place, tally)
         for digest in {file.sha256 for file in record.files if _BLOB.fullmatch(file.sha256)}:
-            _remove_if_unlinked(store.path("blobs", digest[:2], digest), tally)
+            _remove_if_unlinked(store.path(layout.blob_path(digest)), tally)
         tally.unlink(path)
         tally.ids.append(download_id)
 
@@ -138,7 +139,7 @@ def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable
 def _record(store: LocalStore, download_id: str, holds: "Callable[[Record], bool]") -> Record | None:
     """Return a record for which something holds; None too where another clean-up was faster."""
     try:
-        record = read_record(store.path("records", f"{download_id}.json"))
+        record = read_record(store.path(layout.record_path(download_id)))
     except FileNotFoundError:
         return None
     return record if holds(record) else None
@@ -176,19 +177,19 @@ def _remove_if_unlinked(blob: str, tally: _Tally) -> None:
 def _unknown_downloads(store: LocalStore, tally: _Tally) -> None:
     """Name downloads without a record: the record is written first and removed last, so a person did that."""
     store.make_locks()
-    for name in _listing(store.path("downloads")):
-        recorded = os.path.exists(store.path("records", f"{name}.json"))
-        if is_id(name) and not recorded and name not in tally.ids:
+    for name in filter(is_id, durable.names(store.path(layout.DOWNLOADS))):
+        record, place = store.path(layout.record_path(name)), store.path(layout.download_path(name))
+        if not os.path.exists(record) and name not in tally.ids:
             with durable.locked(store.lock(name)):
-                known = os.path.exists(store.path("records", f"{name}.json"))
-            if not known and os.path.exists(store.path("downloads", name)):
-                tally.problems.append(f"kept: {store.path('downloads', name)} has no record; remove it by hand")
+                known = os.path.exists(record)
+            if not known and os.path.exists(place):
+                tally.problems.append(f"kept: {place} has no record; remove it by hand")
 
 
 def _unlinked_blobs(store: LocalStore, now: float, tally: _Tally) -> None:
-    for folder in _listing(store.path("blobs")):
-        for name in _listing(store.path("blobs", folder)):
-            path = store.path("blobs", folder, name)
+    for folder in durable.names(store.path(layout.BLOBS)):
+        for name in durable.names(store.path(layout.BLOBS, folder)):
+            path = store.path(layout.BLOBS, folder, name)
             try:
                 found = os.lstat(path)
             except FileNotFoundError:
@@ -199,18 +200,18 @@ def _unlinked_blobs(store: LocalStore, now: float, tally: _Tally) -> None:
 
 
 def _directories_with_temporaries(store: LocalStore) -> list[str]:
-    below = [store.root, *(store.path(name) for name in ("tmp", "records", "trouble", "quarantine", "downloads"))]
-    blobs = [store.path("blobs", folder) for folder in _listing(store.path("blobs"))]
-    places = [store.path("downloads", name) for name in _listing(store.path("downloads"))]
+    below = [store.root, *map(store.path, (layout.WORKSPACE, layout.RECORDS, *layout.KEPT, layout.DOWNLOADS))]
+    blobs = [store.path(layout.BLOBS, folder) for folder in durable.names(store.path(layout.BLOBS))]
+    places = [store.path(layout.DOWNLOADS, name) for name in durable.names(store.path(layout.DOWNLOADS))]
     pages = [place for place in places if not os.path.islink(place)]
-    inside = [path for page in pages if not os.path.islink(path := os.path.join(page, "files"))]
+    inside = [path for page in pages if not os.path.islink(path := os.path.join(page, layout.FILES))]
     return [*below, *blobs, *pages, *inside]
 
 
 def _leftovers(directory: str, now: float, tally: _Tally) -> None:
-    """Remove temporary files that nobody holds a lock on; those of `tmp` are all temporary."""
-    everything = os.path.basename(directory) == "tmp"
-    for name in _listing(directory):
+    """Remove temporary files that nobody holds a lock on; those of the workspace are all temporary."""
+    everything = os.path.basename(directory) == layout.WORKSPACE
+    for name in durable.names(directory):
         if not everything and not name.startswith(durable.TEMPORARY_PREFIX):
             continue
         path = os.path.join(directory, name)
@@ -227,10 +228,3 @@ def _leftovers(directory: str, now: float, tally: _Tally) -> None:
             continue
         finally:
             os.close(fd)
-
-
-def _listing(directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -6,9 +6,6 @@ without any right should a browser show them all the same, and no guessing of ty
 
 from pfilter.base import filetypes
 
-ID = "[a-z2-7]{32}"
-SHORT_ID = "[a-z2-7]{8}"  # what logs may show of an id
-
 COMMON = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -27,8 +24,8 @@ TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")  # a year; over ht
 
 HTML = "text/html; charset=utf-8"
 BYTES = "application/octet-stream"
-EXPIRED = "expired.html"  # below downloads/: the answer about whatever is not there
-# Where there is no such file. No apostrophe and no double quote: it stands in other programs' configurations.
+# The answer about whatever is not there, where the store has no page for it. No apostrophe and no double quote: it
+# stands in other programs' configurations.
 GONE = (
     "<!doctype html><html lang=en><meta charset=utf-8><title>Not available</title><h1>Not available</h1>"
     "<p>This download does not exist, or no longer exists. If the link came by mail, please ask the sender to send the "

@@ -17,17 +17,18 @@ from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.message import header
 from pfilter.message.model import Envelope
+from pfilter.store import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-QUARANTINE = "quarantine"
-TROUBLE = "trouble"
+QUARANTINE = layout.QUARANTINE
+TROUBLE = layout.TROUBLE
+FOLDERS = layout.KEPT
 LEAST_WORD = 4  # characters
 HEAD = 1 << 20  # octets of a header that are searched
 STRAY_AGE = 86400  # seconds; the message may be on its way
-FOLDERS = (QUARANTINE, TROUBLE)
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9A-Za-z]+-[0-9a-f]{16}")
 
 
@@ -80,11 +81,11 @@ def keep(root: str, folder: str, spool: Spool, envelope: Envelope, reason: str, 
     return name
 
 
-def entries(root: str) -> "list[KeptMessage]":
+def entries(root: str) -> list[KeptMessage]:
     """Return all kept messages, oldest first. Raises OSError."""
     found = []
     for folder in FOLDERS:
-        for file in _listing(os.path.join(root, folder)):
+        for file in durable.names(os.path.join(root, folder)):
             name = file.removesuffix(".eml")
             if file.endswith(".eml") and _NAME.fullmatch(name):
                 try:
@@ -137,7 +138,7 @@ def remove(root: str, held: KeptMessage) -> None:
     durable.sync_directory(os.path.join(root, held.folder))
 
 
-def expire(root: str, now: float, keep_seconds: int, *, dry_run: bool = False) -> "list[KeptMessage]":
+def expire(root: str, now: float, keep_seconds: int, *, dry_run: bool = False) -> list[KeptMessage]:
     """Remove kept messages that are older, and return them. Raises OSError."""
     old = [held for held in entries(root) if held.created + keep_seconds <= now]
     for held in old if not dry_run else ():
@@ -155,7 +156,7 @@ def lock(root: str) -> str:
 def _remove_strays(root: str, now: float) -> None:
     """Remove what was written about a message that a crash kept from coming."""
     for folder in FOLDERS:
-        names = set(_listing(os.path.join(root, folder)))
+        names = set(durable.names(os.path.join(root, folder)))
         for name in names:
             base = name.removesuffix(".json")
             path = os.path.join(root, folder, name)
@@ -193,10 +194,3 @@ def _read(root: str, folder: str, name: str) -> KeptMessage:
 
 def _path(root: str, held: KeptMessage, ending: str) -> str:
     return os.path.join(root, held.folder, held.name + ending)
-
-
-def _listing(directory: str) -> "list[str]":
-    try:
-        return sorted(os.listdir(directory))
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -6,8 +6,9 @@ from pfilter.base import durable
 from pfilter.base.errors import StoreError
 from pfilter.base.spool import Spool
 from pfilter.base.text import sentence
-from pfilter.store import cleanup
+from pfilter.store import cleanup, layout
 from pfilter.store.cleanup import Report
+from pfilter.store.layout import short
 from pfilter.store.local import LocalStore
 from pfilter.store.record import Download, Record, read_record, write_record
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-class LocalKeeper:
+class LocalAdmin:
     """What people and clean-up need of a local store. Methods raise StoreError or OSError."""
 
     def __init__(self, store: LocalStore) -> None:
@@ -31,9 +32,9 @@ class LocalKeeper:
         try:
             return read_record(self._path(download_id))
         except FileNotFoundError:
-            raise StoreError(f"{download_id[:8]} is not a download here") from None
+            raise StoreError(f"{short(download_id)} is not a download here") from None
 
-    def records(self, problems: "list[str]") -> "Iterator[Record]":
+    def records(self, problems: list[str]) -> "Iterator[Record]":
         """Yield all records; what can't be read becomes a sentence in `problems`."""
         for download_id in self.ids():
             try:
@@ -49,7 +50,7 @@ class LocalKeeper:
 
     def read(self, record: Record, name: str) -> "Iterator[bytes]":
         """Yield the octets of a stored file in pieces."""
-        path = self._store.path("downloads", record.id, "files", name)
+        path = self._store.path(layout.file_path(record.id, name))
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         spool = Spool(fd, os.fstat(fd).st_size)
         try:
@@ -63,10 +64,10 @@ class LocalKeeper:
         with durable.locked(self._store.lock(download_id)):
             record = self.record(download_id)
             if until <= record.until:
-                raise StoreError(f"{download_id[:8]} is promised for longer already; a promise can't be shortened")
+                raise StoreError(f"{short(download_id)} is promised for longer already; a promise can't be shortened")
             record = record.replace(until=until)
             write_record(self._path(download_id), record)
-            place = self._store.path("downloads", download_id, "index.html")
+            place = self._store.path(layout.page_path(download_id))
             durable.write_file(place, page(record, self._store.describe(record)), durable.PUBLIC_FILE)
         return record
 
@@ -79,4 +80,4 @@ class LocalKeeper:
         return cleanup.expire(self._store, now, grace, dry_run=dry_run)
 
     def _path(self, download_id: str) -> str:
-        return self._store.path("records", f"{download_id}.json")
+        return self._store.path(layout.record_path(download_id))

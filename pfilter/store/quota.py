@@ -9,12 +9,12 @@ import os
 
 from pfilter.base.durable import locked
 from pfilter.base.errors import StoreError
+from pfilter.store.layout import BLOBS, USAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-NAME = "usage"
 DIGITS = 20
 
 
@@ -60,7 +60,7 @@ def count_anew(root: str) -> None:
 def count(root: str) -> int:
     """Return the octets of all blobs, by a walk. Raises OSError."""
     total = 0
-    blobs = os.path.join(root, "blobs")
+    blobs = os.path.join(root, BLOBS)
     try:
         folders = os.listdir(blobs)
     except FileNotFoundError:
@@ -79,7 +79,7 @@ def count(root: str) -> int:
 
 
 def _locked(root: str, *, create: bool) -> "AbstractContextManager[int]":
-    return locked(os.path.join(root, NAME), create=create)
+    return locked(os.path.join(root, USAGE), create=create)
 
 
 def _read(fd: int) -> int:

@@ -8,6 +8,7 @@ import json
 from pfilter.base import durable
 from pfilter.base.errors import StoreError
 from pfilter.base.frozen import Frozen
+from pfilter.store.layout import SHORT, is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
-ID_LENGTH = 32  # characters of base32: 160 bits
-ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz234567")
 
 
 class Link(Frozen):
@@ -102,16 +101,11 @@ def read_record(path: str) -> Record:
         return decode(stream.read(), path)
 
 
-def is_id(text: str) -> bool:
-    """Whether this is an id of a download."""
-    return len(text) == ID_LENGTH and ID_CHARACTERS.issuperset(text)
-
-
 def match(known: "Iterable[str]", given: str) -> str:
     """Return the one id meant by an id, a link, or the beginning of an id as the log shows it. Raises StoreError."""
     wanted = next((piece for piece in reversed(given.split("/")) if is_id(piece)), given)
-    found = [known_id for known_id in known if known_id.startswith(wanted)] if len(wanted) >= 8 else []
+    found = [known_id for known_id in known if known_id.startswith(wanted)] if len(wanted) >= SHORT else []
     if len(found) != 1:
         reason = "is the beginning of more than one id" if found else "is not the id of a download here"
-        raise StoreError(f"{given!r} {reason}; give the id, or at least its first 8 characters, or the link")
+        raise StoreError(f"{given!r} {reason}; give the id, or at least its first {SHORT} characters, or the link")
     return found[0]

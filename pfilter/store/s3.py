@@ -31,7 +31,7 @@ class Bucket:
     def __init__(self, settings: Settings) -> None:
         self.name, _, self.prefix = settings.store_url.removeprefix("s3://").partition("/")
         self.endpoint = settings.store_endpoint or f"https://s3.{settings.store_region}.amazonaws.com"
-        self._policy = settings
+        self._settings = settings
         self._opened: Any = None
 
     def get(self, key: str) -> tuple[bytes, str] | None:
@@ -90,7 +90,7 @@ class Bucket:
         except Exception as error:  # noqa: BLE001  # as above
             self._fail("write", error)
 
-    def look(self, key: str) -> tuple[int, "Mapping[str, str]"] | None:
+    def look(self, key: str) -> "tuple[int, Mapping[str, str]] | None":
         """Return size and headers of an object, with its own in lower case; None where there is none."""
         import obstore
 
@@ -125,7 +125,7 @@ class Bucket:
         except Exception as error:  # noqa: BLE001  # as above
             self._fail("list", error)
 
-    def folders(self, folder: str) -> "list[str]":
+    def folders(self, folder: str) -> list[str]:
         """Return the names of the folders in a folder."""
         import obstore
 
@@ -148,7 +148,7 @@ class Bucket:
             except Exception as error:  # noqa: BLE001  # as above
                 self._fail("remove", error)
 
-    def sign(self, keys: "list[str]", seconds: int) -> "list[str]":
+    def sign(self, keys: list[str], seconds: int) -> list[str]:
         """Return links that open objects for so many seconds; nothing is asked of the store for it."""
         from datetime import timedelta
 
@@ -174,10 +174,10 @@ class Bucket:
             from obstore.store import S3Store
         except ImportError as error:
             raise StoreError(f"[store] url needs the package obstore: pip install 'pfilter[s3]' ({error})") from None
-        keys = credentials.read(self._policy.store_credentials)
-        if keys.session_token and self._policy.store_links == "presigned":
+        keys = credentials.read(self._settings.store_credentials)
+        if keys.session_token and self._settings.store_links == "presigned":
             raise StoreError("[store] links = presigned with a session_token: links would end with it")
-        half = self._policy.store_timeout / 2  # one half to try again in, one for the last try
+        half = self._settings.store_timeout / 2  # one half to try again in, one for the last try
         token: Any = {"session_token": keys.session_token} if keys.session_token else {}
         allow_http = self.endpoint.startswith("http://")
         try:
@@ -185,7 +185,7 @@ class Bucket:
                 self.name,
                 prefix=self.prefix or None,
                 endpoint=self.endpoint,
-                region=self._policy.store_region,
+                region=self._settings.store_region,
                 access_key_id=keys.access_key_id,
                 secret_access_key=keys.secret_access_key,
                 **token,

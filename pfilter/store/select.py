@@ -22,13 +22,13 @@ def open_local(settings: Settings) -> LocalStore:
     return LocalStore(settings.store_path, settings.store_base_url, settings.store_secret_file, settings.store_quota)
 
 
-def open_keeper(settings: Settings) -> "StoreAdmin":
+def open_admin(settings: Settings) -> "StoreAdmin":
     """Return what looks after the downloads."""
     if settings.store_url:
         from pfilter.store.bucket import ObjectStore
-        from pfilter.store.bucket_admin import ObjectKeeper
+        from pfilter.store.bucket_admin import BucketAdmin
 
-        return ObjectKeeper(ObjectStore(settings, open_local(settings)))
-    from pfilter.store.local_admin import LocalKeeper
+        return BucketAdmin(ObjectStore(settings, open_local(settings)))
+    from pfilter.store.local_admin import LocalAdmin
 
-    return LocalKeeper(open_local(settings))
+    return LocalAdmin(open_local(settings))

@@ -13,14 +13,16 @@ from http.client import HTTPException
 from urllib.parse import quote
 
 from pfilter.base.errors import StoreError
+from pfilter.base.finding import Finding
 from pfilter.base.spool import finished
 from pfilter.base.text import sentence
-from pfilter.store import http_headers
+from pfilter.store import http_headers, layout
 from pfilter.store.cleanup import revoke
+from pfilter.store.layout import file_path, record_path, short
 from pfilter.store.local import LocalStore
 from pfilter.store.record import Record, RecordedFile
 from pfilter.web.client import Answer, Client
-from pfilter.web.rules import RULES, Finding, finding
+from pfilter.web.rules import RULES, finding
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ SAME = (
 
 def check(store: LocalStore, client: Client, *, plain: str = "") -> "Iterator[Finding]":
     """Yield a finding for each rule. `plain` is where to try http, if not at port 80. Raises OSError, StoreError."""
-    downloads = store.path("downloads")
+    downloads = store.path(layout.DOWNLOADS)
     with _placed(store) as (present, revoked):
         visit = _Visit(store, client, present, revoked, plain)
         visit.run()
@@ -78,7 +80,7 @@ def _placed(store: LocalStore) -> "Iterator[tuple[str, str]]":
             _place(store, download)
         revoke(store, ids[1])
         # To what anybody may have: rights alone would hide that a link to somewhere else is followed.
-        os.symlink("plain.txt", store.path("downloads", ids[0], "files", SYMLINK))
+        os.symlink("plain.txt", store.path(file_path(ids[0], SYMLINK)))
         yield ids[0], ids[1]
     finally:
         for download in ids:
@@ -264,7 +266,7 @@ class _Visit:
             f"/{never}/files/plain.txt",
             f"/{self.present}/files/other.txt",
             f"/{self.present.upper()}/",
-            f"/{self.present[:8]}/",
+            f"/{short(self.present)}/",
             f"/{self.present}0/",
             "/not-an-id/",
         ):
@@ -280,7 +282,7 @@ class _Visit:
 
     def _outside(self) -> None:
         self._tried("listing", "outside", "links", "methods")
-        private = [self.store.path("records", f"{self.present}.json")]
+        private = [self.store.path(record_path(self.present))]
         with open(private[0], "rb") as stream:
             record = stream.read()
         names = [name.encode("ascii") for name in FILES if name.isascii() and "%" not in name]
@@ -316,14 +318,15 @@ class _Visit:
 
 def _ways_out(base: str, page: str, download: str) -> "Iterator[str]":
     """Yield paths that must not lead anywhere."""
-    record = f"records/{download}.json"
+    record = record_path(download)
     for up in ("..", "%2e%2e", ".%2e", "..%2f..", "%2e%2e%2f", "..%5c..", "..;", "%252e%252e"):
         yield f"{base}/{up}/{record}"
         yield f"{page}files/{up}/{up}/{up}/{record}"
-    for name in (record, "secret", "usage", "blobs/", "records/", "tmp/", "trouble/", "quarantine/", ".git/config"):
+    folders = (layout.BLOBS, layout.RECORDS, layout.WORKSPACE, *layout.KEPT)
+    for name in (record, layout.SECRET, layout.USAGE, *(f"{folder}/" for folder in folders), ".git/config"):
         yield f"{base}/{name}"
     yield from ("/.git/config", "/.htaccess", "/server-status", "/server-info", "/cgi-bin/", "/nginx_status", "/icons/")
-    yield from (f"{base}/{http_headers.EXPIRED}", f"{base}/pfilter-gone", "/pfilter-gone", "/pfilter-gone-text")
+    yield from (f"{base}/{layout.EXPIRED}", f"{base}/pfilter-gone", "/pfilter-gone", "/pfilter-gone-text")
     yield f"{page}index.html"
     yield f"{page}files/plain.txt%00.jpg"
     yield f"{page}files/plain.txt/"

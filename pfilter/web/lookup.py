@@ -9,13 +9,14 @@ import re
 import stat
 
 from pfilter.base.frozen import Frozen
-from pfilter.store.http_headers import EXPIRED, GONE, ID
+from pfilter.store.http_headers import GONE
+from pfilter.store.layout import EXPIRED, FILES, ID, PAGE
 
 NAME_LIMIT = 255  # octets
 EXPIRED_LIMIT = 1 << 20  # octets of the expired page
 _WAY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # passes through directories that can't be listed
 _ABSOLUTE = re.compile(rb"https?://[^/]+", re.IGNORECASE)
-_REST = re.compile(rf"/({ID})(?:(/)(?:files/((?:[!-$&-.0-~]|%[0-9A-Fa-f]{{2}})+))?)?".encode("ascii"))
+_REST = re.compile(rf"/({ID})(?:(/)(?:{FILES}/((?:[!-$&-.0-~]|%[0-9A-Fa-f]{{2}})+))?)?".encode("ascii"))
 
 
 class Asked(Frozen):
@@ -34,7 +35,6 @@ class Item:
         self.fd = fd
         self.name = name
         self.size = found.st_size
-        self.modified = int(found.st_mtime)
         self.etag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
 
     def read(self, offset: int, limit: int) -> bytes:
@@ -72,7 +72,7 @@ def parse(path: bytes, prefix: bytes) -> Asked | None:
 
 def find(downloads: str, asked: Asked) -> Item | None:
     """Open what is asked for. Raises OSError for what should not happen, such as too many open files."""
-    way = (asked.id, "files", asked.name) if asked.name else (asked.id, "index.html")
+    way = (asked.id, FILES, asked.name) if asked.name else (asked.id, PAGE)
     fd = _open(downloads, way)
     return None if fd is None else Item(fd, asked.name)
 

@@ -3,6 +3,7 @@
 The lines are those of the printed configurations (a test compares them), so that what mends is what was left out.
 """
 
+from pfilter.base.finding import Finding
 from pfilter.base.frozen import Frozen
 from pfilter.store import http_headers
 
@@ -108,18 +109,10 @@ RULES = {
 }
 
 
-class Finding(Frozen):
-    """What was found about one rule; `mend` has the lines that would mend it, none where it holds."""
-
-    level: str
-    text: str
-    mend: tuple[str, ...]
-
-
-def finding(rule: Rule, problems: "list[str]", downloads: str, host: str) -> Finding:
-    """Return what there is to say about a rule."""
+def finding(rule: Rule, problems: list[str], downloads: str, host: str) -> Finding:
+    """Return what there is to say about a rule, and the lines that would mend what is wrong."""
     if not problems:
-        return Finding("ok", rule.holds, ())
+        return Finding("ok", rule.holds)
     lines = (f"nginx:  {rule.nginx}", f"Apache: {rule.apache}")
     mend = tuple(line.replace("DOWNLOADS", downloads).replace("HOST", host, 1) for line in lines)
     shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more like it" if len(problems) > 3 else "")

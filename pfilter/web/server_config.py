@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pfilter.base import filetypes
 from pfilter.base.errors import ConfigError
 from pfilter.config.settings import Settings
-from pfilter.store import http_headers
+from pfilter.store import http_headers, layout
 
 KINDS = ("nginx", "apache")
 TEMPLATES = os.path.dirname(os.path.abspath(__file__))
@@ -49,11 +49,11 @@ def configuration(kind: str, settings: Settings) -> str:
         port=where.port or 443,
         prefix=where.path,
         prefix_pattern=where.path.replace(".", "\\."),
-        downloads=os.path.join(settings.store_path, "downloads"),
+        downloads=os.path.join(settings.store_path, layout.DOWNLOADS),
         certificate=settings.serve_certificate,
         key=settings.serve_key or settings.serve_certificate,
-        id=http_headers.ID,
-        short_id=http_headers.SHORT_ID,
+        id=layout.ID,
+        short_id=layout.SHORT_ID,
         common=http_headers.COMMON,
         policy=http_headers.POLICY,
         page_policy=http_headers.PAGE_POLICY,
@@ -61,7 +61,7 @@ def configuration(kind: str, settings: Settings) -> str:
         transport=http_headers.TRANSPORT,
         html=http_headers.HTML,
         types=list(types.items()),
-        expired=http_headers.EXPIRED,
+        expired=layout.EXPIRED,
         gone=http_headers.GONE,
         errors=APACHE_ERRORS,
     )

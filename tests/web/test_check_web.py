@@ -10,7 +10,7 @@ import pytest
 
 from pfilter.base.errors import ConfigError
 from pfilter.config import load
-from pfilter.store import http_headers
+from pfilter.store import http_headers, layout
 from pfilter.store.local import LocalStore
 from pfilter.web import check, rules, server_config
 from pfilter.web.client import Client
@@ -62,9 +62,9 @@ def test_all_rules_hold(
     logs = [path for path in place.folder.iterdir() if path.suffix == ".log"]
     assert logs
     for log in logs:
-        assert not re.search(http_headers.ID, log.read_text()), log
+        assert not re.search(layout.ID, log.read_text()), log
     if kind != "serve":
-        assert re.search(rf" /{http_headers.SHORT_ID}\.\.\. 200 ", (place.folder / "pfilter.log").read_text())
+        assert re.search(rf" /{layout.SHORT_ID}\.\.\. 200 ", (place.folder / "pfilter.log").read_text())
 
 
 @pytest.mark.parametrize("kind", ["nginx", "apache", "serve"])
@@ -205,7 +205,7 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 # --- Broken on purpose: what is changed in the printed text, and the rules that must be named for it, no others
 
-ID = http_headers.ID
+ID = layout.ID
 NGINX_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     "headers": (
         [
