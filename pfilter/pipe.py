@@ -13,7 +13,6 @@ from pfilter.base.errors import (
     EX_OK,
     EX_TEMPFAIL,
     DeadlineError,
-    PfilterError,
     StoppedError,
     UsageError,
     dsn,
@@ -41,7 +40,6 @@ AFTERWARDS = 10  # seconds for the log and the notification; each is a second in
 HARD_LIMIT = 5  # seconds over the reinjection's own time limits
 # pipe(8) expands an empty ${sender} to this where master.cf lacks null_sender=
 NULL_SENDERS = (b"", b"<>", b"MAILER-DAEMON")
-FALLBACK_WORKSPACE = "/var/tmp"  # noqa: S108  # for files without a name
 
 
 class _Run:
@@ -124,7 +122,9 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     from pfilter.delivery import loop
 
     def workspace() -> str:
-        return _workspace(settings)
+        from pfilter.store import select
+
+        return select.workspace(settings)
 
     spool = receive(0, workspace)
     if not spool.size:
@@ -133,7 +133,7 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     spool = whole(spool, told, run.parent)
     loop.refuse_loop(spool, settings)
     context = pipeline.Context(
-        deliver=lambda result, meanwhile: _deliver(run, result, envelope, settings, meanwhile),
+        deliver=lambda result, _outcome, meanwhile: _deliver(run, result, envelope, settings, meanwhile),
         size_limit=lambda: _size_limit(envelope, settings),
         workspace=workspace,
         log=run.log,
@@ -141,19 +141,6 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     )
     line = pipeline.process(spool, envelope, settings, context).line()
     return f"{line}; {run.refused} of {len(envelope.recipients)} recipients refused" if run.refused else line
-
-
-def _workspace(settings: Settings) -> str:
-    """Return where temporary files go: beside the blobs, or where mail that needs no store finds room."""
-    from pfilter.store.local import LocalStore
-
-    store = LocalStore(settings.store_path, settings.store_base_url)
-    try:
-        if store.has_room(0, settings.store_min_free):
-            return store.workspace()
-    except (PfilterError, OSError):
-        pass  # what has to be stored will say so itself
-    return FALLBACK_WORKSPACE
 
 
 def _size_limit(envelope: Envelope, settings: Settings) -> int:

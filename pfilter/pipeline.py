@@ -33,12 +33,12 @@ NO_ROOM = "no room in the store"  # why a message passes that was to be changed;
 class Context(Frozen):
     """What the process around a message provides.
 
-    `deliver` takes the result: it raises and nothing was sent, or it returns and nothing may fail any more. It may
-    call its second argument while it waits: to prepare for what comes after.
+    `deliver` takes the result: it raises and nothing was sent, or it returns and nothing may fail any more. It is told
+    what became of the message, and may call its last argument while it waits: to prepare for what comes after.
     `size_limit` says how many octets it takes (0: any). `workspace` is a directory for temporary files.
     """
 
-    deliver: "Callable[[Spool, Callable[[], None]], None]"
+    deliver: "Callable[[Spool, Outcome, Callable[[], None]], None]"
     size_limit: "Callable[[], int]"
     workspace: "Workspace"
     log: Log
@@ -75,7 +75,7 @@ def process(spool: Spool, envelope: Envelope, settings: Settings, context: Conte
         if not plan.changes:
             return _pass_on(spool, plan, message.message_id, envelope, settings, context, began)
         result = _change(spool, message, plan, envelope, settings, context, scratch)
-        context.deliver(result.spool, lambda: _prepare(plan, context.log))
+        context.deliver(result.spool, result.outcome, lambda: _prepare(plan, context.log))
     if result.download:
         _notify(message, envelope, result.download, settings, context)
     told = {"download": result.download.id if result.download else "", "original": result.original}
@@ -103,7 +103,7 @@ def _pass_on(
 ) -> Outcome:
     """Deliver a message as it came, the file itself."""
     outcome = Outcome(size_in=spool.size, size_out=spool.size, note=decide.in_a_word(plan))
-    context.deliver(spool, lambda: _prepare(plan, context.log))
+    context.deliver(spool, outcome, lambda: _prepare(plan, context.log))
     _tell(plan, outcome, message_id, envelope, settings, context, began)
     return outcome
 

@@ -642,7 +642,7 @@ def test_a_broken_signature_is_told_where_only_warnings_are(store: Path, tmp_pat
     for field in ("", "DKIM-Signature: v=1; d=example.org; b=x\n"):
         data = message(multipart("mixed", TEXT, FILE), field)
         door = pipeline.Context(
-            deliver=lambda result, prepare: prepare(),
+            deliver=lambda result, outcome, prepare: prepare(),
             size_limit=lambda: 0,
             workspace=lambda: str(store),
             log=Log(f"file:{log}", "warning"),

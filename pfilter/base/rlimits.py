@@ -19,3 +19,20 @@ def confine(cpu_seconds: int) -> None:
         soft, hard = resource.getrlimit(which)
         if soft == resource.RLIM_INFINITY or wanted < soft:
             resource.setrlimit(which, (wanted, hard))
+
+
+def allow_processor(seconds: int, most: int) -> None:
+    """Let this process use so much more CPU time, `most` (as getrlimit(2) gives it) of it altogether.
+
+    For a process that handles many messages: what one used up is not the next one's.
+    """
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    wanted = int(spent.ru_utime + spent.ru_stime) + 1 + seconds
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    limits = [limit for limit in (wanted, most, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_CPU, (min(limits), hard))
+
+
+def processor_limit() -> int:
+    """Return how much CPU time this process may use altogether, as getrlimit(2) gives it."""
+    return resource.getrlimit(resource.RLIMIT_CPU)[0]

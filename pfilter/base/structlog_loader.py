@@ -15,6 +15,9 @@ PACKAGE = "structlog"
 TRACEBACKS = "structlog.tracebacks"  # brings dataclasses; only processors that nobody uses here call it
 
 
+_loaded: "list[tuple[Any, Any]]" = []  # once: a process may handle many messages
+
+
 class _Absent(ModuleType):
     """Stands for a module of which names are imported but not used."""
 
@@ -26,7 +29,9 @@ def load() -> "tuple[Any, Any]":
     """Return structlog.processors and structlog.BoundLogger. Raises ImportError."""
     if PACKAGE not in sys.modules:
         try:
-            return _without_the_rest()
+            if not _loaded:
+                _loaded.append(_without_the_rest())
+            return _loaded[0]
         except Exception:  # noqa: BLE001, S110  # a version that is built in another way is imported as it wants
             pass
     import structlog

@@ -14,10 +14,6 @@ from pfilter.config import load
 from pfilter.config.settings import DEFAULT_PATH, Settings
 from pfilter.message.model import Envelope
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 app = typer.Typer()
 
 SenderOption = Annotated[
@@ -56,7 +52,7 @@ def filter_command(
     spool = _open_message(file)
     settings = _settings(config_file, store, base_url)
 
-    def deliver(result: Spool, _: "Callable[[], None]") -> None:
+    def deliver(result: Spool, *_: object) -> None:
         for chunk in result.windows(0, result.size):
             write_all(1, chunk)
 

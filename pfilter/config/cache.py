@@ -50,6 +50,43 @@ def load(file: str) -> Settings:
     return _read_and_keep(file)
 
 
+class Watched:
+    """A configuration file for a process that handles many messages: looked at for each, read when it has changed."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._state: tuple[int, ...] = ()
+        self._kept: Settings | None = None
+
+    def load(self) -> Settings:
+        """Return what `config.load` returns. Raises ConfigError, as often as it is asked for one that is broken."""
+        state = self._look()
+        if self._kept is not None and state and state == self._state:
+            return self._kept
+        self._kept = None
+        settings = load(self._file)
+        # As above: one that is young, or changed while it was read, is read again.
+        if state == self._look() and state and time.time() - state[-1] / 1e9 > LEAST_AGE:
+            self._state = state
+            self._kept = settings
+        return settings
+
+    def _look(self) -> tuple[int, ...]:
+        try:
+            found = os.stat(self._file)
+        except OSError:
+            return ()
+        return (
+            found.st_dev,
+            found.st_ino,
+            found.st_size,
+            found.st_uid,
+            found.st_mode,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+        )
+
+
 def _settings(values: "dict[str, Any]") -> Settings:
     values["limits"] = Limits(**values["limits"])
     return Settings(**values)

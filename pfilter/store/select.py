@@ -1,11 +1,14 @@
 """Which store the configuration names. What a local store does not need is not imported."""
 
+from pfilter.base.errors import PfilterError
 from pfilter.config.settings import Settings
 from pfilter.store.local import LocalStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pfilter.store.interface import Store, StoreAdmin
+
+FALLBACK_WORKSPACE = "/var/tmp"  # noqa: S108  # for files without a name
 
 
 def open_store(settings: Settings) -> "Store":
@@ -20,6 +23,17 @@ def open_store(settings: Settings) -> "Store":
 def open_local(settings: Settings) -> LocalStore:
     """Return the folder on this machine: all of the store, or what of it is private to this gateway."""
     return LocalStore(settings.store_path, settings.store_base_url, settings.store_secret_file, settings.store_quota)
+
+
+def workspace(settings: Settings) -> str:
+    """Return where a message's temporary files go: beside the blobs, or where mail that needs no store finds room."""
+    store = open_local(settings)
+    try:
+        if store.has_room(0, settings.store_min_free):
+            return store.workspace()
+    except (PfilterError, OSError):
+        pass  # what has to be stored will say so itself
+    return FALLBACK_WORKSPACE
 
 
 def open_admin(settings: Settings) -> "StoreAdmin":
