@@ -18,8 +18,8 @@ PACKAGE = PROJECT / "pfilter"
 
 # A module imports from its own group, or from groups below. Groups of one line do not know each other.
 RANKS = (
-    ("launcher",),
-    ("pipe", "cli"),
+    ("launcher", "lmtp_launcher"),
+    ("pipe", "lmtp", "cli"),
     ("pipeline",),
     ("rewriting", "delivery"),
     ("notices", "web", "events"),
@@ -127,11 +127,13 @@ def test_only_one_importer(package: str, importers: set[str]) -> None:
     assert found or not importers
 
 
-def test_the_launcher_stands_on_the_standard_library() -> None:
-    """The launcher imports nothing of ours but the door itself, inside of its net."""
-    names = imported(MODULES["launcher"])
+@pytest.mark.parametrize(("launcher", "door"), [("launcher", "pipe"), ("lmtp_launcher", "lmtp")])
+def test_the_launchers_stand_on_the_standard_library(launcher: str, door: str) -> None:
+    """A launcher imports nothing of ours but the door itself, inside of its net."""
+    names = imported(MODULES[launcher])
     assert {name.split(".")[0] for name in names} - {"pfilter"} <= set(sys.stdlib_module_names)
-    assert {name for name in names if name.startswith("pfilter")} == {"pfilter.pipe.main"}
+    assert {name for name in names if name.startswith("pfilter")} == {f"pfilter.{door}.main"}
+    assert os.access(PACKAGE / f"{launcher}.py", os.X_OK)  # as it is installed
 
 
 # --- What a message pays for

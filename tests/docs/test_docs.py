@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import typer
 
-from pfilter import __version__, pipe, pipeline
+from pfilter import __version__, lmtp, pipe, pipeline
 from pfilter import events as log_events
 from pfilter.cli import app
 from pfilter.config import keys, load
 from pfilter.decision import decide
+from pfilter.message import lmtp_protocol
 from tests.support import PROJECT, plain
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -115,7 +116,9 @@ def test_manuals_are_clean() -> None:
 
 def test_there_is_a_manual_for_each_program_and_the_configuration() -> None:
     """man/ holds exactly these, and one for the whole gateway."""
-    assert [path.name for path in MANUALS] == ["pfilter-gateway.7", "pfilter-pipe.8", "pfilter.1", "pfilter.toml.5"]
+    assert [path.name for path in MANUALS] == [
+        "pfilter-gateway.7", "pfilter-lmtp.8", "pfilter-pipe.8", "pfilter.1", "pfilter.toml.5",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("path", MANUALS, ids=lambda path: path.name)
@@ -208,6 +211,31 @@ def test_synopsis_of_the_pipe_has_every_option() -> None:
     assert {f"--{name}" for name in pipe.OPTIONS} == option_names(section(manual("pfilter-pipe.8"), "SYNOPSIS"))
 
 
+def test_every_option_of_the_lmtp_door_is_in_its_manual() -> None:
+    """pfilter-lmtp(8) has each option, in its SYNOPSIS and by itself, and no other."""
+    known = {f"--{name}" for name in ("config", *lmtp.FLAGS)}
+    text = manual("pfilter-lmtp.8")
+    entries = set(re.findall(r"^\.It Fl -([a-z-]+)", section(text, "DESCRIPTION"), re.MULTILINE))
+    assert {f"--{name}" for name in entries} == known == option_names(section(text, "SYNOPSIS"))
+
+
+def test_numbers_of_the_lmtp_door_are_the_true_ones() -> None:
+    """pfilter-lmtp(8) says when it ends, and what its limits are."""
+    text = " ".join(plain(section(manual("pfilter-lmtp.8"), "DESCRIPTION")).split())
+    for said in (
+        f"after {lmtp.LIFETIME} seconds, or {lmtp.MESSAGES} messages",
+        f"more than {lmtp.MEMORY_LIMIT >> 20} MiB",
+        f"says nothing for {lmtp.IDLE_LIMIT} seconds",
+        f"up to {lmtp_protocol.LINE_LIMIT} octets",
+        f"up to {lmtp_protocol.RECIPIENT_LIMIT:,} recipients",
+        f"up to {lmtp_protocol.COMMAND_LIMIT} commands",
+    ):
+        assert said in text
+    assert lmtp_protocol.ERROR_LIMIT == 20  # "the twentieth"
+    for extension in lmtp_protocol.EXTENSIONS:
+        assert extension.split()[0].decode() in text
+
+
 def test_every_key_is_in_the_manual() -> None:
     """pfilter.toml(5) has an entry for each key, below its section, and for no other; in the order of the code."""
     assert {(key.section, key.name) for key in keys.KEYS} == set(documented_keys())
@@ -221,16 +249,22 @@ def test_default_in_the_manual_is_the_true_one(key: keys.Key) -> None:
     assert (key.default, type(key.default)) == (stated, type(stated))
 
 
+def standards() -> set[str]:
+    """Return the RFCs that STANDARDS of the two doors name."""
+    pages = ("pfilter-pipe.8", "pfilter-lmtp.8")
+    return {number for page in pages for number in cited(section(manual(page), "STANDARDS"))}
+
+
 def test_every_rfc_is_in_standards() -> None:
-    """STANDARDS of pfilter-pipe(8) names each RFC that the code cites."""
+    """STANDARDS of pfilter-pipe(8) and pfilter-lmtp(8) name each RFC that the code cites."""
     text = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "pfilter").rglob("*.py"))
-    assert set() == cited(text) - cited(section(manual("pfilter-pipe.8"), "STANDARDS"))
+    assert set() == cited(text) - standards()
 
 
 def test_standards_names_only_rfcs_that_are_cited() -> None:
     """And no other."""
     text = "".join(path.read_text(encoding="utf-8") for path in (PROJECT / "pfilter").rglob("*.py"))
-    assert set() == cited(section(manual("pfilter-pipe.8"), "STANDARDS")) - cited(text)
+    assert set() == standards() - cited(text)
 
 
 def events() -> set[str]:

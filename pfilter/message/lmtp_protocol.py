@@ -1,0 +1,395 @@
+"""LMTP, the server's side (RFC 2033): what a client may say, in which order, and what is answered. No I/O, no clock.
+
+A Session takes octets as they come (`receive`), says what they mean (`next_event`), and what is to be written
+(`output`). Nothing that a client says raises: what is no LMTP is answered with 5xx, and twenty of those close. Only
+CRLF ends a command, only CRLF "." CRLF a message: whoever reads other line ends finds another end (SMTP smuggling).
+
+The content is given out as pipe(8) would: LF line ends, leading dots undoubled (RFC 5321, 4.5.2).
+"""
+
+from pfilter.base.frozen import Frozen
+from pfilter.message.model import Envelope
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# DSN (RFC 3461) is not announced, since nothing of it is handed on.
+EXTENSIONS = (
+    b"PIPELINING",  # RFC 2920
+    b"8BITMIME",  # RFC 6152
+    b"SMTPUTF8",  # RFC 6531
+    b"SIZE",  # RFC 1870; without a limit, since Postfix would bounce what is over it
+    b"ENHANCEDSTATUSCODES",  # RFC 2034
+    b"XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE",  # Postfix, XFORWARD_README
+)
+XFORWARD = EXTENSIONS[-1].split()[1:]
+UNAVAILABLE = b"[UNAVAILABLE]"
+LINE_LIMIT = 4096  # octets of a command; Postfix's own lines have up to 2048
+RECIPIENT_LIMIT = 10_000  # of one message; Postfix sends the others later, by themselves
+COMMAND_LIMIT = 100  # without a message in between; those that name recipients do not count
+ERROR_LIMIT = 20
+END = b"\r\n.\r\n"
+
+
+class Begin(Frozen):
+    """The client has named sender and recipients and wants to send: `go_ahead()`, or `refuse()`."""
+
+    envelope: Envelope
+
+
+class Content(Frozen):
+    """Octets of the message, in order."""
+
+    octets: bytes
+
+
+class Complete(Frozen):
+    """The message has ended: `answer()` it."""
+
+
+class Closed(Frozen):
+    """Nothing more is listened to."""
+
+
+class _Transaction:
+    """What has been said since the last message."""
+
+    def __init__(self) -> None:
+        self.forwarded: dict[bytes, str] = {}
+        self.sender: bytes | None = None
+        self.recipients: list[bytes] = []
+
+
+class Session:
+    """One connection; see above. `name` is what we call ourselves."""
+
+    def __init__(self, name: bytes) -> None:
+        self._name = name
+        self._input = b""
+        self._output = [b"220 " + name + b" LMTP pfilter\r\n"]
+        self._next: Callable[[], Begin | Content | Complete | Closed | None] = self._command
+        self._transaction = _Transaction()
+        self._greeted = False
+        self._errors = 0
+        self._commands = 0
+        self._overlong = False
+        self._at_start = False
+        self._is_complete = False
+
+    def receive(self, octets: bytes) -> None:
+        """Take what has come."""
+        self._input += octets
+
+    def output(self) -> bytes:
+        """Return what is to be written, once."""
+        octets = b"".join(self._output)
+        self._output.clear()
+        return octets
+
+    def next_event(self) -> "Begin | Content | Complete | Closed | None":
+        """Return what the octets mean, None where that takes more of them."""
+        return self._next()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing has been begun: to close now costs the client nothing but a new connection."""
+        return self._next == self._command and self._transaction.sender is None and not self._input
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether `Begin` has not been answered."""
+        return self._next == self._waiting and not self._is_complete
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether `Complete` has not been answered."""
+        return self._next == self._waiting and self._is_complete
+
+    # What the server does
+
+    def go_ahead(self) -> None:
+        """Answer `Begin`: the content may come."""
+        self._say(b"354 end it with <CRLF>.<CRLF>")
+        self._input = b"\r\n" + self._input  # so that a dot at the very start is one behind a line end
+        self._at_start = True
+        self._next = self._content
+
+    def refuse(self, reply: bytes) -> None:
+        """Answer `Begin`: not now."""
+        self._say(reply)
+        self._reset()
+
+    def answer(self, octets: bytes) -> None:
+        """Answer `Complete`, by what `replies` made."""
+        self._output.append(octets)
+        self._reset()
+        self._errors = self._commands = 0
+
+    def close(self, reply: bytes) -> None:
+        """Say good-bye, whatever was going on."""
+        self._say(reply)
+        self._next = Closed
+
+    # Commands
+
+    def _command(self) -> "Begin | Closed | None":
+        while self._next == self._command:
+            line, found, rest = self._input.partition(b"\n")
+            if not found:
+                if len(self._input) > LINE_LIMIT:
+                    self._overlong = True
+                    self._input = self._input[-1:]  # it may be the CR of a line end
+                return None
+            self._input = rest
+            if self._overlong or len(line) > LINE_LIMIT:
+                self._overlong = False
+                self._error(b"500 5.5.2 line too long")
+            elif not line.endswith(b"\r") or any(octet in line[:-1] for octet in (0, 13)):
+                self._error(b"500 5.5.2 a command ends in <CR><LF>, and has neither of them, nor a NUL, inside")
+            else:
+                verb, _, rest = line[:-1].partition(b" ")
+                begun = self._obey(verb.upper(), rest.strip(b" "))
+                if begun:
+                    return begun
+        return Closed() if self._next == Closed else None
+
+    def _obey(self, verb: bytes, rest: bytes) -> Begin | None:
+        if verb != b"RCPT":
+            self._commands += 1
+            if self._commands > COMMAND_LIMIT and verb != b"QUIT":
+                self.close(b"421 4.7.0 too many commands without a message")
+                return None
+        if verb == b"DATA":
+            return self._data(rest)
+        obey = self._verbs.get(verb)
+        if obey is None:
+            said = b"this is LMTP: LHLO" if verb in (b"HELO", b"EHLO") else b"unknown command"
+            self._error(b"500 5.5.1 " + said)
+        else:
+            obey(self, rest)
+        return None
+
+    def _lhlo(self, rest: bytes) -> None:
+        if not rest:
+            return self._error(b"501 5.5.4 LHLO needs a name")
+        self._reset()
+        self._greeted = True
+        lines = [self._name, *EXTENSIONS]
+        self._output += [b"250-" + line + b"\r\n" for line in lines[:-1]]
+        return self._say(b"250 " + lines[-1])
+
+    def _xforward(self, rest: bytes) -> None:
+        if not self._may_begin():
+            return None
+        told: dict[bytes, str] = {}
+        for word in rest.split(b" "):
+            name, equals, value = word.partition(b"=")
+            decoded = _xtext(value)
+            if not equals or name.upper() not in XFORWARD or decoded is None:
+                return self._error(b"501 5.5.4 XFORWARD NAME=value, in xtext")
+            told[name.upper()] = "" if value.upper() == UNAVAILABLE else decoded
+        self._transaction.forwarded.update(told)
+        return self._say(b"250 2.0.0 Ok")
+
+    def _mail(self, rest: bytes) -> None:
+        if not self._may_begin():
+            return None
+        path = _path(rest, b"FROM:")
+        if path is None:
+            return self._error(b"501 5.1.7 MAIL FROM:<address>")
+        sender, parameters = path
+        wrong = _wrong(parameters, MAIL_PARAMETERS)
+        if wrong:
+            return self._error(wrong)
+        self._transaction.sender = sender
+        return self._say(b"250 2.1.0 Ok")
+
+    def _rcpt(self, rest: bytes) -> None:
+        if self._transaction.sender is None:
+            return self._error(b"503 5.5.1 MAIL first")
+        path = _path(rest, b"TO:")
+        if path is None or not path[0]:
+            return self._error(b"501 5.1.3 RCPT TO:<address>")
+        recipient, parameters = path
+        wrong = _wrong(parameters, RCPT_PARAMETERS)
+        if wrong:
+            return self._error(wrong)
+        if len(self._transaction.recipients) >= RECIPIENT_LIMIT:
+            return self._say(b"452 4.5.3 too many recipients")  # RFC 5321, 4.5.3.1.10
+        self._transaction.recipients.append(recipient)
+        return self._say(b"250 2.1.5 Ok")
+
+    def _data(self, rest: bytes) -> Begin | None:
+        if rest:
+            self._error(b"501 5.5.4 DATA has no arguments")
+        elif self._transaction.sender is None:
+            self._error(b"503 5.5.1 MAIL first")
+        elif not self._transaction.recipients:
+            self._error(b"503 5.5.1 no recipients")  # RFC 2033, 4.2
+        else:
+            self._next = self._waiting
+            return Begin(envelope=self._envelope(self._transaction.sender))
+        return None
+
+    def _rset(self, rest: bytes) -> None:
+        if rest:
+            return self._error(b"501 5.5.4 RSET has no arguments")
+        self._reset()
+        return self._say(b"250 2.0.0 Ok")
+
+    def _noop(self, _rest: bytes) -> None:
+        self._say(b"250 2.0.0 Ok")
+
+    def _quit(self, rest: bytes) -> None:
+        if rest:
+            return self._error(b"501 5.5.4 QUIT has no arguments")
+        return self.close(b"221 2.0.0 Bye")
+
+    _verbs = {  # noqa: RUF012  # never changed
+        b"LHLO": _lhlo,
+        b"XFORWARD": _xforward,
+        b"MAIL": _mail,
+        b"RCPT": _rcpt,
+        b"RSET": _rset,
+        b"NOOP": _noop,
+        b"QUIT": _quit,
+    }
+
+    def _may_begin(self) -> bool:
+        if not self._greeted:
+            self._error(b"503 5.5.1 LHLO first")
+        elif self._transaction.sender is not None:
+            self._error(b"503 5.5.1 in the middle of a message")
+        else:
+            return True
+        return False
+
+    def _envelope(self, sender: bytes) -> Envelope:
+        told = self._transaction.forwarded
+        client = told.get(b"ADDR", "")
+        return Envelope(
+            sender=sender,
+            recipients=tuple(self._transaction.recipients),
+            queue_id=told.get(b"IDENT", ""),
+            client=client[5:] if client[:5].upper() == "IPV6:" else client,
+            helo=told.get(b"HELO", ""),
+        )
+
+    # Content
+
+    def _content(self) -> "Content | Complete | None":
+        end = self._input.find(END)
+        if end >= 0:
+            text, self._input = self._input[: end + 2], self._input[end + len(END) :]
+            self._next = self._ended
+        else:
+            # The start of an end is held back, and with it each line end: so no pair is ever cut in two.
+            held = next((size for size in range(len(END) - 1, 0, -1) if self._input.endswith(END[:size])), 0)
+            text = self._input[: len(self._input) - held]
+            self._input = self._input[len(self._input) - held :]
+        if b"\n." in text:
+            text = text.replace(b"\r\n.", b"\r\n")
+        text = text.replace(b"\r\n", b"\n")
+        if text and self._at_start:
+            text = text[1:]
+            self._at_start = False
+        if text:
+            return Content(octets=text)
+        return self._next() if end >= 0 else None  # type: ignore[return-value]
+
+    def _ended(self) -> Complete:
+        self._next = self._waiting
+        self._is_complete = True
+        return Complete()
+
+    def _waiting(self) -> None:
+        """Read nothing on before the server has said what is to become of the message."""
+
+    # Both
+
+    def _say(self, reply: bytes) -> None:
+        self._output.append(reply + b"\r\n")
+
+    def _error(self, reply: bytes) -> None:
+        self._say(reply)
+        self._errors += 1
+        if self._errors >= ERROR_LIMIT:
+            self.close(b"421 4.7.0 too many errors")
+
+    def _reset(self) -> None:
+        self._transaction = _Transaction()
+        self._is_complete = False
+        self._next = self._command
+
+
+def replies(lines: "Sequence[bytes]") -> bytes:
+    """Return the answer to a message: one reply for each recipient, in their order (RFC 2033, 4.2)."""
+    return b"".join(line + b"\r\n" for line in lines)
+
+
+def _path(text: bytes, keyword: bytes) -> "tuple[bytes, list[bytes]] | None":
+    """Return the address and the parameters of `FROM:<address> NAME=value ...`, None where it is none."""
+    if text[: len(keyword)].upper() != keyword:
+        return None
+    text = text[len(keyword) :].lstrip(b" ")
+    end = _end_of_path(text)
+    if end < 0 or text[end + 1 : end + 2] not in (b"", b" "):
+        return None
+    address = text[1:end]
+    if address.startswith(b"@") and b":" in address:
+        address = address.partition(b":")[2]  # a route, to be ignored (RFC 5321, 4.1.1.3)
+    if any(octet < 32 or octet == 127 for octet in address):
+        return None
+    return address, text[end + 1 :].split()
+
+
+def _end_of_path(text: bytes) -> int:
+    """Return where a path's ">" is, -1 where it is none; in a quoted string it may be a character like others."""
+    quoted = escaped = False
+    for at, octet in enumerate(text):
+        if escaped:
+            escaped = False
+        elif octet == 92:  # a backslash
+            escaped = True
+        elif octet == 34:
+            quoted = not quoted
+        elif octet == 62 and not quoted:
+            return at if text.startswith(b"<") else -1
+    return -1
+
+
+def _is_number(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= 20  # RFC 1870, 5
+
+
+MAIL_PARAMETERS: "dict[bytes, Callable[[bytes], bool]]" = {
+    b"SIZE": _is_number,
+    b"BODY": lambda value: value.upper() in (b"7BIT", b"8BITMIME"),
+    b"SMTPUTF8": lambda value: not value,
+}
+RCPT_PARAMETERS: "dict[bytes, Callable[[bytes], bool]]" = {}
+
+
+def _wrong(parameters: list[bytes], known: "dict[bytes, Callable[[bytes], bool]]") -> bytes:
+    """Return what is to be said about parameters that are unknown, wrong or given twice; b"" about others."""
+    names = [parameter.partition(b"=")[0].upper() for parameter in parameters]
+    for parameter, name in zip(parameters, names, strict=True):
+        if name not in known:
+            return b"555 5.5.4 unknown parameter"
+        if not known[name](parameter.partition(b"=")[2]) or names.count(name) > 1:
+            return b"501 5.5.4 bad parameter " + name
+    return b""
+
+
+def _xtext(value: bytes) -> str | None:
+    """Decode xtext (RFC 3461, 4), without control characters; None where it is none."""
+    first, *others = value.split(b"+")
+    decoded = first
+    for piece in others:
+        if len(piece) < 2 or not all(octet in b"0123456789ABCDEFabcdef" for octet in piece[:2]):
+            return None
+        decoded += bytes.fromhex(piece[:2].decode("ascii")) + piece[2:]
+    if any(octet < 32 or octet == 127 for octet in decoded):
+        return None
+    return decoded.decode("utf-8", "surrogateescape")
