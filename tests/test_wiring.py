@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pfilter import lmtp
 from pfilter.cli import wiring
 from pfilter.config.settings import Settings
 from tests import support
@@ -109,3 +110,39 @@ def test_the_size_of_messages(postfix: Path, whole: str, options: str, enough: b
     found = wiring.size_limit(configured(postfix))
     assert (found == []) is enough
     assert enough or "postconf -P submission/inet/message_size_limit=10174464" in found[0]
+
+
+LMTP = {"pfilter-in/unix": "pfilter-in unix - n n - 10 spawn user=pfilter argv=/x"}
+
+
+@pytest.mark.parametrize(
+    ("known", "says"),
+    [
+        ({"pfilter-in_time_limit": "1800s"}, []),
+        ({"pfilter-in_time_limit": "1290s", "pfilter/unix/lmtp_data_done_timeout": "990s"}, []),
+        ({"pfilter-in_time_limit": "1289s", "pfilter_time_limit": "5h"}, ["postconf -e pfilter-in_time_limit=1290s"]),
+        ({"command_time_limit": "1000s"}, ["postconf -e pfilter-in_time_limit=1290s"]),
+        (
+            {"pfilter-in_time_limit": "1h", "pfilter/unix/lmtp_data_done_timeout": "600s"},
+            ["postconf -P pfilter/unix/lmtp_data_done_timeout=990s"],
+        ),
+    ],
+)
+def test_the_time_limits_of_layout_lmtp(postfix: Path, known: dict[str, str], says: list[str]) -> None:
+    """spawn(8) counts from the first message of a process, lmtp(8) waits for the answer to each."""
+    answers(postfix, **LMTP, **known)
+    found = wiring.time_limit(configured(postfix))
+    assert [sentence.partition(": ")[2].partition(" && ")[0] for sentence in found] == says
+
+
+def test_the_lifetime_is_that_of_the_door() -> None:
+    """What check reckons with is what happens."""
+    assert wiring.LIFETIME == lmtp.LIFETIME
+
+
+@pytest.mark.parametrize(("users", "by_lmtp"), [(["robot"], True), (["robot"], False), ([], True)])
+def test_exempt_users_where_nobody_tells_who_it_is(postfix: Path, users: list[str], by_lmtp: bool) -> None:
+    """In layout lmtp the key has no effect, and check says so."""
+    answers(postfix, **(LMTP if by_lmtp else {}))
+    found = wiring.exempt_users(configured(postfix, policy={"exempt_sasl_users": users}))
+    assert [sentence[:28] for sentence in found] == ["[policy] exempt_sasl_users h"] * bool(users and by_lmtp)

@@ -189,7 +189,7 @@ def _no_new_privileges() -> bool:
 def _wiring(settings: Settings) -> "Iterator[Finding]":
     for wrong in [*wiring.time_limit(settings), *wiring.recipient_limit(settings)]:
         yield Finding("error", wrong)
-    for wrong in wiring.size_limit(settings):
+    for wrong in [*wiring.size_limit(settings), *wiring.exempt_users(settings)]:
         yield Finding("warning", wrong)
 
 

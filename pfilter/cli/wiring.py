@@ -9,29 +9,60 @@ from pfilter.delivery import postconf
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # postconf(5), of times
 DEFAULT_TIME_LIMIT = 1000  # seconds: command_time_limit
+LIFETIME = 300  # seconds: what pfilter-lmtp works before it looks for an end; lmtp.LIFETIME
+LMTP = "pfilter-in"  # the service of layout lmtp that runs the filter
 AFTERWARDS = 30  # seconds, generously, for log and notification
 GROWTH = 2048  # octets that a message to one recipient grows by (measured: 1100 in front of a milter)
 MARGIN = 1 << 16  # what postfix/install leaves for that: milters and many recipients, too; an eighth of low limits
 
 
 def time_limit(settings: Settings) -> list[str]:
-    """Compare the longest that one message may take with the time at whose end pipe(8) kills the filter."""
-    limit = seconds(postconf.value(settings, "pfilter_time_limit"))
+    """Compare the longest that one message may take with the time at whose end Postfix kills the filter."""
+    lmtp = uses_lmtp(settings)
+    name = f"{LMTP}_time_limit" if lmtp else "pfilter_time_limit"
+    limit = seconds(postconf.value(settings, name))
     if limit < 0:  # the default names another parameter
         limit = seconds(postconf.value(settings, "command_time_limit"))
     if limit < 0:
         limit = DEFAULT_TIME_LIMIT
     stalled = settings.store_timeout if settings.store_url else 0  # one request may outlast the deadline
     handing_over = settings.reinject_timeout + settings.reinject_data_done_timeout
-    needed = settings.deadline + stalled + handing_over + AFTERWARDS
-    if needed <= limit:
-        return []
+    message = settings.deadline + stalled + handing_over + AFTERWARDS
+    needed = message + (LIFETIME if lmtp else 0)
     also = "[store] timeout + " if stalled else ""
+    what = f"[policy] deadline + {also}[reinject] timeout + data_done_timeout"
+    found = []
+    if needed > limit:
+        found.append(
+            f"{what} = {needed} s{f', with {LIFETIME} s for those before it' if lmtp else ''}, over Postfix's "
+            f"{name} of {limit} s, at whose end it {'sends twice' if lmtp else 'bounces, or sends twice'}: "
+            f"postconf -e {name}={needed}s && postfix reload"
+        )
+    if lmtp:
+        option = "pfilter/unix/lmtp_data_done_timeout"
+        waits = seconds(postconf.value_of_service(settings, option))
+        if 0 <= waits < message:
+            found.append(
+                f"{what} = {message} s, over the {waits} s that Postfix waits for the answer (lmtp_data_done_timeout), "
+                f"after which it sends twice: postconf -P {option}={message}s && postfix reload"
+            )
+    return found
+
+
+def exempt_users(settings: Settings) -> list[str]:
+    """Say what can't be honoured where nobody tells who has logged in."""
+    if not settings.exempt_sasl_users or not uses_lmtp(settings):
+        return []
     return [
-        f"[policy] deadline + {also}[reinject] timeout + data_done_timeout = {needed} s, over Postfix's "
-        f"pfilter_time_limit of {limit} s, at whose end it bounces, or sends twice: "
-        f"postconf -e pfilter_time_limit={needed}s && postfix reload"
+        "[policy] exempt_sasl_users has no effect in layout lmtp, since LMTP does not tell who has logged in; "
+        "their mail is filtered like that of others"
     ]
+
+
+def uses_lmtp(settings: Settings) -> bool:
+    """Whether Postfix hands mail to the filter by LMTP."""
+    found = postconf.lines(settings, "-M", f"{LMTP}/unix")  # warnings come first
+    return any(line.split()[:2] == [LMTP, "unix"] for line in found)
 
 
 def recipient_limit(settings: Settings) -> list[str]:

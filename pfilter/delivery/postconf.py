@@ -28,6 +28,12 @@ def value(settings: Settings, parameter: str) -> str:
     return found[-1].strip() if found else ""
 
 
+def value_of_service(settings: Settings, option: str) -> str:
+    """Return what master.cf sets, of SERVICE/TYPE/NAME, "" where it does not."""
+    found = lines(settings, "-h", "-P", option)
+    return found[-1].strip() if found else ""
+
+
 def lines(settings: Settings, *arguments: str) -> list[str]:
     """Return what postconf(1) answers, warnings first, nothing where it can't be asked."""
     beside = os.path.join(os.path.dirname(settings.reinject_sendmail), "postconf")

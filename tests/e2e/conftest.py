@@ -16,7 +16,8 @@ from tests.e2e.installed import PYTHON, BuildError, Venv, wheel
 from tests.e2e.stages import Stages
 
 FIRST_PORT = 21000
-LAYOUTS = ("sendmail", "smtp")
+LAYOUTS = ("sendmail", "smtp", "lmtp")
+PIPES = ("sendmail", "smtp")  # where each message has a process
 Make = Callable[..., rig.Gate]
 
 
@@ -89,7 +90,7 @@ def instances(ground: Path, venv: Venv, first_port: int) -> Iterator[Callable[[s
 
     def get(layout: str) -> rig.Instance:
         if layout not in running:
-            net = ("-P", "pfilter/unix/pipe_delivery_status_filter=")
+            net = ("-P", "pfilter/unix/pipe_delivery_status_filter=") if layout in PIPES else ()
             running[layout] = rig.Instance(ground / layout, layout, first_port, venv.path, *net)
         return running[layout]
 
@@ -115,9 +116,9 @@ def _in_one_worker(layout: str) -> Any:
     return pytest.param(layout, marks=pytest.mark.xdist_group(layout))
 
 
-def only(layout: str) -> pytest.MarkDecorator:
-    """Mark a test that has a meaning in one layout alone."""
-    return pytest.mark.parametrize("layout", [_in_one_worker(layout)], indirect=True)
+def only(*layouts: str) -> pytest.MarkDecorator:
+    """Mark a test that has a meaning in some layouts alone."""
+    return pytest.mark.parametrize("layout", [_in_one_worker(layout) for layout in layouts], indirect=True)
 
 
 @pytest.fixture(params=[_in_one_worker(layout) for layout in LAYOUTS])

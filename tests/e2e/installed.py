@@ -39,7 +39,8 @@ class Venv:
         for name in _needed("pfilter", self.packages):
             copy(name, self.packages)
         self.pipe = path / "bin" / "pfilter-pipe"
-        _call("/usr/bin/sed", "-i", "1s/$/ -IS/", str(self.pipe))  # as pfilter-gateway(7) has it
+        self.lmtp = path / "bin" / "pfilter-lmtp"
+        _call("/usr/bin/sed", "-i", "1s/$/ -IS/", str(self.pipe), str(self.lmtp))  # as pfilter-gateway(7) has it
         self.command = path / "bin" / "pfilter"
 
     def append(self, module: str, code: str) -> None:

@@ -85,9 +85,10 @@ class Instance:
         self.current = root / "current"
         self.stores = itertools.count(1)
         root.mkdir(mode=0o711)
-        self.use(venv)
+        self.current.symlink_to(venv)
         self.port = free_ports(first_port)
-        command = pipe or str(self.current / "bin" / "pfilter-pipe")
+        program = "pfilter-lmtp" if layout == "lmtp" else "pfilter-pipe"
+        command = pipe or str(self.current / "bin" / program)
         argv = ["start", "--layout", layout, "--port", str(self.port), "--user", USER, "--pipe", command]
         # A pipe(8) or a service that was killed is tried again at once, not after a minute.
         argv += ["-o", "transport_retry_time=1s", "-o", "service_throttle_time=1s"]
@@ -121,6 +122,10 @@ class Instance:
         new = self.root / "next"
         new.symlink_to(venv)
         new.rename(self.current)
+        # A process that handles many messages looks at the link between two of them, and every 10 s.
+        for pid in self.processes("pfilter-lmtp\0"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
     @property
     def sink(self) -> Path:
@@ -148,7 +153,7 @@ class Instance:
             with contextlib.suppress(OSError):
                 inside = os.path.samefile(f"/proc/{name}/root/etc/postfix", self.work / "etc")
                 command = Path(f"/proc/{name}/cmdline").read_bytes() if inside else b""
-                if word.encode() in command and not command.startswith(b"pipe\0"):
+                if word.encode() in command and not command.startswith((b"pipe\0", b"spawn\0")):
                     found.append(int(name))
         return found
 
@@ -181,7 +186,7 @@ class Gate:
         """Write the configuration: the defaults of these tests, changed as given; None leaves a key out."""
         self.sections = {
             "reinject": {
-                "method": self.layout,
+                "method": "sendmail" if self.layout == "sendmail" else "smtp",
                 "smtp": f"127.0.0.1:{self.instance.port + 1}",
                 "timeout": "10s",
                 "data_done_timeout": "20s",
@@ -277,8 +282,9 @@ class Gate:
         return [json.loads(line) for line in self.instance.run("postqueue", "-j").splitlines()]
 
     def filter_lines(self, queue_id: str) -> list[str]:
-        """Return what pipe(8) logged about a message: how each attempt ended, a line for each recipient."""
-        wanted = re.compile(rf"postfix/pipe\[\d+\]: {queue_id}: to=.* relay=pfilter,.*")
+        """Return what pipe(8) or lmtp(8) logged about a message: how each attempt ended, a line for each recipient."""
+        program = "postfix/lmtp" if self.layout == "lmtp" else "postfix/pipe"
+        wanted = re.compile(rf"{program}\[\d+\]: {queue_id}: to=.* relay=(?:pfilter|none|\S+\[private/pfilter-in\]),.*")
         lines = self.instance.log(self._log_start).splitlines()
         return [found[0] for line in lines if (found := wanted.search(line))]
 
@@ -289,8 +295,8 @@ class Gate:
     def line(self, queue_id: str) -> str:
         """Return the one line that pfilter had Postfix log, for a message with one recipient that it took through."""
         lines = wait(lambda: self.filter_lines(queue_id), f"a log line about {queue_id}")
-        told = re.compile(r"\(delivered via pfilter service \((.*)\)\)$")
-        sent = [found[1] for line in lines if (found := told.search(line))]
+        told = re.compile(r"status=sent \((?:delivered via pfilter service \((.*)\)|250 2\.0\.0 (.*))\)$")
+        sent = [found[1] or found[2] for line in lines if (found := told.search(line))]
         assert len(sent) == 1, lines
         return sent[0]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Make
+from tests.e2e.conftest import PIPES, Make, only
 from tests.e2e.installed import Venv
 from tests.e2e.rig import Gate, Instance, wait
 from tests.e2e.test_untouched import passes
@@ -34,6 +34,7 @@ def test_no_line_end_at_the_end(gate: Gate, data: bytes) -> None:
     passes(gate, data, chunk=True)
 
 
+@only(*PIPES)
 def test_master_cf_of_an_older_version(layout: str, start: Make) -> None:
     """Flags and argv of before go on working: nothing is taken off."""
     gate = start(layout, "-P", "pfilter/unix/pipe_delivery_status_filter=")
@@ -86,6 +87,7 @@ def arrives_whole(gate: Gate, queue_id: str, most: int = 1) -> None:
     gate.forget()
 
 
+@only(*PIPES)
 def test_pipe_killed_within_the_first_moments(gate: Gate) -> None:
     """Killed at 20 moments of our first 20 ms, pipe(8) leaves a part of a message on stdin: it is never sent."""
     killed = 0
@@ -106,6 +108,7 @@ def test_pipe_killed_within_the_first_moments(gate: Gate) -> None:
     assert killed
 
 
+@only(*PIPES)
 def test_pipe_killed_before_we_start(layout: str, start: Make, ground: Path, venv: Venv) -> None:
     """Killed before Python has begun, and with orphans adopted by another process than 1, pipe(8) leaves no trace."""
     waits = ground / f"waits-{layout}"

@@ -60,21 +60,35 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
+ARGV = (
+    "flags=Bq", "null_sender=", "user=nobody", "--queue-id=${queue_id}", "-f ${sender} -- ${recipient}",
+    "--end=blank-line --size=${size}",
+)  # fmt: skip
+WORDS = {
+    "smtp": ARGV,
+    "sendmail": ARGV,
+    "lmtp": (
+        "pfilter unix - - n - 10 lmtp ", "pfilter-in unix - n n - 10 spawn user=nobody ",
+        "argv=/opt/pfilter/current/bin/pfilter-lmtp --config=/etc/pfilter/pfilter.toml",
+    ),
+}  # fmt: skip
+FILTERS = {"smtp": "pfilter:dummy\n", "sendmail": "pfilter:dummy\n", "lmtp": "pfilter:unix:private/pfilter-in\n"}
+
+
 def test_round_trip(scratch: Path, layout: str) -> None:
     before = snapshot(scratch)
     done = install(scratch, layout)
     assert done.returncode == 0, done.stderr
     assert "attached to submission/inet" in done.stdout
-    assert postconf(scratch, "-h", "-P", "submission/inet/content_filter") == "pfilter:dummy\n"
+    assert postconf(scratch, "-h", "-P", "submission/inet/content_filter") == FILTERS[layout]
     kept = postconf(scratch, "-h", "-P", "submission/inet/receive_override_options")
     assert kept.startswith("no_unknown_recipient_checks,")
     assert "no_milters" in kept
     assert postconf(scratch, "-P", "smtp/inet/content_filter") == ""
-    service = postconf(scratch, "-M", "pfilter/unix")
-    for word in ("flags=Bq", "null_sender=", "user=nobody", "--queue-id=${queue_id}", "-f ${sender} -- ${recipient}"):
-        assert word in service
-    assert "--end=blank-line --size=${size}" in service
-    assert ("10026" in postconf(scratch, "-M")) == (layout == "smtp")
+    services = " ".join(postconf(scratch, "-M", "pfilter/unix", "pfilter-in/unix").split())
+    for word in WORDS[layout]:
+        assert word in services
+    assert ("10026" in postconf(scratch, "-M")) == (layout != "sendmail")
 
     installed = snapshot(scratch)
     again = install(scratch, layout)
@@ -103,7 +117,8 @@ def test_remove_keeps_later_edits(scratch: Path, layout: str) -> None:
     ("arguments", "says"),
     [
         (("--service", "nothing/inet"), "no such service"),
-        (("--layout", "lmtp"), "smtp or sendmail"),
+        (("--layout", "uucp"), "smtp, sendmail or lmtp"),
+        (("--authenticated",), "is for --layout lmtp"),
         (("--user", "root"), "refuses root"),
         (("--command", "pfilter-pipe"), "absolute path"),
         (("--command", "/nonexistent/pfilter-pipe"), "does not exist or is empty"),
@@ -142,10 +157,28 @@ def test_the_status_filter_lets_pass_what_is_meant(scratch: Path, status: str) -
 def test_an_older_time_limit_is_raised_and_a_longer_one_kept(scratch: Path, layout: str) -> None:
     """A second run gives what an earlier version installed the time that is needed now, and takes none away."""
     assert install(scratch, layout).returncode == 0
-    for older, newer in (("600s", "1200s"), ("1h", "1h"), ("1300", "1300")):
-        postconf(scratch, "-e", f"pfilter_time_limit={older}")
+    name, least = ("pfilter-in_time_limit", "1800s") if layout == "lmtp" else ("pfilter_time_limit", "1200s")
+    for older, newer in (("600s", least), ("1h", "1h"), ("1900", "1900")):
+        postconf(scratch, "-e", f"{name}={older}")
         assert install(scratch, layout).returncode == 0
-        assert postconf(scratch, "-h", "pfilter_time_limit") == f"{newer}\n"
+        assert postconf(scratch, "-h", name) == f"{newer}\n"
+
+
+def test_authenticated(scratch: Path) -> None:
+    """Where all have to log in, the filter is told so."""
+    assert install(scratch, "lmtp", "--authenticated").returncode == 0
+    assert postconf(scratch, "-M", "pfilter-in/unix").split()[-1] == "--authenticated"
+
+
+def test_one_layout_at_a_time(scratch: Path, layout: str) -> None:
+    """Another one is refused until the first is removed; then nothing of the first is left."""
+    other = {"smtp": "lmtp", "lmtp": "sendmail", "sendmail": "lmtp"}[layout]
+    assert install(scratch, layout).returncode == 0
+    assert "run postfix/remove first" in install(scratch, other).stderr
+    assert call("remove", scratch).returncode == 0
+    assert install(scratch, other).returncode == 0
+    assert call("remove", scratch).returncode == 0
+    assert "pfilter" not in (scratch / "main.cf").read_text() + (scratch / "master.cf").read_text()
 
 
 SIZES = {
@@ -188,14 +221,16 @@ def test_the_front_follows_main_cf(scratch: Path, layout: str) -> None:
     assert postconf(scratch, "-h", "-P", "submission/inet/message_size_limit").strip() == "19000000"
 
 
-def test_check_and_install_agree(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by", ["smtp", "lmtp"])
+def test_check_and_install_agree(scratch: Path, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     """What install sets is enough for check; what is not, it names with the command that mends it."""
     monkeypatch.setenv("MAIL_CONFIG", str(scratch))
     settings = policy(reinject={"method": "smtp"})
     looks = (wiring.time_limit, wiring.recipient_limit, wiring.size_limit)
-    assert install(scratch, "smtp").returncode == 0
+    assert install(scratch, by).returncode == 0
     assert [look(settings) for look in looks] == [[], [], []]
-    postconf(scratch, "-e", "pfilter_time_limit=600s", "smtpd_recipient_limit=100")
+    limit = "pfilter-in_time_limit" if by == "lmtp" else "pfilter_time_limit"
+    postconf(scratch, "-e", f"{limit}=600s", "smtpd_recipient_limit=100")
     postconf(scratch, "-PX", "submission/inet/message_size_limit", "127.0.0.1:10026/inet/smtpd_recipient_limit")
     found = [sentence for look in looks for sentence in look(settings)]
     assert len(found) == 3
@@ -209,7 +244,7 @@ def test_dry_run_changes_nothing(scratch: Path, layout: str) -> None:
     done = install(scratch, layout, "--dry-run")
     assert done.returncode == 0
     assert "would run:" in done.stdout
-    assert "content_filter=pfilter:dummy" in done.stdout
+    assert f"content_filter={FILTERS[layout].strip()}" in done.stdout
     assert snapshot(scratch) == before
     assert not (scratch / "pfilter.saved").exists()
 

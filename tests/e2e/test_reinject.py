@@ -1,4 +1,4 @@
-"""The way back to Postfix fails, in either layout: the message waits, and goes out once when it works again."""
+"""The way back to Postfix fails, in any layout: the message waits, and goes out once when it works again."""
 
 import contextlib
 import os
@@ -61,7 +61,7 @@ SMTP: dict[str, tuple[Replies, str]] = {
 }
 
 
-@only("smtp")
+@only("smtp", "lmtp")
 @pytest.mark.parametrize("name", SMTP)
 def test_smtp(gate: Gate, name: str) -> None:
     replies, says = SMTP[name]
@@ -78,7 +78,7 @@ def test_smtp(gate: Gate, name: str) -> None:
     goes_out_once(gate, ("a@example.net", "b@example.net"))
 
 
-@only("smtp")
+@only("smtp", "lmtp")
 def test_smtp_port_closed(gate: Gate) -> None:
     with serving({}) as server:
         closed = server.port

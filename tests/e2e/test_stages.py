@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import mails
+from tests.e2e.conftest import PIPES, only
 from tests.e2e.faults import goes_out_once
 from tests.e2e.rig import SENDER, Gate, wait
 from tests.e2e.stages import BEFORE_REINJECTION, Stages, parent, recipient
+
+pytestmark = only(*PIPES)  # the stages know a message by its process's arguments
 
 
 def sent_to(gate: Gate, names: tuple[str, ...]) -> dict[str, str]:

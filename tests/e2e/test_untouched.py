@@ -26,7 +26,7 @@ def passes(
     assert through.recipients == past.recipients
     assert gate.filter_lines(queue_id)
     for line in gate.filter_lines(queue_id):
-        assert "status=sent (delivered via pfilter service (passed" in line
+        assert "status=sent (250 2.0.0 passed" in line or "status=sent (delivered via pfilter service (passed" in line
     assert gate.at_sink() == gate.settle()
     assert len(gate.at_sink()) == 2
     return through
@@ -82,6 +82,8 @@ ENVELOPES = {
 @pytest.mark.parametrize("name", ENVELOPES)
 def test_envelope_lets_pass(gate: Gate, name: str) -> None:
     sender, recipients, xclient, policy, why = ENVELOPES[name]
+    if "LOGIN" in xclient and gate.layout == "lmtp":
+        pytest.skip("LMTP does not tell who has logged in, and `check` warns")
     gate.configure(policy=policy)
     passes(gate, mails.letter(mails.film(), mails.table()), sender, recipients, xclient=xclient)
     assert reason(gate) == why
