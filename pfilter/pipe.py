@@ -18,8 +18,6 @@ from pfilter.base.errors import (
     UsageError,
     dsn,
     exit_status,
-    sentence,
-    without_tokens,
 )
 from pfilter.base.log import Log
 from pfilter.base.privileges import become_owner
@@ -77,7 +75,7 @@ def main(arguments: "Sequence[bytes]", parent: int = -1, delivered: "list[bool] 
     except BaseException as error:  # noqa: BLE001  # whatever it is: the message must stay in the queue
         if not run.delivered[0]:
             _last_words()
-            reason = without_tokens(sentence(error))
+            reason = _reason(error)
             status = exit_status(error, in_pipe=True)
             if status == EX_TEMPFAIL:
                 run.log.event("error", "failed", queue_id=run.queue_id, reason=reason)
@@ -86,12 +84,18 @@ def main(arguments: "Sequence[bytes]", parent: int = -1, delivered: "list[bool] 
             return status, f"{dsn(error)} pfilter: {reason}"
         # It is sent: a failure now would send it again.
         try:
-            reason = without_tokens(sentence(error))
+            reason = _reason(error)
             run.log.event("error", "failed after delivery", queue_id=run.queue_id, reason=reason)
         except BaseException:  # noqa: BLE001, S110  # not even that may fail
             pass
     _signal.setitimer(_signal.ITIMER_REAL, 0)
     return EX_OK, line
+
+
+def _reason(error: BaseException) -> str:
+    from pfilter.base.text import sentence, without_tokens
+
+    return without_tokens(sentence(error))
 
 
 def _last_words() -> None:
@@ -117,7 +121,7 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     _signal.setitimer(_signal.ITIMER_REAL, settings.deadline, 1)
 
     from pfilter import pipeline
-    from pfilter.delivery import reinject
+    from pfilter.delivery import loop
 
     def workspace() -> str:
         return _workspace(settings)
@@ -127,10 +131,10 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
         raise UsageError("no message on stdin")
     refuse_orphan(run.parent)
     spool = whole(spool, told, run.parent)
-    reinject.refuse_loop(newest_received(spool), settings)
+    loop.refuse_loop(spool, settings)
     context = pipeline.Context(
         deliver=lambda result, meanwhile: _deliver(run, result, envelope, settings, meanwhile),
-        size_limit=lambda: reinject.size_limit(settings, envelope),
+        size_limit=lambda: _size_limit(envelope, settings),
         workspace=workspace,
         log=run.log,
         may_notify=True,
@@ -150,6 +154,12 @@ def _workspace(settings: Settings) -> str:
     except (PfilterError, OSError):
         pass  # what has to be stored will say so itself
     return FALLBACK_WORKSPACE
+
+
+def _size_limit(envelope: Envelope, settings: Settings) -> int:
+    from pfilter.delivery import postconf
+
+    return postconf.size_limit(settings, envelope)
 
 
 def _deliver(run: _Run, result: Spool, envelope: Envelope, settings: Settings, meanwhile: "Callable[[], None]") -> None:
@@ -192,21 +202,6 @@ def _quietly(meanwhile: "Callable[[], None]") -> None:
 
 def _on_term(*_: object) -> None:
     raise StoppedError("stopped by SIGTERM; nothing was sent")
-
-
-def newest_received(spool: Spool) -> bytes:
-    """Return the message's first Received field, b"" where there is none near its start."""
-    start = b"\n" + spool.read(0, 16384)
-    lower = start.lower()
-    found = lower.find(b"\nreceived:")
-    blank = min((at for at in (lower.find(b"\n\n"), lower.find(b"\n\r\n")) if at >= 0), default=len(start))
-    if not 0 <= found < blank:
-        return b""
-    end = found + 1
-    while True:
-        end = start.find(b"\n", end) + 1
-        if not end or start[end : end + 1] not in (b" ", b"\t"):
-            return start[found + 1 : end or len(start)]
 
 
 def parse(arguments: "Sequence[bytes]") -> tuple[str, Envelope, Told]:

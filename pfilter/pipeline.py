@@ -7,7 +7,7 @@ does not need is not imported.
 import os
 from time import monotonic, time
 
-from pfilter.base.errors import AmbiguousError, PfilterError, sentence, without_tokens
+from pfilter.base.errors import AmbiguousError, PfilterError
 from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
@@ -16,7 +16,7 @@ from pfilter.decision import decide, exempt
 from pfilter.decision.plan import Measured, Outcome, Plan
 from pfilter.message import roles
 from pfilter.message.model import Envelope, Message
-from pfilter.message.scan import Limits, scan
+from pfilter.message.scan import scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def process(spool: Spool, envelope: Envelope, settings: Settings, context: Conte
     reason = exempt.why_untouched(envelope, settings)
     if reason and not settings.clamav_socket:
         return _pass_on(spool, Plan(reason=reason), "", envelope, settings, context, began)
-    message = scan(spool, limits(settings))
+    message = scan(spool, settings.limits)
     hold, unscanned = _screen(spool, message, envelope, settings, context.log)
     hold = hold or ("" if reason else _why_held(message, settings))
     if hold:
@@ -89,7 +89,7 @@ def examine(spool: Spool, envelope: Envelope, settings: Settings, workspace: "Wo
     from pfilter.message.scratch import Scratch
 
     with Scratch(workspace) as scratch:
-        return _examine(spool, scan(spool, limits(settings)), envelope, settings, scratch)
+        return _examine(spool, scan(spool, settings.limits), envelope, settings, scratch)
 
 
 def _examine(spool: Spool, message: Message, envelope: Envelope, settings: Settings, scratch: "Scratch") -> Examined:
@@ -172,6 +172,8 @@ def _notify(message: Message, envelope: Envelope, download: "Download", settings
         if not notification.why_not(message, envelope, settings):
             notification.notify(message, envelope, download, settings, _held_back(settings))
     except (PfilterError, OSError, ValueError) as error:
+        from pfilter.base.text import sentence, without_tokens
+
         context.log.event(
             "warning", "sender not notified", queue_id=envelope.queue_id, reason=without_tokens(sentence(error))
         )
@@ -240,14 +242,6 @@ def _catch_up(settings: Settings, log: Log) -> None:
     try:
         notification.catch_up(settings, _held_back(settings))
     except (PfilterError, OSError, ValueError) as error:
+        from pfilter.base.text import sentence, without_tokens
+
         log.event("warning", "sender not notified", reason=without_tokens(sentence(error)))
-
-
-def limits(settings: Settings) -> Limits:
-    """Return the limits of the scanner."""
-    return Limits(
-        parts=settings.limits_parts,
-        nesting=settings.limits_nesting,
-        header=settings.limits_header,
-        boundary=settings.limits_boundary,
-    )

@@ -18,14 +18,15 @@ from unittest import mock
 
 from pfilter import pipeline
 from pfilter.base import spool
+from pfilter.base.limits import Limits
 from pfilter.base.log import Log
+from pfilter.base.scratch_file import ScratchFile
 from pfilter.base.spool import Spool
 from pfilter.config import load
 from pfilter.config.settings import Settings
 from pfilter.decision.plan import Outcome
 from pfilter.message.model import Envelope, Message
-from pfilter.message.scan import Limits, scan
-from pfilter.message.scratch import ScratchFile
+from pfilter.message.scan import scan
 from pfilter.rewriting import splice
 from pfilter.rewriting.splice import Edit
 
@@ -57,6 +58,13 @@ class MemoryArena(ScratchFile):
 
     def __del__(self) -> None:
         self.close()
+
+
+def plain(text: str) -> str:
+    """Return a manual's mdoc as a reader sees it, as far as tests read it: characters in place of escapes."""
+    for written, seen in (("\\(dq", '"'), ("\\(aq", "'"), ("\\(ha", "^"), ("\\&", ""), ("\\e", "\\")):
+        text = text.replace(written, seen)
+    return text
 
 
 def content(of: Spool) -> bytes:

@@ -1,13 +1,17 @@
 """The configuration kept in a form that loads at once: never anything but what the file says."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from pfilter.base.errors import ConfigError
 from pfilter.config import cache, load
 from pfilter.config.settings import Settings
+from tests.support import PROJECT
 
 
 @pytest.fixture
@@ -117,6 +121,42 @@ def test_another_version_is_ignored(file: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(cache, "__version__", "999")
     with pytest.raises(AssertionError, match="parsed"):
         without_reading(file, monkeypatch)
+
+
+@pytest.mark.parametrize("name", cache.CODE)
+def test_changed_code_counts_at_once(file: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Values are read anew where what they depend on is another file: an upgrade that kept its version, an editor."""
+    cache.load(str(file))
+    real = os.stat
+
+    def stat(path: str, **options: object) -> object:
+        found = real(path, **options)  # type: ignore[call-overload]
+        if str(path) != str(PROJECT / "pfilter" / name):
+            return found
+        return SimpleNamespace(st_mtime_ns=found.st_mtime_ns + 1, st_size=found.st_size)
+
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(AssertionError, match="parsed"):
+        without_reading(file, monkeypatch)
+
+
+# Of what is needed to read a configuration: what is said of one that is wrong, and what any value is made of.
+BESIDE_VALUES = {"base/catalogue.py", "base/errors.py", "base/frozen.py", "base/text.py"}
+IMPORTED = """
+import os, sys
+import pfilter.config.load
+modules = [module for name, module in sys.modules.items() if name.startswith("pfilter.")]
+print(*(module.__file__ for module in modules if os.path.basename(module.__file__) != "__init__.py"), sep="\\n")
+"""
+
+
+def test_all_code_that_values_depend_on_is_looked_at() -> None:
+    """What the reading of a configuration imports is looked at, or has nothing to do with its values."""
+    command = [sys.executable, "-P", "-c", IMPORTED]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    found = {str(Path(name).relative_to(PROJECT / "pfilter")) for name in done.stdout.split()}
+    assert found == {*cache.CODE, *BESIDE_VALUES}
 
 
 def test_errors_are_those_of_the_file(file: Path) -> None:

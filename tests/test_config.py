@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfilter.base.errors import ConfigError
-from pfilter.config import load
+from pfilter.base.limits import Limits
+from pfilter.config import keys, load, readers
 from pfilter.config.settings import Settings
 
-# As the project promised them; other keys are in config.KEYS alone.
+# As the project promised them; other keys are in keys.KEYS alone.
 PROMISED = """
 [reinject]
 method = "sendmail"
@@ -73,7 +74,7 @@ def refused(**sections: dict[str, object]) -> str:
 )
 def test_defaults_are_those_promised(section: str, name: str) -> None:
     """Each key exists, and its default is the one promised."""
-    (key,) = [key for key in load.KEYS if (key.section, key.name) == (section, name)]
+    (key,) = [key for key in keys.KEYS if (key.section, key.name) == (section, name)]
     assert key.default == tomllib.loads(PROMISED)[section][name]
 
 
@@ -84,8 +85,9 @@ def test_the_defaults_written_out_are_the_defaults() -> None:
 
 def test_every_key_has_a_sentence_and_an_attribute() -> None:
     """Each key is an attribute of the policy, and says what it is for."""
-    assert {key.attribute for key in load.KEYS} == set(Settings._fields)
-    assert all(key.sentence.endswith(".") for key in load.KEYS)
+    limits = {f"limits_{name}" for name in Limits._fields}
+    assert {key.attribute for key in keys.KEYS} == {*Settings._fields, *limits} - {"limits"}
+    assert all(key.sentence.endswith(".") for key in keys.KEYS)
 
 
 @pytest.mark.parametrize(
@@ -265,6 +267,12 @@ def test_what_cannot_work_together_is_refused(sections: dict[str, dict[str, obje
     assert refused(**sections)
 
 
+def test_the_limits_of_the_scanner_are_one_value() -> None:
+    """[limits] becomes what the scanner takes; its defaults are the scanner's."""
+    assert made().limits == Limits()
+    assert made(limits={"parts": 7, "header": "1 MiB"}).limits == Limits(parts=7, header=1 << 20)
+
+
 @pytest.mark.parametrize("author", ["it@example.org", "IT <it@example.org>", "IT dept. <it@mail.example.org>"])
 def test_authors_of_notifications(author: str) -> None:
     """notify.from is an address, with or without a name."""
@@ -287,7 +295,7 @@ def test_a_slash_at_the_end_does_not_matter(url: str) -> None:
 def test_no_text_is_read_in_a_surprising_way(text: str) -> None:
     """Whatever stands where a size should, there is a size of octets, or the one kind of error."""
     try:
-        assert load.size(text) >= 0
+        assert readers.size(text) >= 0
     except (ValueError, OverflowError) as error:
         assert "a size such as" in str(error)  # noqa: PT017
 

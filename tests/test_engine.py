@@ -11,8 +11,9 @@ import pytest
 from pfilter import pipeline
 from pfilter.base.errors import PfilterError, StoreError
 from pfilter.base.log import Log
+from pfilter.base.text import human_size
 from pfilter.decision.plan import Outcome
-from pfilter.message.model import Envelope, human_size
+from pfilter.message.model import Envelope
 from pfilter.store import kept
 from tests import support
 from tests.support import (

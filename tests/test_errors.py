@@ -10,9 +10,8 @@ from pfilter.base.errors import (
     StoreError,
     UsageError,
     exit_status,
-    sentence,
-    without_tokens,
 )
+from pfilter.base.text import sentence, without_tokens
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pfilter.base.limits import Limits
 from pfilter.message import delimiters, scan
 from tests.fuzzlib.bombs import BOMBS, SCANNER_BOMBS, Bomb
 from tests.support import BytesSpool
@@ -184,7 +185,7 @@ def test_headers_of_all_parts_together_end_at_a_limit() -> None:
         ("header fields of parts", "too many header fields in all parts"),
         ("folded header fields of parts", "too many octets in the headers of all parts"),
     ):
-        few = scan.Limits(parts=10, header=1 << 16)
+        few = Limits(parts=10, header=1 << 16)
         assert why in scan.scan(BytesSpool(SCANNER_BOMBS[name](1_000_000)), few).defects
 
 

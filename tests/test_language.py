@@ -10,10 +10,11 @@ import pytest
 from babel.messages import Catalog, mofile, pofile
 from babel.messages.extract import extract_from_dir
 
+from pfilter.base.catalogue import Language
+from pfilter.base.catalogue import load as load_language
 from pfilter.base.errors import ConfigError
-from pfilter.config import load
+from pfilter.config import readers
 from pfilter.notices import language, texts
-from pfilter.notices.language import Language
 from tests import support
 from tests.support import PROJECT
 from tests.test_notice import download
@@ -26,7 +27,7 @@ TYPOGRAPHIC = "\u2019\u2018\u201c\u201d\u2013\u2014\u2026\u202f\u0153"  # what I
 
 def spoken(name: str, folder: str = "") -> Language:
     """Return a language."""
-    return language.load(name, folder)
+    return load_language(name, folder)
 
 
 def forms(text: object) -> tuple[str, ...]:
@@ -112,6 +113,7 @@ def test_what_goes_into_mail_fits_into_latin_1(name: str) -> None:
         texts.for_links(download("a", "b"), "", made).text,
         texts.for_stripped(["a", "b"], "r", made).text,
         texts.notification(download("a"), "", "", made).text,
+        texts.quarantined("n", "r", support.ENVELOPE.replace(sender=b""), made).text,
     ]
     for text in said:
         assert not set(text) & set(TYPOGRAPHIC)
@@ -204,11 +206,14 @@ def test_every_sentence_is_translated(name: str) -> None:
     everything = [
         told.text, told.html, *vars(texts.for_stripped(["a"], "r", made)).values(),
         *vars(texts.notification(files, "", "", made)).values(),
+        *vars(texts.quarantined("n", "r", support.ENVELOPE.replace(sender=b""), made)).values(),
         texts.page(files, "a@b", made, "x").decode("utf-8"), texts.expired_page(made).decode("utf-8"),
     ]  # fmt: skip
     for text in everything:
         shown = re.sub(r"(?s)<style>.*?</style>|<[^>]*>|https:\S*|\bfiles\.example\.org", " ", text)
-        assert not re.search(r"\b(the|this|files|available|attachments|please|from)\b", shown, re.IGNORECASE)
+        assert not re.search(
+            r"\b(the|this|files|available|attachments|please|from|none|unknown)\b", shown, re.IGNORECASE
+        )
 
 
 def test_an_administrator_adds_a_language(tmp_path: Path) -> None:
@@ -289,7 +294,7 @@ def test_languages_that_cannot_be_used(given: dict[str, object], words: str) -> 
 
 def test_the_table_of_languages_is_kept_as_pairs() -> None:
     """The compiled configuration holds what marshal knows."""
-    found = load.languages({"*": "en", ".a.example": "fr", "b.a.example": "pt-BR"})
+    found = readers.languages({"*": "en", ".a.example": "fr", "b.a.example": "pt-BR"})
     assert found == (("b.a.example", "pt_BR"), (".a.example", "fr"), ("*", "en"))
 
 

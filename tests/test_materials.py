@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pfilter.base import spool
+from pfilter.base.scratch_file import ScratchFile
 from pfilter.message.codec import Undecodable
-from pfilter.message.scratch import OWN_FILES, Scratch, ScratchFile
+from pfilter.message.scratch import OWN_FILES, Scratch
 from tests import support
 from tests.support import BytesSpool, MemoryArena, content, noise, scanned
 

@@ -78,6 +78,7 @@ def test_decoded_sizes_are_exact_where_they_matter(materials: Scratch) -> None:
         (attachment(table(), "a.jpg", "image/jpeg"), "compressed already"),
         (attachment(table(), "a.zip", "application/zip"), "compressed already"),
         (attachment(table(), "a.mp4", "video/mp4"), "compressed already"),
+        (attachment(table(), "a.zip", "application/x-zip-compressed"), "compressed already"),
         (part(table(), "text/csv", encoding="8bit", disposition='inline; filename="a.csv"'), "inline text"),
     ],
 )

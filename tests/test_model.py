@@ -3,8 +3,9 @@
 import pytest
 
 from pfilter.base.frozen import Frozen
+from pfilter.base.text import exact_size
 from pfilter.decision.plan import Outcome
-from pfilter.message.model import Envelope, Range, exact_size
+from pfilter.message.model import Envelope, Range
 
 
 class Point(Frozen):

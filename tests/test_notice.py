@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pfilter.base.errors import ConfigError
-from pfilter.notices import texts
+from pfilter.notices import templates, texts
 from pfilter.store.record import Download, Link
 from tests import support
 from tests.support import BASE_URL, NOW
@@ -99,6 +99,7 @@ def test_controls_reach_no_reader() -> None:
         texts.for_stripped([CONTROLS], CONTROLS, support.policy()).html,
         texts.page(made, CONTROLS, support.policy(), CONTROLS).decode("utf-8"),
         texts.notification(made, SENDER, CONTROLS, support.policy()).text,
+        texts.quarantined(CONTROLS, CONTROLS, support.ENVELOPE, support.policy()).text,
     ]
     for text in said:
         assert not any(line.startswith("Bcc:") for line in text.split("\n"))
@@ -123,7 +124,7 @@ def test_the_note_on_stripped_mail() -> None:
     assert "Please do not send this message again. Please consult the IT dept. with\nref. msg id <1@x>" in text
 
 
-@pytest.mark.parametrize("name", texts.NAMES)
+@pytest.mark.parametrize("name", templates.NAMES)
 def test_any_template_can_be_replaced(tmp_path: Path, name: str) -> None:
     """A file of the same name replaces a built-in template; the others stay."""
     (tmp_path / name).write_text("MINE {{ until }}{{ reference }}", encoding="utf-8")
@@ -138,6 +139,7 @@ def test_any_template_can_be_replaced(tmp_path: Path, name: str) -> None:
         "stripped.html": stripped.html,
         "notification.txt": texts.notification(made, SENDER, "s", changed).text,
         "summary.txt": texts.summary([("s", made)], SENDER, changed).text,
+        "quarantined.txt": texts.quarantined("n", "r", support.ENVELOPE, changed).text,
         "page.html": texts.page(made, "s", changed).decode("utf-8"),
         "expired.html": texts.expired_page(changed).decode("utf-8"),
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.notices import texts
+from pfilter.notices import templates, texts
 from pfilter.store.local import LocalStore
 from pfilter.store.record import Download, Link
 from tests import support
@@ -15,7 +15,7 @@ from tests.test_cli import pfilter
 from tests.test_notice import CONTROLS, HOSTILE, Tags, download
 
 HOUSE = {"organisation": "Example Ltd", "contact": "it@example.org"}
-TEMPLATES = Path(texts.BUILT_IN)
+TEMPLATES = Path(templates.BUILT_IN)
 MIXED = support.message(
     support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x" * 100, "a.pdf")), "X-Other: 1\n"
 )
@@ -140,12 +140,6 @@ def test_icons_go_by_the_kind_of_file(name: str, kind: str) -> None:
     assert re.findall(r'<symbol id="(\w+)"', made) == [kind]
     assert made.count(f'<use href="#{kind}"/>') == 2
     assert all('aria-hidden="true"' in svg for svg in re.findall(r"<svg[^>]*>", made))
-
-
-def test_kinds_do_not_overlap() -> None:
-    """A file type belongs to one kind."""
-    extensions = [one for group in texts.KINDS.values() for one in group.split()]
-    assert len(extensions) == len(set(extensions))
 
 
 def test_a_thousand_files() -> None:

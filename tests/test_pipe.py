@@ -1,4 +1,4 @@
-"""The arguments of pipe(8), and the newest Received field."""
+"""The arguments of pipe(8)."""
 
 from contextlib import suppress
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pfilter import pipe
 from pfilter.base.errors import UsageError
 from pfilter.message.model import Envelope
-from tests.support import BytesSpool
 
 
 def test_all_options() -> None:
@@ -71,29 +70,3 @@ def test_parsing_raises_nothing_else(arguments: list[bytes]) -> None:
     """Whatever the arguments, they are an envelope with recipients, or a usage error."""
     with suppress(UsageError):
         assert pipe.parse(arguments)[1].recipients
-
-
-FIELD = b"Received: by mx (Postfix, from userid 990)\n\tid 4F2A; now\n"
-
-
-@pytest.mark.parametrize("eol", [b"\n", b"\r\n"])
-@pytest.mark.parametrize(
-    ("before", "found"),
-    [(b"", True), (b"X-A: b\n", True), (b"Subject: received: no\n", True), (b"\n", False), (b"A: b\n\n", False)],
-)
-def test_the_newest_received_field(before: bytes, found: bool, eol: bytes) -> None:
-    """The first Received field with its continuations, found in the header alone."""
-    data = (before + FIELD + b"Received: older\n\nbody\n").replace(b"\n", eol)
-    expected = FIELD.replace(b"\n", eol) if found else b""
-    assert pipe.newest_received(BytesSpool(data)) == expected
-
-
-def test_without_a_received_field() -> None:
-    """A message without any has none."""
-    assert pipe.newest_received(BytesSpool(b"A: b\n\nReceived: x\n")) == b""
-    assert pipe.newest_received(BytesSpool(b"")) == b""
-
-
-def test_a_field_without_an_end() -> None:
-    """A message that is nothing but a Received field is understood."""
-    assert pipe.newest_received(BytesSpool(b"Received: x")) == b"Received: x"

@@ -788,7 +788,7 @@ def test_an_error_after_delivery_that_can_not_be_told(installed: Path, tmp_path:
     """What is sent is sent, even where the log can't be told what failed afterwards."""
     gateway, packages = installed_gateway(installed, tmp_path, copied=True)
     fails = f"def fails(*_):\n    raise MemoryError\n\n{step} = fails\n"
-    with (packages / "pfilter" / "pipe.py").open("a") as stream:
+    with (packages / "pfilter" / "base" / "text.py").open("a") as stream:
         stream.write(f"\n\n{fails}")
     with (packages / "pfilter" / "events.py").open("a") as stream:
         stream.write("\n\ndef tell(*_, **__):\n    raise RuntimeError('after delivery')\n")

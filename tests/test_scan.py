@@ -2,8 +2,8 @@
 
 import pytest
 
+from pfilter.base.limits import Limits
 from pfilter.message.model import Message, Part
-from pfilter.message.scan import Limits
 from tests.support import attachment, crlf, message, multipart, part, scanned
 
 TEXT = part(b"Hello\n")

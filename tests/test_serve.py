@@ -798,9 +798,6 @@ def test_types_are_harmless() -> None:
     assert http_headers.content_type("a.PDF") == "application/pdf"
     for name in ("a.html", "a.svg", "a.xml", "a.js", "a.txt", "a.pdf.html", "a", ".pdf", "a.xhtml", "a.swf"):
         assert http_headers.content_type(name) == http_headers.BYTES
-    assert not [
-        kind for kind in http_headers.TYPES.values() if kind.startswith("text/") or "svg" in kind or "html" in kind
-    ]
 
 
 @pytest.mark.parametrize(

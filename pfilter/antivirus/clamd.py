@@ -9,6 +9,7 @@ from time import monotonic
 
 from pfilter.base import sockets
 from pfilter.base.frozen import Frozen
+from pfilter.base.text import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _read(connection: "_socket.socket", end: float, *, told: bool) -> Verdict:
             break
         reply += received
     text = reply.partition(b"\0")[0].decode("utf-8", "replace").strip().removeprefix("stream: ")
-    text = "".join(c if c.isprintable() else " " for c in text)
+    text = printable(text)
     if text.endswith(" FOUND"):
         name = text.removesuffix(" FOUND")
         return Verdict("unscanned" if name.startswith(EXCEEDED) else "infected", name)

@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 from contextlib import contextmanager
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_NB, flock
 
 from pfilter.base.errors import StoreError
 from pfilter.base.spool import Spool, write_all
@@ -132,11 +132,15 @@ def link_spool(content: Spool, path: str, mode: int) -> bool:
 
 
 @contextmanager
-def locked(path: str) -> "Iterator[None]":
-    """Hold an exclusive lock on a file, made at need, never removed. Blocks. Raises OSError."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
+def locked(path: str, *, create: bool = True, wait: bool = True) -> "Iterator[int]":
+    """Hold an exclusive lock on a file, made at need, never removed, and give its descriptor.
+
+    Blocks, or raises BlockingIOError where it shall not wait. Raises OSError.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    fd = os.open(path, flags, PRIVATE_FILE)
     try:
-        flock(fd, LOCK_EX)
-        yield
+        flock(fd, LOCK_EX if wait else LOCK_EX | LOCK_NB)
+        yield fd
     finally:
         os.close(fd)

@@ -111,20 +111,3 @@ def dsn(error: BaseException) -> str:
     if isinstance(error, RecipientsError):
         return error.status
     return DSN_REFUSED if isinstance(error, RefusedError) else DSN_TEMPFAIL
-
-
-def sentence(error: BaseException) -> str:
-    """Return one printable line that says what happened: no traceback."""
-    if isinstance(error, OSError) and error.strerror:
-        name = error.filename if isinstance(error.filename, str) else ""
-        text = f"{name}: {error.strerror}" if name else error.strerror
-    else:
-        text = str(error) if isinstance(error, (PfilterError, Interruption)) else f"{type(error).__name__}: {error}"
-    return "".join(c if c.isprintable() else " " for c in text)[:300]
-
-
-def without_tokens(line: str) -> str:
-    """Return a line for Postfix and the log: ids of downloads, which stand in paths, cut to what the log shows too."""
-    import re
-
-    return re.sub(r"(?<![a-z2-7])([a-z2-7]{8})[a-z2-7]{24}(?![a-z2-7])", r"\1", line)

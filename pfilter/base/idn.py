@@ -34,6 +34,16 @@ def address(octets: bytes) -> bytes:
     return _lower(local) + at + domain(rest) if at else _lower(rest)
 
 
+def domain_text(written: str) -> str:
+    """Return a domain, or a pattern for domains, as somebody wrote it, in the form that is compared."""
+    return domain(written.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+
+def address_text(written: str) -> str:
+    """Return an address, or a pattern for addresses, as somebody wrote it, in the form that is compared."""
+    return address(written.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+
+
 def _lower(octets: bytes) -> bytes:
     if octets.isascii():
         return octets.lower()

@@ -44,8 +44,8 @@ class Log:
         if not self.wants(level):
             return
         self.prepare()
-        told = {key: _shown(value) for key, value in fields.items() if value not in ("", b"", None)}
         try:
+            told = {key: _shown(value) for key, value in fields.items() if value not in ("", b"", None)}
             getattr(self._logger, level)(name, **told)
         except Exception:  # noqa: BLE001  # a log that can't be written must not stop mail, nor the next event try
             self._to = ""
@@ -56,7 +56,9 @@ def _shown(value: object) -> object:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
-        return "".join(c if c.isprintable() else "\ufffd" for c in value[:500])
+        from pfilter.base.text import printable
+
+        return printable(value[:500], "\ufffd")
     return value
 
 

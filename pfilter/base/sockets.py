@@ -10,14 +10,22 @@ else:
     import _socket
 
 
+def host_and_port(server: str) -> tuple[str, int]:
+    """Return host and port of `host:port`, IPv6 in brackets. Raises ValueError."""
+    host, _, port = server.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"{server}: no host and port")
+    return host.strip("[]"), int(port)
+
+
 def connect(server: str, seconds: float) -> "_socket.socket":
     """Connect to `host:port`, IPv6 in brackets, or to the path of a Unix socket. Raises OSError."""
     if server.startswith("/"):
         return _connected(_socket.AF_UNIX, server, seconds)
-    host, _, port = server.rpartition(":")
+    host, port = host_and_port(server)
     failure: OSError | None = None
     # Octets, not characters: those would go through the IDNA codec, which loads re and more.
-    found = _socket.getaddrinfo(os.fsencode(host.strip("[]")), int(port), 0, _socket.SOCK_STREAM)
+    found = _socket.getaddrinfo(os.fsencode(host), port, 0, _socket.SOCK_STREAM)
     for family, _kind, _protocol, _name, (name, *rest) in found:
         try:
             return _connected(family, (os.fsencode(str(name)), *rest), seconds)

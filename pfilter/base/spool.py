@@ -14,6 +14,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Final
 
     Workspace = Callable[[], str]
 
@@ -28,7 +29,7 @@ class Spool:
 
     def __init__(self, fd: int, size: int, window: int = WINDOW) -> None:
         self.fd = fd
-        self.size = size
+        self.size: Final = size
         self._window = window
         self._cache = b""
         self._cache_start = 0
@@ -86,7 +87,7 @@ class Spool:
         return os.pread(self.fd, size, offset)
 
     def cut(self, size: int) -> "Spool":
-        """Return the first so many octets in the same file; this one is closed. Raises OSError."""
+        """Return the first so many octets in the same file, whose rest is gone; this one is closed. Raises OSError."""
         os.ftruncate(self.fd, size)
         fd, self.fd = self.fd, -1
         return Spool(fd, size, self._window)

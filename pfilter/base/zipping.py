@@ -11,7 +11,7 @@ from pfilter.base.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pfilter.message.scratch import ScratchFile
+    from pfilter.base.scratch_file import ScratchFile
 
 UTF8_NAMES = 0x0800  # general purpose bit 11
 DEFLATED = 8

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from pfilter import __version__
-from pfilter.base.errors import EX_FAILURE, PfilterError, exit_status, sentence
+from pfilter.base.errors import EX_FAILURE, PfilterError, exit_status
+from pfilter.base.text import sentence
 from pfilter.cli import downloads, maintenance, message, quarantine, web
 
 app = typer.Typer(

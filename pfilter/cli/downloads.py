@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageError, sentence
+from pfilter.base import idn
+from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageError
 from pfilter.base.log import Log
+from pfilter.base.text import human_size, sentence
 from pfilter.cli import listing
 from pfilter.cli.options import ConfigOption, configured, log_removals, say_problems, say_removals
-from pfilter.config import load
+from pfilter.config import readers
 from pfilter.config.settings import Settings
-from pfilter.message import addresses
-from pfilter.message.model import human_size
 from pfilter.store.cleanup import Report
 from pfilter.store.record import Record, match
 from pfilter.store.select import open_keeper
@@ -51,7 +51,7 @@ OlderOption = Annotated[
     typer.Option(
         "--older-than",
         metavar="TIME",
-        parser=_quantity(load.duration),
+        parser=_quantity(readers.duration),
         help="Only those stored longer ago, such as 3d.",
     ),
 ]
@@ -60,7 +60,7 @@ LargerOption = Annotated[
     typer.Option(
         "--larger-than",
         metavar="SIZE",
-        parser=_quantity(load.size),
+        parser=_quantity(readers.size),
         help="Only those whose files together are larger, such as 10M.",
     ),
 ]
@@ -125,7 +125,7 @@ def extend_command(
     config_file: ConfigOption = "",
     by: Annotated[
         Any,
-        typer.Option("--by", metavar="TIME", parser=_quantity(load.duration), help="How much longer, such as 7d."),
+        typer.Option("--by", metavar="TIME", parser=_quantity(readers.duration), help="How much longer, such as 7d."),
     ] = None,
     until: Annotated[
         str, typer.Option("--until", metavar="DATE", help="Until when, such as 2030-01-31 or 2030-01-31T18:00 (UTC).")
@@ -267,7 +267,7 @@ def _is_person() -> bool:
 
 def _wanted(sender: list[str] | None, older_than: int | None, larger_than: int | None, expired: bool) -> listing.Filter:
     return listing.Filter(
-        senders=tuple(addresses.of_addresses(one) for one in sender or ()),
+        senders=tuple(idn.address_text(one) for one in sender or ()),
         older_than=-1 if older_than is None else older_than,
         larger_than=-1 if larger_than is None else larger_than,
         expired=expired,

@@ -4,11 +4,12 @@ from pfilter.antivirus import examine, screen
 from pfilter.antivirus.clamd import Verdict
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
+from pfilter.base.text import human_size, printable
 from pfilter.config.settings import Settings
 from pfilter.decision import decide
 from pfilter.decision.plan import Action
 from pfilter.message import decoded, filenames, roles
-from pfilter.message.model import Envelope, Message, Part, human_size
+from pfilter.message.model import Envelope, Message, Part
 from pfilter.pipeline import Examined
 
 TYPE_CHECKING = False
@@ -159,4 +160,4 @@ def _part_line(values: "dict[str, Any]") -> str:
 
 
 def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+    return printable(text)

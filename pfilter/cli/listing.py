@@ -1,10 +1,8 @@
 """Downloads as people look at them: which, in what order, as a table of 80 columns or as values for programs."""
 
-from time import gmtime, strftime
-
 from pfilter.base.frozen import Frozen
+from pfilter.base.text import counted, human_size, printable, utc
 from pfilter.message.addresses import matches
-from pfilter.message.model import human_size
 from pfilter.store.record import Record
 
 TYPE_CHECKING = False
@@ -68,7 +66,7 @@ def table(records: "Sequence[Record]", now: float) -> "Iterator[str]":
     if records:
         yield _line("ID", "UNTIL (UTC)", "SENDER", "FILES", "SIZE")
     for record in records:
-        until = strftime("%Y-%m-%d %H:%M", gmtime(record.until)) + ("!" if record.until <= now else "")
+        until = utc(record.until) + ("!" if record.until <= now else "")
         size = human_size(total(record))
         yield _line(record.id[:SHORT], until, _shortened(record.sender or "<>"), str(len(record.files)), size)
     yield totals(records, now)
@@ -78,7 +76,7 @@ def totals(records: "Sequence[Record]", now: float) -> str:
     """Return the line below the table."""
     files = sum(len(record.files) for record in records)
     late = sum(record.until <= now for record in records)
-    told = f"{_count(len(records), 'download')}, {_count(files, 'file')}, {human_size(sum(map(total, records)))}"
+    told = f"{counted(len(records), 'download')}, {counted(files, 'file')}, {human_size(sum(map(total, records)))}"
     return f"{told}; {late} past {'its' if late == 1 else 'their'} date (!)" if late else told
 
 
@@ -100,12 +98,12 @@ def values(record: Record, now: float) -> dict[str, object]:
 
 def date(seconds: int) -> str:
     """Return a date as these commands show it."""
-    return strftime("%Y-%m-%d %H:%M UTC", gmtime(seconds))
+    return f"{utc(seconds)} UTC"
 
 
 def plain(text: str) -> str:
     """Return a text without controls: what strangers wrote goes to a terminal here."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return printable(text, "\ufffd")
 
 
 def _line(short: str, until: str, sender: str, files: str, size: str) -> str:
@@ -116,7 +114,3 @@ def _shortened(sender: str) -> str:
     """Return an address that fits, its end cut off: who it is stands in front."""
     sender = plain(sender)
     return sender if len(sender) <= SENDER_WIDTH else f"{sender[: SENDER_WIDTH - 3]}..."
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -7,9 +7,9 @@ import typer
 from pfilter.base.errors import EX_FAILURE
 from pfilter.base.log import Log
 from pfilter.base.privileges import become_owner
+from pfilter.base.text import counted, human_size
 from pfilter.config import load
 from pfilter.config.settings import DEFAULT_PATH, Settings
-from pfilter.message.model import human_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def say_removals(report: "Report", removed: str, freed: str) -> None:
     for path in report.leftovers:
         typer.echo(f"{removed} {path}")
     if report.ids or report.leftovers:
-        counts = f"{_count(report.ids, 'download')} and {_count(report.leftovers, 'leftover')}"
+        counts = f"{counted(len(report.ids), 'download')} and {counted(len(report.leftovers), 'leftover')}"
         typer.echo(f"{removed} {counts}, {freed} {human_size(report.freed)}")
     say_problems(report.problems)
 
@@ -64,7 +64,3 @@ def say_problems(problems: "Sequence[str]") -> None:
         typer.echo(f"pfilter: {problem}", err=True)
     if problems:
         raise typer.Exit(EX_FAILURE)
-
-
-def _count(things: "Sequence[str]", name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

@@ -4,12 +4,13 @@ import os
 import stat
 
 from pfilter.base import users
-from pfilter.base.errors import PfilterError, sentence
+from pfilter.base.errors import PfilterError
 from pfilter.base.frozen import Frozen
+from pfilter.base.text import sentence
 from pfilter.cli import wiring
 from pfilter.config.settings import Settings
-from pfilter.delivery import reinject
-from pfilter.notices import language, texts
+from pfilter.delivery import postconf
+from pfilter.notices import texts
 from pfilter.store.select import open_local
 
 TYPE_CHECKING = False
@@ -126,7 +127,7 @@ def _links(settings: Settings) -> "Iterator[Finding]":
 def _templates(settings: Settings) -> "Iterator[Finding]":
     texts.check(settings)
     where = settings.notice_templates or "built in"
-    yield Finding("ok", f"templates can be used ({where}), in {', '.join(language.used(settings))}")
+    yield Finding("ok", f"templates can be used ({where}), in {', '.join(settings.languages)}")
     for key, folder in (("templates", settings.notice_templates), ("locale", settings.notice_locale)):
         if folder and not os.path.isdir(folder):
             yield Finding("error", f"[notice] {key} = {folder}: no such directory")
@@ -144,7 +145,7 @@ def _reinjection(settings: Settings) -> "Iterator[Finding]":
     yield Finding("ok", f"results go back by {settings.reinject_sendmail}")
     if _no_new_privileges():
         yield Finding("error", "no_new_privs is set: postdrop(1) can't work; use [reinject] method = smtp")
-    classes = reinject.postconf(settings, "smtputf8_autodetect_classes")
+    classes = postconf.value(settings, "smtputf8_autodetect_classes")
     if "sendmail" in classes or "all" in classes:
         yield Finding(
             "warning",

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from typing import Annotated
 
 import typer
@@ -11,9 +10,10 @@ from pfilter.base import durable
 from pfilter.base.errors import UsageError
 from pfilter.base.log import Log
 from pfilter.base.spool import write_all
+from pfilter.base.text import ISO, counted, human_size, printable, utc
 from pfilter.cli.options import ConfigOption, configured
 from pfilter.config.settings import Settings
-from pfilter.message.model import Envelope, human_size
+from pfilter.message.model import Envelope
 from pfilter.store import kept
 
 TYPE_CHECKING = False
@@ -43,10 +43,10 @@ def list_command(
         typer.echo(json.dumps([_describe(one) for one in found], indent=2, ensure_ascii=False))
         return
     for one in found:
-        when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one.created))
+        when = utc(one.created)
         typer.echo(f"{one.name}  {one.folder}")
         typer.echo(f"  {when} UTC, {human_size(one.size)}, from {_shown(one.envelope.sender)}: {_line(one.reason)}")
-    typer.echo(f"{len(found)} message{'' if len(found) == 1 else 's'}, {human_size(sum(one.size for one in found))}")
+    typer.echo(f"{counted(len(found), 'message')}, {human_size(sum(one.size for one in found))}")
 
 
 @app.command("show", epilog="Example: pfilter quarantine show 4F2A1B | less")
@@ -112,7 +112,7 @@ def delete_command(name: NameArgument, config_file: ConfigOption = "") -> None:
     typer.echo(f"deleted {one.name}")
 
 
-def _releases_stand_still(root: str) -> "AbstractContextManager[None]":
+def _releases_stand_still(root: str) -> "AbstractContextManager[int]":
     durable.make_directory(os.path.join(root, kept.QUARANTINE), durable.PRIVATE_DIR)
     return durable.locked(kept.lock(root))
 
@@ -133,7 +133,7 @@ def _describe(one: kept.KeptMessage) -> dict[str, str | int | list[str]]:
     return {
         "name": one.name,
         "folder": one.folder,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(one.created)),
+        "created": utc(one.created, ISO),
         "size": one.size,
         "reason": _line(one.reason),
         "sender": _shown(one.envelope.sender),
@@ -150,7 +150,7 @@ def _shown(address: bytes) -> str:
 
 def _line(text: str) -> str:
     """Return a text without controls: what strangers wrote goes to a terminal here."""
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+    return printable(text, "\ufffd")
 
 
 def _log(settings: Settings, one: kept.KeptMessage, event: str, **fields: int) -> None:

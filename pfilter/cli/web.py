@@ -9,7 +9,7 @@ from pfilter.base.log import Log
 from pfilter.base.privileges import become_owner
 from pfilter.cli import preflight
 from pfilter.cli.options import ConfigOption, configured
-from pfilter.config import load
+from pfilter.config import load, readers
 from pfilter.config.settings import DEFAULT_PATH, Settings
 
 app = typer.Typer()
@@ -29,7 +29,7 @@ def serve_command(
         raise ConfigError(f"{error.name} is not installed: install pfilter[serve]") from error
     settings = load.load(config_file or DEFAULT_PATH)
     try:
-        settings = settings.replace(serve_listen=load.listener(listen)) if listen else settings
+        settings = settings.replace(serve_listen=readers.listener(listen)) if listen else settings
     except ValueError as error:
         raise UsageError(f"--listen {listen}: must be {error}") from None
     _refuse_bucket(settings)
@@ -102,9 +102,9 @@ def check_web_command(
     if not where:
         raise ConfigError("[store] base_url is missing: there is nothing to check")
     for read, given in (
-        (load.base_url, where),
-        (load.host_and_port, connect),
-        (load.host_and_port, connect_http),
+        (readers.base_url, where),
+        (readers.host_and_port, connect),
+        (readers.host_and_port, connect_http),
     ):
         try:
             if given:

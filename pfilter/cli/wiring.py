@@ -5,7 +5,7 @@ says nothing.
 """
 
 from pfilter.config.settings import Settings
-from pfilter.delivery import reinject
+from pfilter.delivery import postconf
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # postconf(5), of times
 DEFAULT_TIME_LIMIT = 1000  # seconds: command_time_limit
@@ -16,9 +16,9 @@ MARGIN = 1 << 16  # what postfix/install leaves for that: milters and many recip
 
 def time_limit(settings: Settings) -> list[str]:
     """Compare the longest that one message may take with the time at whose end pipe(8) kills the filter."""
-    limit = seconds(reinject.postconf(settings, "pfilter_time_limit"))
+    limit = seconds(postconf.value(settings, "pfilter_time_limit"))
     if limit < 0:  # the default names another parameter
-        limit = seconds(reinject.postconf(settings, "command_time_limit"))
+        limit = seconds(postconf.value(settings, "command_time_limit"))
     if limit < 0:
         limit = DEFAULT_TIME_LIMIT
     stalled = settings.store_timeout if settings.store_url else 0  # one request may outlast the deadline
@@ -56,7 +56,7 @@ def size_limit(settings: Settings) -> list[str]:
     if not whole:
         return []
     options = {}
-    for line in reinject.postconf_lines(settings, "-P"):
+    for line in postconf.lines(settings, "-P"):
         name, _, value = line.partition(" = ")
         options[name.strip()] = value.strip()
     found = []
@@ -76,7 +76,7 @@ def size_limit(settings: Settings) -> list[str]:
 
 def _number(settings: Settings, *asked: str) -> int:
     """Return a whole number of Postfix's configuration, 0 where nobody says."""
-    lines = reinject.postconf_lines(settings, "-h", *asked)
+    lines = postconf.lines(settings, "-h", *asked)
     return int(lines[-1]) if lines and lines[-1].strip().isdecimal() else 0
 
 

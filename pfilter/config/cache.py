@@ -13,6 +13,7 @@ from binascii import crc32
 
 from pfilter import __version__
 from pfilter.base.errors import StoreError
+from pfilter.base.limits import Limits
 from pfilter.base.privileges import look
 from pfilter.config.settings import Settings
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 NAME = "config.cache"
 SIZE_LIMIT = 1 << 20
+PACKAGE = os.path.dirname(os.path.dirname(__file__))
+# What values depend on: a changed default is another state.
+CODE = (
+    "config/keys.py", "config/readers.py", "config/load.py", "config/settings.py",
+    "base/idn.py", "base/limits.py", "base/sockets.py",
+)  # fmt: skip
 # A file changed twice within one tick of the kernel's clock looks unchanged: a young one is not kept.
 LEAST_AGE = 2.0  # seconds
 
@@ -37,10 +44,22 @@ def load(file: str) -> Settings:
                 if data[:4] == _checksum(data[4:]):
                     kept = marshal.loads(data[4:])  # noqa: S302  # only we can have written it
                     if kept[0] == state and kept[1]["store_path"] == store and tuple(kept[1]) == Settings._fields:
-                        return Settings(**kept[1])
+                        return _settings(kept[1])
     except (OSError, ValueError, EOFError, TypeError, LookupError):
         pass  # a reason to read the file itself, which says what is wrong
     return _read_and_keep(file)
+
+
+def _settings(values: "dict[str, Any]") -> Settings:
+    values["limits"] = Limits(**values["limits"])
+    return Settings(**values)
+
+
+def _values(settings: Settings) -> "dict[str, Any]":
+    """Return all fields, in order, as what marshal knows."""
+    values = {name: getattr(settings, name) for name in Settings._fields}
+    values["limits"] = {name: getattr(settings.limits, name) for name in Limits._fields}
+    return values
 
 
 def _checksum(data: bytes) -> bytes:
@@ -61,7 +80,7 @@ def _read_and_keep(file: str) -> Settings:
         if owned and before and before == _state(file)[0] and time.time() - os.stat(file).st_ctime > LEAST_AGE:
             from pfilter.base.durable import PRIVATE_FILE, write_file
 
-            kept: Any = (before, {name: getattr(settings, name) for name in Settings._fields})
+            kept: Any = (before, _values(settings))
             data = marshal.dumps(kept)
             write_file(os.path.join(settings.store_path, NAME), _checksum(data) + data, PRIVATE_FILE)
     except (OSError, StoreError):
@@ -77,10 +96,11 @@ def _state(file: str) -> tuple[tuple[object, ...], str]:
         text = os.read(fd, SIZE_LIMIT)
     finally:
         os.close(fd)
-    reader = os.stat(os.path.join(os.path.dirname(__file__), "load.py"))  # a changed default is another state
-    code = (__version__, sys.version, __file__, reader.st_mtime_ns, reader.st_size)
+    code = [os.stat(f"{PACKAGE}/{name}") for name in CODE]
+    version = (__version__, sys.version, PACKAGE, *((each.st_mtime_ns, each.st_size) for each in code))
     times = (found.st_mtime_ns, found.st_ctime_ns)
-    return (*code, os.path.abspath(file), found.st_dev, found.st_ino, found.st_size, *times, found.st_uid), _store(text)
+    where = (os.path.abspath(file), found.st_dev, found.st_ino)
+    return (*version, *where, found.st_size, *times, found.st_uid), _store(text)
 
 
 def _store(text: bytes) -> str:

@@ -1,6 +1,7 @@
 """The configuration as the stages use it: one flat frozen value, cheap to import. `config` reads it from a file."""
 
 from pfilter.base.frozen import Frozen
+from pfilter.base.limits import Limits
 
 DEFAULT_PATH = "/etc/pfilter/pfilter.toml"
 PRESIGNED_LIMIT = 7 * 86400  # seconds; no object store signs links for longer
@@ -73,7 +74,9 @@ class Settings(Frozen):
     log_to: str
     log_level: str
     log_format: str
-    limits_parts: int
-    limits_nesting: int
-    limits_header: int
-    limits_boundary: int
+    limits: Limits
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """All languages that are named, the one for everybody first."""
+        return tuple(dict.fromkeys((self.notice_language, *(name for _domain, name in self.notice_languages))))

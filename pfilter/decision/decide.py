@@ -8,7 +8,7 @@ from pfilter.decision import exempt
 from pfilter.decision.plan import Action, AttachmentFacts, Measured, Plan
 from pfilter.message import roles
 from pfilter.message.addresses import matches
-from pfilter.message.model import Envelope, Message, Part, exact_size
+from pfilter.message.model import Envelope, Message, Part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _for_size(message: Message, measured: Measured, recipients: int, settings: S
     limit = settings.link_part_limit
     for facts in measured.attachments:
         if _size_after(facts) > limit:
-            chosen[facts.part] = _link(facts, f"over part_limit of {exact_size(limit)}", "part size")
+            chosen[facts.part] = _link(facts, _over("part_limit", limit), "part size")
     remaining = [
         facts
         for facts in measured.attachments
@@ -120,12 +120,12 @@ def _for_size(message: Message, measured: Measured, recipients: int, settings: S
     ]
     remaining.sort(key=_size_after)
     limit = settings.link_bandwidth_limit
-    reason = f"message times {recipients} recipients over bandwidth_limit of {exact_size(limit)}"
     planned = message.size + sum(_growth(facts, chosen[facts.part]) for facts in measured.attachments)
     notice = NOTICE_OCTETS if any(action.what == "link" for action in chosen.values()) else 0
     while remaining and (planned + notice) * recipients > limit:
         largest = remaining.pop()
         planned -= _growth(largest, chosen[largest.part])
+        reason = f"message times {recipients} recipients {_over('bandwidth_limit', limit)}"
         chosen[largest.part] = _link(largest, reason, "bandwidth")
         planned += _growth(largest, chosen[largest.part])
         notice = NOTICE_OCTETS
@@ -180,6 +180,12 @@ def _keep(facts: AttachmentFacts, reason: str) -> Action:
 
 def _link(facts: AttachmentFacts, reason: str, event: "Event") -> Action:
     return Action(part=facts.part, what="link", reason=reason, name=facts.name, size=facts.size, event=event)
+
+
+def _over(name: str, limit: int) -> str:
+    from pfilter.base.text import exact_size  # not for what passes
+
+    return f"over {name} of {exact_size(limit)}"
 
 
 def _remarks(message: Message, envelope: Envelope, settings: Settings, *, changes: bool) -> tuple[str, ...]:

@@ -15,10 +15,6 @@ from pfilter.message import codec, filenames, roles
 from pfilter.message.model import Envelope, Message, Part
 from pfilter.message.scratch import Scratch
 
-# What is compressed already, by type: the samples would find out, but only after decoding.
-COMPRESSED_TYPES = (b"image/jpeg", b"image/png", b"image/gif", b"image/webp", b"application/zip", b"application/gzip")
-COMPRESSED_MAJOR = (b"video/", b"audio/mp", b"audio/aac", b"audio/ogg")
-
 
 def measure(spool: Spool, message: Message, envelope: Envelope, settings: Settings, scratch: Scratch) -> Measured:
     """Return the facts about a message's attachments. Raises OSError; bad mail becomes a reason to keep a part."""
@@ -103,6 +99,8 @@ def _why_no_zip(part: Part, name: str, settings: Settings) -> str:
     for skipped in settings.compress_skip:
         if fnmatchcase(by_type if "/" in skipped else by_name, skipped.lower()):  # no name has a slash
             return f"compress.skip {skipped}"
-    if part.type in COMPRESSED_TYPES or part.type.startswith(COMPRESSED_MAJOR):
+    from pfilter.base import filetypes  # what is small does not need it
+
+    if filetypes.is_compressed(part.type):
         return "compressed already"
     return ""

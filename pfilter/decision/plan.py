@@ -1,7 +1,6 @@
 """What was found out about a message, what happens to it and why, and what became of it."""
 
 from pfilter.base.frozen import Frozen
-from pfilter.message.model import human_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,5 +83,7 @@ class Outcome(Frozen):
         done = ", ".join(f"{count} {word}" for count, word in counts if count)
         if not done:
             return f"passed ({self.note})" if self.note else "passed"
+        from pfilter.base.text import human_size  # not for what passes
+
         sizes = f"{human_size(self.size_in)} -> {human_size(self.size_out)}"
         return f"{done}, {sizes}" + (f" ({self.note})" if self.note else "")

@@ -6,16 +6,16 @@ sender. The message itself is out when it is made: whatever goes wrong here is a
 
 import os
 
-from pfilter.base.errors import sentence, without_tokens
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
+from pfilter.base.text import printable, sentence, without_tokens
 from pfilter.config.settings import Settings
-from pfilter.delivery import notification
-from pfilter.message.fields import text_entity
+from pfilter.delivery import own_mail
 from pfilter.message.model import Envelope, Refused
 
 HEADER_LIMIT = 50_000  # octets of the message's header that go back: Postfix's bounce_size_limit
 LINE_LIMIT = 900  # octets; SMTP's is 998
+SUBJECT = "Undelivered Mail Returned to Sender"
 TEXT = """\
 This is the mail system at host {host}.
 
@@ -34,7 +34,7 @@ def tell(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope, settings
         return
     try:
         # More time than a notification has: nobody else would ever tell the sender.
-        notification.send(compose(refused, sent, envelope), envelope.sender, settings, settings.reinject_timeout)
+        own_mail.send(compose(refused, sent, envelope), envelope.sender, settings, settings.reinject_timeout)
     except Exception as error:  # noqa: BLE001  # it is sent: a failure now would send it again
         names = " ".join(one.address.decode("utf-8", "replace") for one in refused)
         log.event("error", "refusal not reported", **about, refused=names, reason=without_tokens(sentence(error)))
@@ -43,9 +43,7 @@ def tell(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope, settings
 def compose(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope) -> bytes:
     """Return the report as a message with LF line ends. Raises OSError."""
     host = _host(refused[0].server)
-    author = f"MAILER-DAEMON@{host}"
     lines = "\n".join(f"<{_shown(one.address)}>: {_line(one.said)}" for one in refused)
-    text_fields, text = text_entity(TEXT.format(host=host, lines=lines), b"\n")
     header = _header(sent)
     addresses = (envelope.sender, *(one.address for one in refused))
     wide = b"" if all(address.isascii() for address in addresses) else b"global-"
@@ -64,21 +62,14 @@ def compose(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope) -> by
             b"Diagnostic-Code: smtp; " + _ascii(one.said),
         ]
     entities = (
-        b"".join(text_fields.values()) + b"\n" + text,
+        own_mail.plain(TEXT.format(host=host, lines=lines)),
         _entity(b"message/" + wide + b"delivery-status", b"\n".join(status) + b"\n"),
         _entity(b"message/global-headers" if wide else b"text/rfc822-headers", header),
     )
     body = b"".join(b"--" + boundary + b"\n" + part + b"\n" for part in entities) + b"--" + boundary + b"--\n"
-    fields = [
-        f"From: {author} (Mail Delivery System)".encode("ascii"),
-        b"To: <" + envelope.sender + b">",
-        b"Subject: Undelivered Mail Returned to Sender",
-        *notification.generated(author, b"auto-replied"),
-        b"MIME-Version: 1.0",
-        b'Content-Type: multipart/report; report-type=delivery-status;\n\tboundary="' + boundary + b'"',
-        *([] if body.isascii() else [b"Content-Transfer-Encoding: 8bit"]),
-    ]
-    return b"\n".join(fields) + b"\n\n" + body
+    content = _entity(b'multipart/report; report-type=delivery-status;\n\tboundary="' + boundary + b'"', body)
+    author = f"MAILER-DAEMON@{host} (Mail Delivery System)"
+    return own_mail.compose(author, envelope.sender, SUBJECT, own_mail.REPLIED, content)
 
 
 def _entity(content_type: bytes, body: bytes) -> bytes:
@@ -107,7 +98,7 @@ def _host(name: str) -> str:
 
 
 def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)[:LINE_LIMIT]
+    return printable(text)[:LINE_LIMIT]
 
 
 def _shown(address: bytes) -> str:

@@ -4,17 +4,14 @@ Once a message, up to `[notify] per_hour` of them; what follows within the hour 
 """
 
 from pfilter.base import idn
-from pfilter.base.spool import finished
 from pfilter.config.settings import Settings
-from pfilter.delivery import reinject
+from pfilter.delivery import own_mail
 from pfilter.message import decoded, header
 from pfilter.message.addresses import domain_of, matches, matches_domain
-from pfilter.message.fields import date, encoded_words, text_entity
 from pfilter.message.model import Envelope, Message
 from pfilter.notices import texts
 from pfilter.store.record import Download
 
-TIME_LIMIT = 8  # seconds
 BULK = (b"bulk", b"list", b"junk")
 # Local parts that nobody reads, without the -, _ and . within them, and how those of returned mail begin.
 ROBOTS = (b"noreply", b"donotreply", b"mailerdaemon", b"bounce", b"bounces")
@@ -65,7 +62,7 @@ def notify(message: Message, envelope: Envelope, download: Download, settings: S
                 return
         except (OSError, ValueError):
             pass  # what can't be kept is told at once
-    send(compose(message, envelope, download, subject, settings), envelope.sender, settings)
+    own_mail.send(compose(message, envelope, download, subject, settings), envelope.sender, settings)
 
 
 def catch_up(settings: Settings, held_back: str) -> None:
@@ -80,19 +77,8 @@ def catch_up(settings: Settings, held_back: str) -> None:
     key, to, downloads = found
     sender = to.encode("utf-8", "surrogateescape")
     letter = texts.summary(downloads, sender.decode("utf-8", "replace"), settings)
-    send(_mail(letter, sender, b"auto-generated", [], settings), sender, settings)
+    own_mail.send(_mail(letter, sender, own_mail.GENERATED, [], settings), sender, settings)
     heldback.sent(held_back, key, len(downloads), time())
-
-
-def send(content: bytes, recipient: bytes, settings: Settings, seconds: int = TIME_LIMIT) -> None:
-    """Send a mail of our own, from the null sender, within so many seconds. Raises ReinjectError, OSError."""
-    mail = finished([content], str)
-    # The message itself is done; until this process ends, a crash would do it again.
-    hurried = settings.replace(reinject_timeout=min(settings.reinject_timeout, seconds), reinject_data_done_timeout=0)
-    try:
-        reinject.send(mail, Envelope(sender=b"", recipients=(recipient,)), hurried)
-    finally:
-        mail.close()
 
 
 def compose(message: Message, envelope: Envelope, download: Download, subject: str, settings: Settings) -> bytes:
@@ -100,31 +86,9 @@ def compose(message: Message, envelope: Envelope, download: Download, subject: s
     known = message.message_id.encode("ascii", "ignore")
     letter = texts.notification(download, envelope.sender.decode("utf-8", "replace"), subject, settings)
     references = [b"In-Reply-To: " + known, b"References: " + known] if known else []
-    return _mail(letter, envelope.sender, b"auto-replied", references, settings)
+    return _mail(letter, envelope.sender, own_mail.REPLIED, references, settings)
 
 
 def _mail(letter: texts.Letter, to: bytes, how: bytes, references: "list[bytes]", settings: Settings) -> bytes:
     author = settings.notify_from or f"postmaster@{domain_of(to).decode('utf-8', 'replace')}"
-    fields, body = text_entity(letter.text, b"\n")
-    lines = [
-        b"From: " + author.encode("utf-8"),
-        b"To: <" + to + b">",
-        b"Subject: " + encoded_words(letter.subject, b"\n"),
-        *generated(author, how),
-        *references,
-        b"MIME-Version: 1.0",
-    ]
-    return b"\n".join(lines) + b"\n" + b"".join(fields.values()) + b"\n" + body
-
-
-def generated(author: str, how: bytes) -> "list[bytes]":
-    """Return the header lines of every mail of our own: Date, Message-ID, Auto-Submitted (RFC 3834, 5)."""
-    import os
-    import time
-
-    domain = author.rpartition("@")[2].rstrip(">")
-    return [
-        b"Date: " + date(time.time()),
-        f"Message-ID: <{time.time_ns()}.{os.getpid()}.{os.urandom(8).hex()}@{domain}>".encode(),
-        b"Auto-Submitted: " + how,
-    ]
+    return own_mail.compose(author, to, letter.subject, how, own_mail.plain(letter.text), references)

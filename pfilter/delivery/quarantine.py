@@ -2,9 +2,10 @@
 
 import time
 
-from pfilter.base.errors import PfilterError, StoreError, sentence, without_tokens
+from pfilter.base.errors import PfilterError, StoreError
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
+from pfilter.base.text import sentence, without_tokens
 from pfilter.config.settings import Settings
 from pfilter.decision.plan import Outcome
 from pfilter.message.model import Envelope

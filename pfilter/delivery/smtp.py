@@ -65,7 +65,7 @@ class _Session:
         self.socket = sockets.connect(server, seconds)
         self.buffer = b""
         self.extensions: dict[bytes, bytes] = {}
-        self.peer = ""  # what the server calls itself
+        self.peer = b""  # what the server calls itself
 
     def __enter__(self) -> "Self":
         return self
@@ -114,7 +114,7 @@ class _Session:
 
     def hello(self) -> None:
         lines = self.command(b"EHLO " + self.name, b"2")
-        self.peer = _readable(lines[0].split(b" ")[0])
+        self.peer = lines[0].split(b" ")[0]
         for line in lines[1:]:
             keyword, _, rest = line.partition(b" ")
             self.extensions[keyword.upper()] = rest
@@ -157,7 +157,7 @@ class _Session:
             prefix = status.encode("ascii") + b" "
             text = b" ".join([lines[0], *(line.removeprefix(prefix) for line in lines[1:])])
             said = f"{code.decode('ascii')} {_readable(text)}"
-            refused.append(Refused(address=address, status=status, said=said, server=self.peer))
+            refused.append(Refused(address=address, status=status, said=said, server=_readable(self.peer)))
         if len(refused) == len(envelope.recipients):
             self.leave()
             who = "the recipient" if len(refused) == 1 else f"all {len(refused)} recipients"
@@ -281,7 +281,9 @@ def _enhanced(text: bytes) -> list[bytes]:
 
 
 def _readable(text: bytes) -> str:
-    return "".join(c if c.isprintable() else " " for c in text.decode("utf-8", "replace"))
+    from pfilter.base.text import printable
+
+    return printable(text.decode("utf-8", "replace"))
 
 
 def _xtext(value: str) -> bytes:

@@ -13,18 +13,8 @@ def domain_of(address: bytes) -> bytes:
     return idn.domain(address.rpartition(b"@")[2]) if b"@" in address else b""
 
 
-def of_addresses(written: str) -> str:
-    """Return an address pattern, as somebody wrote it, in the form that `matches` takes."""
-    return idn.address(written.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
-
-
-def of_domains(written: str) -> str:
-    """Return a domain, or a pattern for domains, in the form that `matches_domain` takes."""
-    return idn.domain(written.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
-
-
 def matches(address: bytes, patterns: tuple[str, ...]) -> bool:
-    """Whether an address (RFC 5321, without angle brackets) matches one of the patterns, which `of_addresses` made."""
+    """Whether an address (RFC 5321, without angle brackets) matches one of the patterns (see `idn.address_text`)."""
     if not patterns:
         return False
     found = idn.address(address)

@@ -3,6 +3,7 @@
 What is written here is read alike by every program: lines within LINE_LIMIT octets, ASCII in the header.
 """
 
+from pfilter.base.text import printable
 from pfilter.message import codec
 
 LINE_LIMIT = 998  # octets without the line end (RFC 5322, 2.1.1)
@@ -46,7 +47,7 @@ def encoded_words(text: str, eol: bytes) -> bytes:
     """Return unstructured text for a header: as it is where it is ASCII, else as RFC 2047 encoded words, folded."""
     from binascii import b2a_base64
 
-    text = "".join(c if c.isprintable() else " " for c in text)
+    text = printable(text)
     if text.isascii() and len(text) <= 900 and "=?" not in text:
         return text.encode("ascii")
     words = []

@@ -21,69 +21,13 @@ DEVICES = {
     "conin$",
     "conout$",
 }
-OPEN_DOCUMENT = b"application/vnd.oasis.opendocument."
-OPEN_XML = b"application/vnd.openxmlformats-officedocument."
-# By media type, of what is opened by its ending. Types that stand for anything are not among them.
-EXTENSIONS = {
-    b"application/edi-x12": ".edi",
-    b"application/edifact": ".edi",
-    b"application/epub+zip": ".epub",
-    b"application/gzip": ".gz",
-    b"application/json": ".json",
-    b"application/msword": ".doc",
-    b"application/pdf": ".pdf",
-    b"application/postscript": ".ps",
-    b"application/rtf": ".rtf",
-    b"application/vnd.ms-excel": ".xls",
-    b"application/vnd.ms-outlook": ".msg",
-    b"application/vnd.ms-powerpoint": ".ppt",
-    OPEN_DOCUMENT + b"presentation": ".odp",
-    OPEN_DOCUMENT + b"spreadsheet": ".ods",
-    OPEN_DOCUMENT + b"text": ".odt",
-    OPEN_XML + b"presentationml.presentation": ".pptx",
-    OPEN_XML + b"spreadsheetml.sheet": ".xlsx",
-    OPEN_XML + b"wordprocessingml.document": ".docx",
-    b"application/x-7z-compressed": ".7z",
-    b"application/x-pdf": ".pdf",
-    b"application/x-tar": ".tar",
-    b"application/x-zip-compressed": ".zip",
-    b"application/xml": ".xml",
-    b"application/zip": ".zip",
-    b"audio/mp4": ".m4a",
-    b"audio/mpeg": ".mp3",
-    b"audio/ogg": ".ogg",
-    b"audio/wav": ".wav",
-    b"audio/x-wav": ".wav",
-    b"image/bmp": ".bmp",
-    b"image/gif": ".gif",
-    b"image/heic": ".heic",
-    b"image/jpeg": ".jpg",
-    b"image/jpg": ".jpg",
-    b"image/png": ".png",
-    b"image/svg+xml": ".svg",
-    b"image/tiff": ".tif",
-    b"image/webp": ".webp",
-    b"message/global": ".u8msg",  # RFC 6532, 3.7
-    b"message/rfc822": ".eml",
-    b"text/csv": ".csv",
-    b"text/html": ".html",
-    b"text/plain": ".txt",
-    b"text/rtf": ".rtf",
-    b"text/vcard": ".vcf",
-    b"text/x-vcard": ".vcf",
-    b"text/xml": ".xml",
-    b"video/mp4": ".mp4",
-    b"video/mpeg": ".mpg",
-    b"video/quicktime": ".mov",
-    b"video/webm": ".webm",
-}
 _ENDING_MARKS = {ord(mark): None for mark in "-_+~"}  # beside letters and digits
 
 
 def file_name(part: Part, ordinal: int) -> str:
     """Return a safe file name for a part, with an ending; `ordinal` numbers those without a name: attachment-3.pdf."""
-    fallback = f"attachment-{ordinal}{EXTENSIONS.get(part.type, '.bin')}"
-    return with_ending(safe_name(_given_name(part), fallback), part.type)
+    name = safe_name(_given_name(part), "") or f"attachment-{ordinal}{_ending_of(part.type) or '.bin'}"
+    return with_ending(name, part.type)
 
 
 def with_ending(name: str, kind: bytes) -> str:
@@ -96,7 +40,14 @@ def with_ending(name: str, kind: bytes) -> str:
     is_number = ending.isdecimal() and not (len(ending) == 3 and ending.startswith("0"))  # as of split archives
     if ending and ending.isascii() and ending.translate(_ENDING_MARKS).isalnum() and not is_number:
         return name
-    return safe_name(name + EXTENSIONS[kind], name) if kind in EXTENSIONS else name
+    added = _ending_of(kind)
+    return safe_name(name + added, name) if added else name
+
+
+def _ending_of(kind: bytes) -> str:
+    from pfilter.base import filetypes  # most names have an ending
+
+    return filetypes.ending(kind)
 
 
 def _given_name(part: Part) -> str:

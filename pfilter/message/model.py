@@ -125,23 +125,3 @@ class Refused(Frozen):
     status: str  # RFC 3463: "5.1.3"
     said: str  # the server's reply: "501 5.1.3 Bad recipient address syntax"
     server: str  # its name, as it greets
-
-
-def human_size(octets: int) -> str:
-    """Return a size as people write it, in decimal units: 940 bytes, 41 kB, 18.4 MB."""
-    if octets < 1000:
-        return f"{octets} bytes"
-    value = float(octets)
-    for unit in ("kB", "MB", "GB", "TB"):
-        value /= 1000
-        if value < 999.5 or unit == "TB":
-            break
-    return f"{value:.1f} {unit}" if value < 99.95 and unit != "kB" else f"{value:.0f} {unit}"
-
-
-def exact_size(octets: int) -> str:
-    """Return a limit as the configuration has it: 800 KiB, 1 GiB, 1234 octets."""
-    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if octets and octets % factor == 0:
-            return f"{octets // factor} {unit}"
-    return f"{octets} octets"

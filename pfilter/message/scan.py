@@ -16,7 +16,7 @@ edits that message. Rules:
 - A bare CR is no line end to us, but to others: before something like a delimiter it is ambiguous.
 """
 
-from pfilter.base.frozen import Frozen
+from pfilter.base.limits import Limits
 from pfilter.base.spool import Spool
 from pfilter.message import header
 from pfilter.message.delimiters import Delimiters, confuses
@@ -31,15 +31,6 @@ READ_PER_PART = 30  # fields of headers that are read at all, and their octets, 
 READ_OCTETS_PER_PART = 2048
 DELIMITERS_PER_PART = 2  # a multipart has one more than it has parts
 SINGLE_FIELDS = (b"content-type", b"content-transfer-encoding", b"content-disposition")
-
-
-class Limits(Frozen):
-    """Beyond these a message is left alone. Defaults are no tighter than Postfix's own."""
-
-    parts: int = 10_000
-    nesting: int = 100  # mime_nesting_limit
-    header: int = 4 << 20  # octets of one header block; Postfix: header_size_limit 102400 for one field
-    boundary: int = 2048  # mime_boundary_length_limit
 
 
 class _Draft:

@@ -1,40 +1,18 @@
-"""What readers are told: templates in Jinja2's language (minijinja) to text and HTML, in the language of the sender.
+"""What readers are told, in text and HTML, in the language of the sender: templates with their values."""
 
-Built-in templates lie in `pfilter/templates`; a file of the same name in `[notice] templates` replaces one. Their
-variables are in pfilter.toml(5). Sentences are `_("...")` and `ngettext("...", "...", number)`, as pybabel extracts
-them, with placeholders such as %(date)s. HTML is autoescaped, values in sentences too; in text, controls are taken out
-of every value, and sentences are wrapped, but never within a value.
-"""
-
-import os
-
-from pfilter.base.errors import ConfigError
+from pfilter.base import filetypes
+from pfilter.base.catalogue import Language
 from pfilter.base.frozen import Frozen
+from pfilter.base.text import ISO, printable, utc
 from pfilter.config.settings import Settings
+from pfilter.message.model import Envelope
 from pfilter.notices import language
-from pfilter.notices.language import Language
+from pfilter.notices.templates import render, url
 from pfilter.store.record import Download
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-BUILT_IN = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "templates")
-NAMES = (
-    "notice.txt", "notice.html", "stripped.txt", "stripped.html", "notification.txt", "summary.txt", "page.html",
-    "expired.html",
-)  # fmt: skip
-WIDTH = 76  # columns of a sentence in text
-KINDS = {
-    "document": "pdf doc docx docm dot dotx odt ott rtf txt md tex pages epub ps xps",
-    "table": "xls xlsx xlsm xlsb xlt xltx ods ots csv tsv numbers",
-    "slides": "ppt pptx pptm pps ppsx pot potx odp otp key",
-    "image": "jpg jpeg jpe png gif bmp tif tiff webp heic heif avif svg psd ai eps raw cr2 nef dng ico xcf indd",
-    "film": "mp4 m4v mov avi mkv webm mpg mpeg wmv flv 3gp ogv mts m2ts",
-    "sound": "mp3 m4a wav flac ogg oga opus aac wma aif aiff mid midi amr",
-    "archive": "zip 7z rar gz tgz bz2 tbz xz txz tar zst lz cab iso dmg arj jar",
-    "mail": "eml msg mbox pst ics vcf",
-}
 
 
 class Notice(Frozen):
@@ -45,7 +23,7 @@ class Notice(Frozen):
 
 
 class Letter(Frozen):
-    """A mail to the sender."""
+    """A mail of our own."""
 
     subject: str
     text: str
@@ -58,40 +36,57 @@ def for_links(download: Download, sender: str, settings: Settings) -> Notice:
 
 def for_stripped(names: "Sequence[str]", reference: str, settings: Settings) -> Notice:
     """Return the notice about files taken off mail without a sender. Raises ConfigError as above."""
-    values = {"files": [{"name": _plain(name)} for name in names], "reference": _plain(reference)}
+    values = {"files": [{"name": printable(name)} for name in names], "reference": printable(reference)}
     return _both("stripped", lambda html, words: values, "", settings)
 
 
 def notification(download: Download, sender: str, subject: str, settings: Settings) -> Letter:
     """Return the mail to the sender. Raises ConfigError as above."""
     words = language.of(sender, settings)
-    values = {**_download(download, False, words), "subject": _plain(subject)}
+    values = {**_download(download, False, words), "subject": printable(subject)}
     return Letter(
         subject=words.gettext("Your attachments have been replaced with links"),
-        text=_render("notification.txt", values, words, settings),
+        text=render("notification.txt", values, words, settings),
     )
 
 
 def summary(downloads: "Sequence[tuple[str, Download]]", sender: str, settings: Settings) -> Letter:
     """Return one mail to the sender about several messages, given as subjects and downloads. Raises ConfigError."""
     words = language.of(sender, settings)
-    messages = [{**_download(download, False, words), "subject": _plain(subject)} for subject, download in downloads]
+    messages = [{**_download(download, False, words), "subject": printable(subject)} for subject, download in downloads]
     return Letter(
         subject=words.gettext("Your attachments have been replaced with links"),
-        text=_render("summary.txt", {"messages": messages}, words, settings),
+        text=render("summary.txt", {"messages": messages}, words, settings),
+    )
+
+
+def quarantined(name: str, reason: str, envelope: Envelope, settings: Settings) -> Letter:
+    """Return the mail to the administrator about a message in quarantine, which has that name. Raises ConfigError."""
+    words = language.of(settings.notify_admin, settings)
+    values = {
+        "name": printable(name),
+        "reason": printable(reason),
+        "sender": printable(envelope.sender.decode("utf-8", "replace")),
+        "login": printable(envelope.sasl_user),
+        "client": printable(envelope.client),
+        "recipients": len(envelope.recipients),
+    }
+    return Letter(
+        subject=words.gettext("pfilter: a message is in quarantine"),
+        text=render("quarantined.txt", values, words, settings),
     )
 
 
 def page(download: Download, sender: str, settings: Settings, subject: str = "") -> bytes:
     """Return the page that a recipient lands on, in UTF-8; `subject` is shown if there is one. Raises ConfigError."""
     words = language.of(sender, settings)
-    values = {**_download(download, True, words), "sender": _plain(sender), "subject": _plain(subject)}
-    return _render("page.html", values, words, settings).encode("utf-8")
+    values = {**_download(download, True, words), "sender": printable(sender), "subject": printable(subject)}
+    return render("page.html", values, words, settings).encode("utf-8")
 
 
 def expired_page(settings: Settings) -> bytes:
     """Return the one page for what has expired, was taken down, or never existed, in UTF-8. Raises ConfigError."""
-    return _render("expired.html", {}, language.of("", settings), settings).encode("utf-8")
+    return render("expired.html", {}, language.of("", settings), settings).encode("utf-8")
 
 
 def check(settings: Settings) -> None:
@@ -99,7 +94,7 @@ def check(settings: Settings) -> None:
     from pfilter.store.record import Link
 
     link = Link(name="a.bin", size=1, sha256="0" * 64, url="https://files.example/d/x/files/a.bin")
-    for name in language.used(settings):
+    for name in settings.languages:
         spoken = settings.replace(notice_language=name, notice_languages=())
         for links in ((link,), (link, link)):
             sample = Download(id="x", url="https://files.example/d/x/", links=links, until=0)
@@ -109,13 +104,8 @@ def check(settings: Settings) -> None:
             notification(sample, "", "subject", spoken)
             summary([("subject", sample), ("", sample)], "", spoken)
             page(sample, "sender@example.org", spoken, "subject")
+        quarantined("name", "reason", Envelope(sender=b"", recipients=(b"a@example.org",)), spoken)
         expired_page(spoken)
-
-
-def kind(name: str) -> str:
-    """Return the group of file types that a name belongs to, for its icon: a key of KINDS, or "other"."""
-    extension = name.rpartition(".")[2].lower()
-    return next((found for found, extensions in KINDS.items() if extension in extensions.split()), "other")
 
 
 def _both(
@@ -123,124 +113,22 @@ def _both(
 ) -> Notice:
     words = language.of(sender, settings)
     return Notice(
-        text=_render(f"{name}.txt", values(False, words), words, settings),
-        html=_render(f"{name}.html", values(True, words), words, settings),
+        text=render(f"{name}.txt", values(False, words), words, settings),
+        html=render(f"{name}.html", values(True, words), words, settings),
     )
 
 
 def _download(download: Download, html: bool, words: Language) -> "dict[str, object]":
-    from time import gmtime, strftime
-
     files = [
         {
-            "name": _plain(link.name),
+            "name": printable(link.name),
             "size": words.size(link.size),
-            "url": _url(link.url, html),
-            "path": _url(link.url.removeprefix(download.url), html),
-            "kind": kind(link.name),
+            "url": url(link.url, html),
+            "path": url(link.url.removeprefix(download.url), html),
+            "kind": filetypes.kind(link.name),
             "sha256": link.sha256,
         }
         for link in download.links
     ]
-    until = {"until": words.date(download.until), "until_iso": strftime("%Y-%m-%dT%H:%M:%SZ", gmtime(download.until))}
-    return {"files": files, "url": _url(download.url, html), **until}
-
-
-def _url(url: str, html: bool) -> str:
-    """Return a URL for a template.
-
-    They are made of a checked base_url and percent-encoded names. Escaping would write each slash as &#x2f;, which
-    browsers read, but not every program that looks for links in mail.
-    """
-    from minijinja import safe
-
-    return safe(url.replace("&", "&amp;").replace('"', "%22").replace("<", "%3C") if html else url)
-
-
-def _house(settings: Settings) -> "dict[str, object]":
-    """Return what every template can say about those who run the mail server."""
-    contact = _plain(settings.notice_contact)
-    host = settings.store_base_url.partition("://")[2].partition("/")[0].rpartition("@")[2]
-    return {
-        "organisation": _plain(settings.notice_organisation),
-        "host": host.partition(":")[0] if not host.startswith("[") else host,
-        "contact": contact,
-        "contact_url": _url(_contact_url(contact), html=True),
-    }
-
-
-def _contact_url(contact: str) -> str:
-    """Return where a click on the contact leads: an address, a page, a telephone; "" for anything else."""
-    if contact.startswith(("https://", "http://", "mailto:")):
-        return contact
-    local, at, domain = contact.rpartition("@")
-    if local and at and "." in domain and not set(contact) & set(' <>",;:()?&%'):
-        return f"mailto:{contact}"
-    digits = "".join(c for c in contact if c not in " ()-/.")
-    return f"tel:{digits}" if digits.removeprefix("+").isdecimal() and digits.isascii() and len(digits) > 5 else ""
-
-
-def _render(name: str, values: "Mapping[str, object]", words: Language, settings: Settings) -> str:
-    from minijinja import Environment, TemplateError
-
-    told = {"language": words.tag, "direction": words.direction, **_house(settings), **values}
-    try:
-        source = _source(name, settings.notice_templates)
-        environment = Environment(templates={name: source}, keep_trailing_newline=True)
-        return environment.render_template(name, **_phrases(words, html=name.endswith(".html")), **told)
-    except (TemplateError, OSError, UnicodeDecodeError) as error:
-        where = settings.notice_templates or BUILT_IN
-        raise ConfigError(f"template {os.path.join(where, name)}: {str(error).partition(chr(10))[0]}") from error
-
-
-def _phrases(words: Language, *, html: bool) -> "dict[str, Callable[..., str]]":
-    """Return the functions with which templates speak; as Jinja2's own, `num` is the number of ngettext."""
-    said = _said_in_html if html else _said_in_text
-
-    def gettext(text: str, **values: object) -> str:
-        return said(words, words.gettext(text), values)
-
-    def ngettext(one: str, many: str, num: int, **values: object) -> str:
-        return said(words, words.ngettext(one, many, num), {"num": num, **values})
-
-    return {"_": gettext, "ngettext": ngettext}
-
-
-def _said_in_html(words: Language, text: str, values: "dict[str, object]") -> str:
-    from minijinja import escape, safe
-
-    # Of the catalogue only what HTML would misread, so that an apostrophe stays one.
-    for character, reference in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(character, reference)
-    return safe(words.filled(text, {name: escape(value) for name, value in values.items()}))
-
-
-def _said_in_text(words: Language, text: str, values: "dict[str, object]") -> str:
-    """Wrap a sentence, but break no value: a date, a name."""
-    whole = words.filled(text, {name: str(value).replace(" ", "\0") for name, value in values.items()})
-    lines: list[str] = []
-    for line in whole.split("\n"):
-        first, *others = line.split(" ")
-        lines.append(first)
-        for word in others:
-            if len(lines[-1]) + 1 + len(word) > WIDTH:
-                lines.append(word)
-            else:
-                lines[-1] += f" {word}"
-    return "\n".join(lines).replace("\0", " ")
-
-
-def _source(name: str, folder: str) -> str:
-    if folder:
-        try:
-            with open(os.path.join(folder, name), encoding="utf-8") as stream:
-                return stream.read()
-        except FileNotFoundError:
-            pass  # not every template need be replaced
-    with open(os.path.join(BUILT_IN, name), encoding="utf-8") as stream:
-        return stream.read()
-
-
-def _plain(value: str) -> str:
-    """Return a value in one line, without controls."""
-    return "".join(c if c.isprintable() else " " for c in value)
+    until = {"until": words.date(download.until), "until_iso": utc(download.until, ISO)}
+    return {"files": files, "url": url(download.url, html), **until}

@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pfilter.message.scratch import ScratchFile
+    from pfilter.base.scratch_file import ScratchFile
 
 NOT_TEXT = ("utf_7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
 ASCII = '<a href="https://x/?y=1">\n'  # what a charset must hold as it is, to be edited in octets
@@ -102,5 +102,5 @@ def recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, scra
         return [*edits, Edit(range=part.body, content=whole)]
     content = scratch_file.append(encoded)
     if encoding == b"base64" and part.body.end < spool.size:
-        content.size -= len(eol)
+        content = content.cut(content.size - len(eol))
     return [*edits, Edit(range=part.body, content=content)]

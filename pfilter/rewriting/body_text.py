@@ -8,7 +8,7 @@ from pfilter.rewriting.splice import Edit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pfilter.message.scratch import ScratchFile
+    from pfilter.base.scratch_file import ScratchFile
 
 
 def append_text(spool: Spool, part: Part, text: str, eol: bytes, scratch_file: "ScratchFile") -> list[Edit] | None:

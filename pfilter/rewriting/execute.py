@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pfilter.message.scratch import ScratchFile
+    from pfilter.base.scratch_file import ScratchFile
 
 # Multiparts in which a part added in front is shown along with the others (RFC 2046, 5.1.3: others count as mixed).
 NOT_MIXED = (b"multipart/alternative", b"multipart/related", b"multipart/appledouble")

@@ -8,7 +8,7 @@ from pfilter.rewriting.splice import Edit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pfilter.message.scratch import ScratchFile
+    from pfilter.base.scratch_file import ScratchFile
 
 
 def remove(message: Message, part: Part) -> Edit:
@@ -26,7 +26,7 @@ def replace_by_zip(message: Message, part: Part, zipped: Spool, name: str, scrat
     eol = message.eol
     encoded = scratch_file.append(codec.encode_base64(zipped.windows(0, zipped.size), eol))
     if part.body.end < message.size:
-        encoded.size -= len(eol)  # that belongs to the delimiter
+        encoded = encoded.cut(encoded.size - len(eol))  # that belongs to the delimiter
     fields = {
         b"content-type": b"Content-Type: application/zip" + _name_parameter(name, eol) + eol,
         b"content-transfer-encoding": b"Content-Transfer-Encoding: base64" + eol,

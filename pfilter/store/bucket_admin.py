@@ -6,7 +6,8 @@ files and page, then the record: whatever is interrupted is finished by the next
 
 import time
 
-from pfilter.base.errors import StoreError, sentence
+from pfilter.base.errors import StoreError
+from pfilter.base.text import sentence
 from pfilter.store.bucket import (
     DOWNLOADS,
     PAGE_HEADERS,

@@ -10,8 +10,9 @@ import stat
 from fcntl import LOCK_EX, LOCK_NB, flock
 
 from pfilter.base import durable
-from pfilter.base.errors import StoreError, sentence
+from pfilter.base.errors import StoreError
 from pfilter.base.frozen import Frozen
+from pfilter.base.text import sentence
 from pfilter.store import quota
 from pfilter.store.local import SET_ASIDE, LocalStore
 from pfilter.store.record import Record, is_id, match, read_record

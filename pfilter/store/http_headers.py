@@ -4,7 +4,7 @@ The page is shown, so it may have styles, and nothing that runs. Files are saved
 without any right should a browser show them all the same, and no guessing of types.
 """
 
-import os.path
+from pfilter.base import filetypes
 
 ID = "[a-z2-7]{32}"
 SHORT_ID = "[a-z2-7]{8}"  # what logs may show of an id
@@ -27,29 +27,6 @@ TRANSPORT = ("Strict-Transport-Security", "max-age=31536000")  # a year; over ht
 
 HTML = "text/html; charset=utf-8"
 BYTES = "application/octet-stream"
-OFFICE = "application/vnd.openxmlformats-officedocument"
-ODF = "application/vnd.oasis.opendocument"
-# Kinds that may say what they are, for phones that open by type. All else is "some bytes": what a browser could take
-# for a page (html, svg, xml, js, txt ...) must not be here.
-TYPES = {
-    "pdf": "application/pdf",
-    "jpg": "image/jpeg",
-    "jpeg": "image/jpeg",
-    "png": "image/png",
-    "gif": "image/gif",
-    "zip": "application/zip",
-    "docx": f"{OFFICE}.wordprocessingml.document",
-    "xlsx": f"{OFFICE}.spreadsheetml.sheet",
-    "pptx": f"{OFFICE}.presentationml.presentation",
-    "odt": f"{ODF}.text",
-    "ods": f"{ODF}.spreadsheet",
-    "odp": f"{ODF}.presentation",
-    "mp3": "audio/mpeg",
-    "mp4": "video/mp4",
-    "m4v": "video/mp4",
-    "mov": "video/quicktime",
-}
-
 EXPIRED = "expired.html"  # below downloads/: the answer about whatever is not there
 # Where there is no such file. No apostrophe and no double quote: it stands in other programs' configurations.
 GONE = (
@@ -61,7 +38,7 @@ GONE = (
 
 def content_type(name: str) -> str:
     """Return the type of a file by its name: one of a few harmless ones, or just bytes."""
-    return TYPES.get(os.path.splitext(name)[1][1:].lower(), BYTES)
+    return filetypes.served(name) or BYTES
 
 
 def disposition(name: str) -> str:

@@ -3,8 +3,9 @@
 import os
 
 from pfilter.base import durable
-from pfilter.base.errors import StoreError, sentence
+from pfilter.base.errors import StoreError
 from pfilter.base.spool import Spool
+from pfilter.base.text import sentence
 from pfilter.store import cleanup
 from pfilter.store.cleanup import Report
 from pfilter.store.local import LocalStore

@@ -6,14 +6,13 @@ anew at once. A message stored in the very moment of that counting may be missed
 """
 
 import os
-from contextlib import contextmanager
-from fcntl import LOCK_EX, flock
 
+from pfilter.base.durable import locked
 from pfilter.base.errors import StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 NAME = "usage"
 DIGITS = 20
@@ -25,7 +24,7 @@ class NoRoomError(StoreError):
 
 def take(root: str, octets: int, limit: int) -> None:
     """Take room for so many octets. Raises NoRoomError, OSError."""
-    with _opened(root, create=True) as fd:
+    with _locked(root, create=True) as fd:
         used = _read(fd)
         if used < 0:
             used = count(root)
@@ -38,7 +37,7 @@ def take(root: str, octets: int, limit: int) -> None:
 def give_back(root: str, octets: int) -> None:
     """Say that so many octets are gone. Raises OSError."""
     try:
-        with _opened(root, create=False) as fd:
+        with _locked(root, create=False) as fd:
             used = _read(fd)
             if used >= 0:
                 _write(fd, max(0, used - octets))
@@ -49,10 +48,10 @@ def give_back(root: str, octets: int) -> None:
 def count_anew(root: str) -> None:
     """Put right what crashes left wrong; what is stored meanwhile counts too. Raises OSError."""
     try:
-        with _opened(root, create=False) as fd:
+        with _locked(root, create=False) as fd:
             before = _read(fd)
         found = count(root)
-        with _opened(root, create=False) as fd:
+        with _locked(root, create=False) as fd:
             _write(fd, found + max(0, _read(fd) - max(0, before)))
     except FileNotFoundError:
         return
@@ -79,15 +78,8 @@ def count(root: str) -> int:
     return total
 
 
-@contextmanager
-def _opened(root: str, *, create: bool) -> "Iterator[int]":
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    fd = os.open(os.path.join(root, NAME), flags, 0o600)
-    try:
-        flock(fd, LOCK_EX)
-        yield fd
-    finally:
-        os.close(fd)
+def _locked(root: str, *, create: bool) -> "AbstractContextManager[int]":
+    return locked(os.path.join(root, NAME), create=create)
 
 
 def _read(fd: int) -> int:

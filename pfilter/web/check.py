@@ -12,8 +12,9 @@ from hashlib import sha256
 from http.client import HTTPException
 from urllib.parse import quote
 
-from pfilter.base.errors import StoreError, sentence
+from pfilter.base.errors import StoreError
 from pfilter.base.spool import finished
+from pfilter.base.text import sentence
 from pfilter.store import http_headers
 from pfilter.store.cleanup import revoke
 from pfilter.store.local import LocalStore

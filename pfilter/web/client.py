@@ -6,6 +6,7 @@ import warnings
 from urllib.parse import urlsplit
 
 from pfilter.base.frozen import Frozen
+from pfilter.base.sockets import host_and_port
 
 SECONDS = 10
 BODY_LIMIT = 4 << 20  # octets
@@ -47,7 +48,7 @@ class Client:
         self.netloc = where.netloc
         self.prefix = where.path.rstrip("/")
         self.port = where.port or (443 if self.secure else 80)
-        self.address = address(connect) if connect else (self.host, self.port)
+        self.address = host_and_port(connect) if connect else (self.host, self.port)
         self._insecure = insecure
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
@@ -57,7 +58,7 @@ class Client:
 
     def ask_plainly(self, path: str, connect: str) -> Answer:
         """Ask by http, at port 80. Raises as above."""
-        where = address(connect) if connect else (self.host, 80)
+        where = host_and_port(connect) if connect else (self.host, 80)
         return _ask(_Connection(where, None, ""), self.host, "GET", path, {})
 
     def speaks_old_tls(self) -> bool:
@@ -98,12 +99,6 @@ class Client:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
-
-
-def address(text: str) -> tuple[str, int]:
-    """Return host and port of `host:port`, IPv6 in brackets."""
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def _ask(connection: _Connection, host: str, method: str, path: str, headers: dict[str, str]) -> Answer:

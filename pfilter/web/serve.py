@@ -26,8 +26,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from pfilter.base.errors import ConfigError, StoreError, sentence, without_tokens
+from pfilter.base.errors import ConfigError, StoreError
 from pfilter.base.log import Log
+from pfilter.base.sockets import host_and_port
+from pfilter.base.text import sentence, without_tokens
 from pfilter.config.settings import Settings
 from pfilter.store.http_headers import (
     COMMON,
@@ -400,9 +402,9 @@ class Server:
 def _listening(where: str) -> socket.socket:
     """Return a socket that listens. Raises OSError, ConfigError."""
     if not where.startswith("/"):
-        host, _, port = where.rpartition(":")
+        host, port = host_and_port(where)
         try:
-            found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             family, _, _, _, at = found[0]
             both = family == socket.AF_INET6 and at[0] == "::" and socket.has_dualstack_ipv6()
             return socket.create_server(at[:2], family=family, backlog=CONNECTIONS, dualstack_ipv6=both)

@@ -4,6 +4,7 @@ import os
 import re
 from urllib.parse import urlsplit
 
+from pfilter.base import filetypes
 from pfilter.base.errors import ConfigError
 from pfilter.config.settings import Settings
 from pfilter.store import http_headers
@@ -35,7 +36,7 @@ def configuration(kind: str, settings: Settings) -> str:
         if value and not _PATH.fullmatch(value):
             raise ConfigError(f"[serve]: {value!r} has characters with a meaning of their own for web servers")
     types: dict[str, list[str]] = {}
-    for ending, content_type in http_headers.TYPES.items():
+    for ending, content_type in filetypes.SERVED.items():
         types.setdefault(content_type, []).append(ending)
     with open(os.path.join(TEMPLATES, f"{kind}.conf.j2"), encoding="utf-8") as stream:
         source = stream.read()

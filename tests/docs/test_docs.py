@@ -15,9 +15,9 @@ import typer
 from pfilter import __version__, pipe, pipeline
 from pfilter import events as log_events
 from pfilter.cli import app
-from pfilter.config import load
+from pfilter.config import keys, load
 from pfilter.decision import decide
-from tests.support import PROJECT
+from tests.support import PROJECT, plain
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 MANUALS = sorted((PROJECT / "man").iterdir())
@@ -30,7 +30,7 @@ COMMANDS = {name: command for name, command in COMMAND.commands.items() if name 
     f"{group} {name}": command for group, found in GROUPS.items() for name, command in found.commands.items()
 }
 FUNCTIONS = {"file", "_", "ngettext", "symbol", "date", "kind"}  # what templates name that is no variable given to them
-SECTIONS = {key.section for key in load.KEYS}
+SECTIONS = {key.section for key in keys.KEYS}
 
 
 def manual(name: str) -> str:
@@ -44,13 +44,6 @@ def section(text: str, title: str) -> str:
     found = re.search(rf"^\.Sh {title}$(.*?)(?=^\.Sh |\Z)", text, re.MULTILINE | re.DOTALL)
     assert found, f"no section {title}"
     return found[1]
-
-
-def plain(text: str) -> str:
-    """Return mdoc without its macros for names and its escapes, as far as these tests read it."""
-    for written, shown in (("\\(dq", '"'), ("\\(aq", "'"), ("\\(ha", "^"), ("\\&", ""), ("\\e", "\\")):
-        text = text.replace(written, shown)
-    return text
 
 
 def displays(text: str) -> list[str]:
@@ -217,14 +210,14 @@ def test_synopsis_of_the_pipe_has_every_option() -> None:
 
 def test_every_key_is_in_the_manual() -> None:
     """pfilter.toml(5) has an entry for each key, below its section, and for no other; in the order of the code."""
-    assert {(key.section, key.name) for key in load.KEYS} == set(documented_keys())
+    assert {(key.section, key.name) for key in keys.KEYS} == set(documented_keys())
 
 
-@pytest.mark.parametrize("key", load.KEYS, ids=lambda key: f"{key.section}.{key.name}")
-def test_default_in_the_manual_is_the_true_one(key: load.Key) -> None:
+@pytest.mark.parametrize("key", keys.KEYS, ids=lambda key: f"{key.section}.{key.name}")
+def test_default_in_the_manual_is_the_true_one(key: keys.Key) -> None:
     """The default that pfilter.toml(5) gives is the one that is used where the key is missing."""
     written = documented_keys()[key.section, key.name]
-    stated: Any = tomllib.loads(f"x = {written}")["x"] if written else load.REQUIRED
+    stated: Any = tomllib.loads(f"x = {written}")["x"] if written else keys.REQUIRED
     assert (key.default, type(key.default)) == (stated, type(stated))
 
 
@@ -322,10 +315,10 @@ def test_every_path_named_exists(path: Path) -> None:
 def test_every_key_named_exists(path: Path) -> None:
     """Each `[section] key`, and each `key = value`, in the text of a document is one of the configuration."""
     text = shown(path)
-    known = {(key.section, key.name) for key in load.KEYS}
+    known = {(key.section, key.name) for key in keys.KEYS}
     wrong = [f"[{where}] {name}" for where, name in re.findall(r"\[(\w+)\] (\w+)", text) if where in SECTIONS]
     wrong = [pair for pair in wrong if (pair[1:].split("] ")[0], pair.split("] ")[1]) not in known]
-    names = {key.name for key in load.KEYS}
+    names = {key.name for key in keys.KEYS}
     postfix = {"smtputf8_autodetect_classes"}
     stated = re.findall(r"`(\w+) = [^`]+`" if path in PAGES else r'^\.(?:Li|Pq Li) "(\w+) = \S+"', text, re.MULTILINE)
     wrong += [name for name in stated if name not in names | postfix]

@@ -12,7 +12,7 @@ from tests.e2e.client import RefusedError
 from tests.e2e.conftest import Make
 from tests.e2e.installed import Venv
 from tests.e2e.rig import READER, SENDER, Gate, wait
-from tests.support import PROJECT, attachment, crlf, message, noise
+from tests.support import PROJECT, attachment, crlf, message, noise, plain
 
 
 def letter_of(size: int) -> bytes:
@@ -99,7 +99,7 @@ def recipe() -> str:
     """Return the command of pfilter-pipe(8) that frees what was found to loop."""
     text = (PROJECT / "man" / "pfilter-pipe.8").read_text(encoding="utf-8")
     block = text.partition(".Sh LOOPS")[2].partition(".Bd -literal")[2].partition("\n")[2].partition(".Ed")[0]
-    return block.replace("\\e", "\\").strip()
+    return plain(block).strip()
 
 
 AMBIGUOUS = message(mails.both(), "Content-Type: text/plain\n")

@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pfilter.base import errors
+from pfilter.base import text
+from pfilter.base.limits import Limits
 from pfilter.base.spool import Spool
 from pfilter.message import codec, filenames, header, references
 from pfilter.message.decoded import from_address, header_texts
 from pfilter.message.model import Message
-from pfilter.message.scan import Limits, scan
+from pfilter.message.scan import scan
 from pfilter.rewriting import body_html, body_text
 from tests import support
 from tests.support import BytesSpool, MemoryArena
@@ -139,7 +140,7 @@ def by_pattern(pattern: "re.Pattern[bytes]") -> "Callable[[bytes], object]":
 
 def without_tokens(data: bytes) -> str:
     """Take tokens out of a line for the log."""
-    return errors.without_tokens(data.decode("latin-1"))
+    return text.without_tokens(data.decode("latin-1"))
 
 
 def spooled(data: bytes) -> Spool:
