@@ -50,12 +50,13 @@ def head(data: bytes) -> None:
     assert len(parsed.pairs) <= header.PARAMETERS_LIMIT
     header.token(data)
     text = "".join(c for c in data.decode("utf-8", "ignore") if c.isprintable()).strip()
-    if text and not text.startswith("<"):  # safe names have no angle brackets, which the stdlib takes off
+    if text:
         line = b"Content-Disposition: attachment" + fields.parameter_text("filename", text, b"\n")
         assert not header.parameters(line.partition(b":")[2]).defect
         theirs = message_from_bytes(line + b"\n\n").get_param("filename", header="content-disposition")
         assert theirs is not None
-        assert collapse_rfc2231_value(theirs) == text
+        # Quotes are off by now: collapse_rfc2231_value would take off those of the value itself, too.
+        assert (collapse_rfc2231_value(theirs) if isinstance(theirs, tuple) else theirs) == text
         assert b"\r" not in fields.encoded_words(text, b"\n")
 
 
