@@ -1,5 +1,4 @@
 """Sends the demo's message and shows what became of it; called by `postfix/demo`. Standard library only."""
-# ruff: noqa: T201, S603  # it is here to print, and to run the pfilter it was given
 
 import email
 import email.policy
@@ -12,9 +11,10 @@ import sys
 import textwrap
 import time
 from datetime import datetime
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 DEMO, PORT = Path(sys.argv[1]), int(sys.argv[2])
 SENDER, RECIPIENTS = "alice@example.com", ["bob@example.net", "carol@example.org"]
@@ -36,7 +36,7 @@ HTML = """\
 """
 
 
-def compose():
+def compose() -> bytes:
     """Build the message: two bodies, a film that no zip makes smaller, a table that one does."""
     message = EmailMessage()
     message["From"] = f"Alice <{SENDER}>"
@@ -56,12 +56,12 @@ def compose():
     return message.as_bytes(policy=email.policy.SMTP)
 
 
-def heading(text):
+def heading(text: str) -> None:
     """Print the title of a step."""
     print(f"\n\033[1m{text}\033[0m\n" if sys.stdout.isatty() else f"\n=== {text} ===\n")
 
 
-def size(count):
+def size(count: int) -> str:
     """Format a size for people."""
     for unit, factor in (("MB", 1_000_000), ("kB", 1000)):
         if count >= factor:
@@ -69,12 +69,12 @@ def size(count):
     return f"{count} bytes"
 
 
-def load(raw):
+def load(raw: bytes) -> EmailMessage:
     """Parse a message."""
     return email.message_from_bytes(raw, policy=email.policy.default)
 
 
-def show(raw, headers=HEADERS):
+def show(raw: bytes, headers: tuple[str, ...] = HEADERS) -> None:
     """Print the headers of interest and the tree of parts."""
     message = load(raw)
     for name in headers:
@@ -84,20 +84,22 @@ def show(raw, headers=HEADERS):
     tree(message, "  ", "  ")
 
 
-def tree(part, first, rest):
+def tree(part: Message, first: str, rest: str) -> None:
     """Print a part and, below it, its children."""
     name = part.get_filename()
     leaf = not part.is_multipart()
-    about = f"  {size(len(part.get_payload(decode=True) or b''))}" if leaf else ""
+    content = part.get_payload(decode=True)
+    about = f"  {size(len(content))}" if leaf and isinstance(content, bytes) else ""
     print(f"{first}{part.get_content_type()}{f'  {name}' if name else ''}{about}")
-    if part.get_content_maintype() == "multipart":
-        children = part.get_payload()
+    children = part.get_payload()
+    if part.get_content_maintype() == "multipart" and isinstance(children, list):
         for child in children:
+            assert isinstance(child, Message)
             last = child is children[-1]
             tree(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
 
 
-def show_text(raw):
+def show_text(raw: bytes) -> None:
     """Print the text body in full."""
     for part in load(raw).walk():
         if part.get_content_type() == "text/plain" and not part.get_filename():
@@ -105,13 +107,13 @@ def show_text(raw):
             return
 
 
-def send(raw):
+def send(raw: bytes) -> None:
     """Hand the message to the port that has pfilter behind it."""
     with smtplib.SMTP("127.0.0.1", PORT, timeout=30) as smtp:
         smtp.sendmail(SENDER, RECIPIENTS, raw)
 
 
-def arrived(count):
+def arrived(count: int) -> list[tuple[dict[str, Any], bytes]]:
     """Wait for what the sink gets; return it as (envelope, bytes), in order of arrival."""
     end = time.monotonic() + WAIT
     while time.monotonic() < end:
@@ -122,7 +124,7 @@ def arrived(count):
     return [(json.loads(path.read_text()), path.with_suffix(".eml").read_bytes()) for path in found]
 
 
-def show_store():
+def show_store() -> None:
     """Print what is in the store, with rights and sizes."""
     store = DEMO / "store"
     for folder, folders, names in os.walk(store):
@@ -133,7 +135,7 @@ def show_store():
             line(Path(folder) / name, depth + 1, name)
 
 
-def line(path, depth, name):
+def line(path: Path, depth: int, name: str) -> None:
     """Print one entry of the store."""
     about = path.lstat()
     kind = "" if stat.S_ISDIR(about.st_mode) else size(about.st_size)
@@ -142,7 +144,7 @@ def line(path, depth, name):
     print(f"  {stat.filemode(about.st_mode)}  {'   ' * depth}{shown}{'/' if not kind else ''}  {kind}{links}".rstrip())
 
 
-def show_records():
+def show_records() -> None:
     """Print the records: who, when, until when."""
     for path in sorted((DEMO / "store/records").glob("*.json")):
         record = json.loads(path.read_text())
@@ -154,7 +156,7 @@ def show_records():
                 print(f"    {key}: {value}")
 
 
-def show_log():
+def show_log() -> None:
     """Print pfilter's events and Postfix's deliveries."""
     for event in (DEMO / "log/pfilter.log").read_text(errors="replace").splitlines():
         print(wrapped(event))
@@ -164,20 +166,20 @@ def show_log():
             print(wrapped(entry.partition("postfix/")[2]))
 
 
-def wrapped(text):
+def wrapped(text: str) -> str:
     """Fold a long line of a log, at blanks only."""
-    indents = {"initial_indent": "  ", "subsequent_indent": "      "}
-    return textwrap.fill(text, 118, **indents, break_long_words=False, break_on_hyphens=False)
+    wrapper = textwrap.TextWrapper(118, "  ", "      ", break_long_words=False, break_on_hyphens=False)
+    return wrapper.fill(text)
 
 
-def explain(raw):
+def explain(raw: bytes) -> None:
     """Print what pfilter says of the message beforehand; `pfilter explain` changes and creates nothing."""
-    command = [DEMO / "venv/bin/pfilter", "explain", "--config", DEMO / "pfilter.toml"]
+    command = [str(DEMO / "venv/bin/pfilter"), "explain", "--config", str(DEMO / "pfilter.toml")]
     done = subprocess.run(command, input=raw, capture_output=True, timeout=60, cwd="/", check=False)
     print(textwrap.indent((done.stdout or done.stderr).decode(errors="replace").rstrip(), "  "))
 
 
-def main():
+def main() -> None:
     """Send, wait, show."""
     raw = compose()
     heading(f"Alice sends this message of {size(len(raw))} to Bob and Carol")
@@ -219,4 +221,5 @@ def main():
     show_log()
 
 
-main()
+if __name__ == "__main__":
+    main()

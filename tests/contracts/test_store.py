@@ -30,20 +30,25 @@ def expire(place: Place, now: int = NOW, grace: int = 0, *, dry_run: bool = Fals
 def test_what_is_stored_can_be_read(place: Place) -> None:
     """Files come back whole, small and large ones, with names of any script; their record too."""
     contents = {"one": b"1", "größe 日本.txt": b"x" * 70_000, "large.bin": noise(12 << 20), "empty": b""}
-    place.save(**contents)
+    place.save(files=contents)
     assert place.files() == contents
-    assert place.keeper.record(ID) == stores.record(**contents)
+    assert place.keeper.record(ID) == stores.record(files=contents)
     assert place.keeper.ids() == [ID]
 
 
 def test_the_page_knows_the_links(place: Place) -> None:
     """The page is made of what readers are told; each link is an address of its own."""
     told: list[Download] = []
+
+    def page(known: Download) -> bytes:
+        told.append(known)
+        return b"page"
+
     one, two = BytesSpool(b"1"), BytesSpool(b"2")
     made = stores.record(a=b"1", b=b"2")
     digests = [file.sha256 for file in made.files]
     pairs = list(zip((one, two), digests, strict=True))
-    download = place.store.save(made, pairs, lambda known: told.append(known) or b"page")
+    download = place.store.save(made, pairs, page)
     assert told == [download] == [place.keeper.describe(made)]
     assert [link.name for link in download.links] == ["a", "b"]
     assert len({download.url, *(link.url for link in download.links)}) == 3

@@ -21,7 +21,7 @@ Make = Callable[..., rig.Gate]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of this folder (those of web/ have no Postfix); skip them where there can be no private Postfix."""
+    """Mark the tests of this folder, skip them where there can be no private Postfix; those of web/ need none."""
     here = Path(__file__).parent
     reason = why_not()
     for item in items:

@@ -1,4 +1,4 @@
-"""A few runs of each kind of fault that tests/tools/faults knows; all of them take that command and a quarter of an hour."""
+"""A few runs of each kind of fault that tests.tools.faults knows; it runs all of them in half an hour."""
 
 import json
 import subprocess

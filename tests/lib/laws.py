@@ -227,7 +227,7 @@ def _text(leaf: StdlibMessage) -> str:
         octets = support.decoded_body(leaf)
         if leaf.get("content-transfer-encoding", "").strip().lower() == "quoted-printable":
             # Blanks at the end of a line are no content there (RFC 2045, 6.7, rule 3), which the stdlib does not know.
-            raw = str(leaf._payload).encode("ascii", "surrogateescape")  # get_payload decodes it
+            raw = support.raw_body(leaf)
             octets = quopri.decodestring(re.sub(rb"[ \t]+(?=\r?\n|\Z)", b"", raw))
         return octets.decode(leaf.get_content_charset("us-ascii")).replace("\r\n", "\n")
     raise AssertionError("a body in an unknown charset was edited")

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.lib.support import BASE_URL, NOW, SECRET, BytesSpool
 ID = "a" * 32
 OTHER = "b" * 32
 DAY = 86400
+Files = Mapping[str, bytes]  # contents by names, which need not be Python's
+NONE: Files = {}
 _prefixes = itertools.count(1)
 
 
@@ -38,10 +41,14 @@ class Place:
         """What looks after it."""
         return open_admin(self.policy)
 
-    def save(self, download_id: str = ID, until: int = NOW, page: bytes = b"page", **contents: bytes) -> Download:
+    def save(
+        self, download_id: str = ID, until: int = NOW, page: bytes = b"page", files: Files = NONE, **named: bytes
+    ) -> Download:
         """Store files under an id."""
+        contents = {**files, **named}
         spools = [(BytesSpool(data), sha256(data).hexdigest()) for data in contents.values()]
-        return self.store.save(record(download_id, until, **contents), spools, lambda _: page)
+        made: Download = self.store.save(record(download_id, until, files=contents), spools, lambda _: page)
+        return made
 
     def files(self, download_id: str = ID) -> dict[str, bytes]:
         """Return the files of a download."""
@@ -58,11 +65,17 @@ class Place:
 
 
 def record(
-    download_id: str = ID, until: int = NOW, created: int = NOW, sender: str = "a@example.org", **contents: bytes
+    download_id: str = ID,
+    until: int = NOW,
+    created: int = NOW,
+    sender: str = "a@example.org",
+    files: Files = NONE,
+    **named: bytes,
 ) -> Record:
     """Return a record of files."""
     recorded = tuple(
-        RecordedFile(name=name, size=len(data), sha256=sha256(data).hexdigest()) for name, data in contents.items()
+        RecordedFile(name=name, size=len(data), sha256=sha256(data).hexdigest())
+        for name, data in {**files, **named}.items()
     )
     return Record(
         id=download_id, created=created, until=until, sender=sender, recipients=2, queue_id="4F2A",

@@ -12,8 +12,10 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from pfilter import pipeline
@@ -82,7 +84,7 @@ def no_workspace() -> str:
     raise AssertionError("small contents need no workspace")
 
 
-def policy(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str, object]) -> Settings:
+def policy(store: os.PathLike[str] | str = "/nonexistent", /, **sections: Mapping[str, Any]) -> Settings:
     """Return the defaults for every sender, with links into `store`, changed as `sections` say."""
     values: dict[str, dict[str, object]] = {
         "policy": {"own_domains": ["*"]},
@@ -95,15 +97,17 @@ def policy(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str,
     return load.from_values(values)
 
 
-def link_everything(store: os.PathLike[str] | str, **sections: dict[str, object]) -> Settings:
+def link_everything(store: os.PathLike[str] | str, /, **sections: Mapping[str, Any]) -> Settings:
     """Return a policy under which every attachment of more than one octet becomes a link."""
-    return policy(store, **{"link": {"part_limit": 0}, "compress": {"enabled": False}, **sections})
+    linking: dict[str, Mapping[str, Any]] = {"link": {"part_limit": 0}, "compress": {"enabled": False}}
+    return policy(store, **{**linking, **sections})
 
 
-def zip_everything(store: os.PathLike[str] | str = "/nonexistent", **sections: dict[str, object]) -> Settings:
+def zip_everything(store: os.PathLike[str] | str = "/nonexistent", /, **sections: Mapping[str, Any]) -> Settings:
     """Return a policy under which every attachment that gains becomes a zip."""
     zips = {"min_size": 1, "min_gain": "0%", "skip": []}
-    return policy(store, **{"link": {"enabled": False}, "compress": zips, **sections})
+    zipping: dict[str, Mapping[str, Any]] = {"link": {"enabled": False}, "compress": zips}
+    return policy(store, **{**zipping, **sections})
 
 
 class RecordingLog(Log):
@@ -254,7 +258,16 @@ def leaves(tree: email.message.Message) -> list[email.message.Message]:
     """Return what the stdlib takes for files and texts, in document order; message/* is one whole."""
     if tree.get_content_maintype() == "message" or not tree.is_multipart():
         return [tree]
-    return [leaf for child in tree.get_payload() for leaf in leaves(child)]  # type: ignore[union-attr]
+    return [leaf for child in children(tree) for leaf in leaves(child)]
+
+
+def children(tree: email.message.Message) -> list[email.message.Message]:
+    """Return the parts of a multipart, or the message in a message/rfc822."""
+    payload = tree.get_payload()
+    assert isinstance(payload, list)
+    found = [child for child in payload if isinstance(child, email.message.Message)]
+    assert len(found) == len(payload)
+    return found
 
 
 def without_encoding(raw: bytes, encoding: str) -> bytes:
@@ -273,7 +286,7 @@ def decoded_body(leaf: email.message.Message) -> bytes:
 
 def raw_body(leaf: email.message.Message) -> bytes:
     """Return the octets of a leaf's body as they stand in the message."""
-    payload = leaf._payload  # get_payload() decodes 8-bit text, whatever is asked for
+    payload: object = vars(leaf)["_payload"]  # get_payload() decodes 8-bit text, whatever is asked for
     assert isinstance(payload, str)
     return payload.encode("ascii", "surrogateescape")
 
@@ -281,10 +294,10 @@ def raw_body(leaf: email.message.Message) -> bytes:
 def described(leaf: email.message.Message) -> object:
     """Return type, fields and decoded content of a leaf, opened messages included, to compare with another."""
     if leaf.get_content_maintype() == "message" and leaf.is_multipart():
-        inside = [described(child) for child in leaf.get_payload()]  # type: ignore[union-attr]
+        inside = [described(child) for child in children(leaf)]
         return (leaf.get_content_type(), tuple(map(str, leaf.values())), tuple(inside))
     if leaf.is_multipart():
-        return (leaf.get_content_type(), tuple(described(child) for child in leaf.get_payload()))  # type: ignore[union-attr]
+        return (leaf.get_content_type(), tuple(described(child) for child in children(leaf)))
     return (leaf.get_content_type(), tuple(map(str, leaf.values())), leaf.get_payload(decode=True))
 
 

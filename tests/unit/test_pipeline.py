@@ -65,7 +65,7 @@ def test_what_a_related_names_as_its_root_stays_its_child(store: Path) -> None:
     """The multipart around the root of a multipart/related has the Content-ID that the parameter start names."""
     data = multipart("related", b"Content-ID:\n <r@x>\n" + ODD_HTML, FILE, boundary="8f-x")
     result = linked(data.replace(b"multipart/related;", b'multipart/related; start="<r@x>";'), store)
-    first = support.parsed(result.output).get_payload(0)
+    first = support.children(support.parsed(result.output))[0]
     assert (first.get_content_type(), first["Content-ID"]) == ("multipart/mixed", "<r@x>")
 
 

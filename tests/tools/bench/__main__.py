@@ -1,7 +1,8 @@
 """How fast pfilter is, against floors measured in the same run.
 
-Needs Linux, coreutils, gzip, python3-venv, and what pip needs to install the project; no root, no Postfix. Makes a
-temporary folder with an installation, a store, a stub for sendmail and the messages, and removes it afterwards.
+Run as `python3 -m tests.tools.bench`. Needs Linux, coreutils, gzip, python3-venv, and what pip needs to install the
+project; no root, no Postfix. Makes a temporary folder with an installation, a store, a stub for sendmail and the
+messages, and removes it afterwards.
 Processes are measured whole and in turn (floor, pfilter, floor, pfilter, ...), so that a busy machine is as busy for
 the one as for the other. This measures and does not judge: a missed target is shown, and the exit status is 0. It is
 not 0 where something broke.
@@ -13,7 +14,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -103,12 +104,12 @@ def peak(what: str) -> report.Row:
 def growth(what: str, memory: float = 1.1) -> list[report.Row]:
     """Take how CPU time and memory grow when the size doubles. Linear is 2, flat is 1; a tenth is left to chance."""
 
-    def seconds(found: Round) -> float:
+    def seconds(found: Mapping[str, Sample]) -> float:
         least = 1e-4  # what takes no time at all does not grow
         start = found["start"].cpu
         return max(least, found["whole"].cpu - start) / max(least, found["half"].cpu - start)
 
-    def peaks(found: Round) -> float:
+    def peaks(found: Mapping[str, Sample]) -> float:
         return found["whole"].peak / found["half"].peak
 
     return [

@@ -139,7 +139,8 @@ def plot(figures: Sequence[Mapping[str, Any]], about: Mapping[str, str]) -> str:
 
 def _bar(found: Mapping[str, Any], top: int, number: int) -> list[str]:
     def place(value: float) -> float:
-        return round(LEFT + min(value / found["must_reach"], SCALE) * BAR / SCALE, 1)
+        reached: float = value / found["must_reach"]
+        return round(LEFT + min(reached, SCALE) * BAR / SCALE, 1)
 
     unit, middle = str(found["unit"]), top + ROW / 2
     kind = "in" if found["reached"] else "over"

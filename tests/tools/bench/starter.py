@@ -11,8 +11,10 @@ import os
 import sys
 from time import perf_counter
 
+Ended = tuple[list[int], float, float, int]
 
-def run(pipeline: list, environment: dict, stdin: str, stdout: str, sync: str) -> tuple:
+
+def run(pipeline: list[list[str]], environment: dict[str, str], stdin: str, stdout: str, sync: str) -> Ended:
     """Run a pipeline to its end; sync a file that it has written."""
     source = os.open(stdin, os.O_RDONLY | os.O_CLOEXEC)
     sink = os.open(stdout, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -1,9 +1,8 @@
 """What pfilter takes for attachments, against what other parsers do, over real messages and broken copies of them.
 
-Run by a Python that has the project and what its tests need (.venv/bin/python -m tests.tools.differential). Asks the standard
-library, and as far as they are here Perl's MIME-tools, GMime, and npm's mailparser; installs nothing, and says what is
-missing. A disagreement about a message that pfilter would edit is told, unless tests/tools/differential/exceptions.py says
-why it is right; the exit status is 1 where there is one.
+Run as `.venv/bin/python -m tests.tools.differential`. Asks the standard library, and as far as they are here Perl's
+MIME-tools, GMime, and npm's mailparser; installs nothing, and says what is missing. A disagreement about a message that
+pfilter would edit is told, unless exceptions.py says why it is right; the exit status is 1 where there is one.
 """
 
 import argparse
@@ -47,8 +46,8 @@ def main() -> int:
         print(f"{count:7}  {what}")
     print("disagreements with a reason:")
     reasons = Counter((one.about.peer, one.reason) for one in totals.found if one.reason)
-    for (peer, why), count in sorted(reasons.items()):
-        print(f"{count:7}  {peer}: {why}")
+    for (name, why), count in sorted(reasons.items()):
+        print(f"{count:7}  {name}: {why}")
     left = [one for one in totals.found if not one.reason]
     print(f"{len(left):7}  without")
     for number, one in enumerate(left):

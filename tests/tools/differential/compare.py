@@ -12,6 +12,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from email.header import decode_header, make_header
+from email.message import Message as StdlibMessage
 from pathlib import Path
 from typing import NamedTuple
 
@@ -110,10 +111,10 @@ class Stdlib:
         """Return the leaves."""
         return list(self._walk(support.parsed(data), ""))
 
-    def _walk(self, tree: "support.email.message.Message", section: str) -> Iterator[Seen]:
+    def _walk(self, tree: StdlibMessage, section: str) -> Iterator[Seen]:
         if tree.is_multipart() and tree.get_content_maintype() != "message":
-            for number, child in enumerate(tree.get_payload(), 1):
-                yield from self._walk(child, f"{section}.{number}".lstrip("."))  # type: ignore[arg-type]
+            for number, child in enumerate(support.children(tree), 1):
+                yield from self._walk(child, f"{section}.{number}".lstrip("."))
             return
         try:
             name = tree.get_filename() or ""

@@ -24,6 +24,11 @@ class Case(NamedTuple):
     data: bytes
 
     @property
+    def encoding(self) -> bytes:
+        """The transfer encoding of the part."""
+        return self.part.encoding if self.part else b""
+
+    @property
     def body(self) -> bytes:
         """The octets of the part, without CR."""
         return self.data[self.part.body.start : self.part.body.end].replace(b"\r", b"") if self.part else b""
@@ -34,29 +39,31 @@ def _name(case: Case) -> bool:
 
 
 def _raw_name(case: Case) -> bool:
-    raw = bool(case.one.ours) and not case.one.ours.name.isascii()
+    raw = case.one.ours is not None and not case.one.ours.name.isascii()
     return case.one.peer == "MIME-tools" and case.one.kind == "a file to us alone" and raw
 
 
 def _line_ends(case: Case) -> bool:
     ours, theirs = case.one.ours, case.one.theirs
-    return case.one.kind == "content" and bool(ours and theirs) and ours.text_sha256 == theirs.text_sha256
+    if not (ours and theirs):
+        return False
+    return case.one.kind == "content" and ours.text_sha256 == theirs.text_sha256
 
 
 def _blanks(case: Case) -> bool:
     blanks = b" \n" in case.body or b"\t\n" in case.body or case.body.endswith((b" ", b"\t"))
-    return case.one.kind != "structure" and bool(case.part) and case.part.encoding == b"quoted-printable" and blanks
+    return case.one.kind != "structure" and case.encoding == b"quoted-printable" and blanks
 
 
 def _last_soft_break(case: Case) -> bool:
-    soft = bool(case.part) and case.part.encoding == b"quoted-printable" and case.body.endswith(b"=")
+    soft = case.encoding == b"quoted-printable" and case.body.endswith(b"=")
     return case.one.kind == "content" and soft
 
 
 def _blanks_around_encoding(case: Case) -> bool:
     field = case.part.field(b"content-transfer-encoding") if case.part else None
     # Between "Content-Transfer-Encoding: " and the line end, nothing but the token is what the stdlib understands.
-    odd = field is not None and field.value.rstrip(b"\r\n").removeprefix(b" ").lower() != case.part.encoding
+    odd = field is not None and field.value.rstrip(b"\r\n").removeprefix(b" ").lower() != case.encoding
     return case.one.peer == "stdlib" and case.one.kind == "content" and odd
 
 
@@ -76,7 +83,9 @@ def _bare_cr(case: Case) -> bool:
 
 
 def _empty(case: Case) -> bool:
-    return case.one.peer == "mailparser" and case.one.kind == "a file to us alone" and case.one.ours.size == 0
+    ours = case.one.ours
+    alone = case.one.peer == "mailparser" and case.one.kind == "a file to us alone"
+    return alone and ours is not None and ours.size == 0
 
 
 def _calendar(case: Case) -> bool:

@@ -6,6 +6,7 @@ Run by a Python that has gi (Debian: python3-gi, gir1.2-gmime-3.0), so nothing o
 import hashlib
 import json
 import sys
+from typing import Any
 
 import gi
 
@@ -13,7 +14,7 @@ gi.require_version("GMime", "3.0")
 from gi.repository import GMime  # noqa: E402  # its version must be said before
 
 
-def octets(part):
+def octets(part: Any) -> bytes:
     """Return the decoded content of a leaf."""
     wrapper = part.get_content()
     stream = GMime.StreamMem.new()
@@ -22,15 +23,15 @@ def octets(part):
     return bytes(stream.get_byte_array() or b"")
 
 
-def parameter(of, name):
+def parameter(of: Any, name: str) -> str:
     """Return a parameter; one that is no UTF-8 is there, and that is all."""
     try:
-        return of.get_parameter(name) or "" if of else ""
+        return str(of.get_parameter(name) or "") if of else ""
     except UnicodeDecodeError:
         return "\ufffd"
 
 
-def walk(part, section, found):
+def walk(part: Any, section: str, found: list[dict[str, object]]) -> None:
     """Collect leaves."""
     if isinstance(part, GMime.Multipart) and part.get_count():
         for number in range(part.get_count()):
@@ -54,18 +55,18 @@ def walk(part, section, found):
     )
 
 
-def seen(data):
+def seen(data: bytes) -> dict[str, object]:
     """Return what is in a message."""
     parser = GMime.Parser.new_with_stream(GMime.StreamMem.new_with_buffer(data))
     message = parser.construct_message(None)
     if message is None or message.get_mime_part() is None:
         return {"error": "no message"}
-    found = []
+    found: list[dict[str, object]] = []
     walk(message.get_mime_part(), "", found)
     return {"files": found}
 
 
-def main():
+def main() -> None:
     """Answer until there is no more."""
     GMime.init()
     while length := sys.stdin.buffer.readline():
@@ -77,4 +78,5 @@ def main():
         print(json.dumps(answer), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

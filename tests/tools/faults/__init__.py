@@ -1,1 +1,1 @@
-"""What tests/tools/faults is made of: a gateway in a folder, faults for it, and one oracle for whatever comes of them."""
+"""A gateway in a folder, faults for it, and one oracle for whatever comes of them."""

@@ -8,7 +8,7 @@ in a delivered mail opens and leads to the attachment; `pfilter expire` leaves n
 Where Postfix had taken the message when the fault came, and nobody knew, it goes out twice ("doubled"): that window
 can't be closed. It is measured.
 
-Needs Linux, the project's .venv (see .github/CONTRIBUTING.md) and strace; file systems and the upgrade also need root.
+Run as `.venv/bin/python -m tests.tools.faults`. Needs Linux and strace; file systems and the upgrade also need root.
 Exit status 1 on any violation.
 """
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.e2e import mails
@@ -145,7 +146,7 @@ def _interrupted(gate: Gate, folder: Path, built: Path, old: Venv) -> str:
         _rename(gate, half)
         number = (count + 1) * LINKED
         queue_id = gate.send(_letter(number), recipients=[f"r{number}@example.net"])
-        lines = wait(lambda sent=queue_id: gate.filter_lines(sent), f"an attempt with {name}")
+        lines = wait(partial(gate.filter_lines, queue_id), f"an attempt with {name}")
         assert all("status=deferred" in line for line in lines), f"{name}: {lines}"
     _rename(gate, old.path)
     gate.instance.run("postqueue", "-f")

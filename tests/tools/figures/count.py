@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from pfilter.config.settings import Settings
 from tests.lib import laws, support
 
 SENDERS = {"linked": b"sender@example.org", "zipped": b"sender@example.org", "stripped": b""}
@@ -48,7 +49,7 @@ def figures(store: "Path | str", *, check: bool = False) -> "Counter[str]":
     return found
 
 
-def protected(data: bytes, policy: "support.Settings") -> "list[str]":
+def protected(data: bytes, policy: Settings) -> "list[str]":
     """Return why a message with attachments may not be touched."""
     from pfilter import pipeline
 

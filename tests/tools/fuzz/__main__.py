@@ -1,9 +1,9 @@
 """Hostile input: coverage-guided fuzzing of what reads mail, and how time grows with what is meant to take long.
 
-Run by a Python that has the project and what its tests need (.venv/bin/python -m tests.tools.fuzz). atheris does the fuzzing
-where it is installed; else a loop of our own, by sys.settrace, which is slower by far. A finding is an exception, a law
-of tests/lib/laws.py that does not hold, or more time or memory than tests/tools/fuzz/bounds.py allows for the size of the
-input. Each is written to a file, and the exit status is 1 where there is one.
+Run as `.venv/bin/python -m tests.tools.fuzz`. atheris does the fuzzing where it is installed; else a loop of our own,
+by sys.settrace, which is slower by far. A finding is an exception, a law of tests/lib/laws.py that does not hold, or
+more time or memory than bounds.py allows for the size of the input. Each is written to a file, and the exit status is 1
+where there is one.
 """
 
 import argparse
@@ -75,17 +75,8 @@ def fuzz(options: argparse.Namespace) -> int:
         for name in options.target or NAMES:
             report = Path(folder) / "report"
             report.unlink(missing_ok=True)
-            command = [
-                sys.executable,
-                "-m",
-                "tests.tools.fuzz",
-                "--target",
-                name,
-                "--engine",
-                engine,
-                "--json",
-                str(report),
-            ]
+            command = [sys.executable, "-m", "tests.tools.fuzz", "--target", name, "--engine", engine]
+            command += ["--json", str(report)]
             command += ["--seconds", str(options.seconds), "--findings", str(options.findings)]
             log = Path(folder) / "log"
             with log.open("wb") as stderr:

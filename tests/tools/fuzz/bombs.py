@@ -1,8 +1,8 @@
 """Inputs that make a careless program take time by their square, each in any size, and what reads them."""
 
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from pfilter.base import text
 from pfilter.base.limits import Limits
@@ -21,7 +21,8 @@ MIXED = b'Content-Type: multipart/mixed; boundary="b"\n\n'
 DEEP = "b" * 1500  # of a boundary, each of a different end
 
 
-class Bomb(NamedTuple):
+@dataclass(frozen=True)
+class Bomb:
     """How to make an input of n pieces, and what to do with it."""
 
     make: Callable[[int], bytes]
@@ -91,10 +92,10 @@ def base64(data: bytes) -> object:
     return decoded(data, codec.decode_base64)
 
 
-def decoded(data: bytes, decode: "Callable[..., object]") -> object:
+def decoded(data: bytes, decode: "Callable[..., Iterable[bytes]]") -> object:
     """Decode in windows, or find that it can't be."""
     try:
-        return sum(len(chunk) for chunk in decode(BytesSpool(data).windows(0, len(data))))  # type: ignore[attr-defined]
+        return sum(len(chunk) for chunk in decode(BytesSpool(data).windows(0, len(data))))
     except codec.Undecodable:
         return None
 

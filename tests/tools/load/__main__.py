@@ -1,11 +1,11 @@
 """Thousands of messages through a real Postfix at once, with kill -9 at random: none lost, none doubled.
 
-Needs root (pipe(8) and mount namespaces), Postfix, 15 GB of room for 10,000 messages, and .venv as tests/run makes it.
-Starts a private Postfix (postfix/lab/private) on loopback with an installed pfilter, and a web server for its downloads:
-nginx, where there is one. Sends numbered messages of a stated mix, faster than they can be filtered. Beside them
-`pfilter expire` runs in a loop, each link that arrives is opened and compared with what was sent, and processes of
-pfilter-pipe, what they started, and expire are killed. At the end every message, link and file in the store is
-accounted for.
+Run as `.venv/bin/python -m tests.tools.load`. Needs root (pipe(8) and mount namespaces), Postfix, and 15 GB of room for
+10,000 messages. Starts a private Postfix (postfix/lab/private) on loopback with an installed pfilter, and a web server
+for its downloads: nginx, where there is one. Sends numbered messages of a stated mix, faster than they can be filtered.
+Beside them `pfilter expire` runs in a loop, each link that arrives is opened and compared with what was sent, and
+processes of pfilter-pipe, what they started, and expire are killed. At the end every message, link and file in the
+store is accounted for.
 
 A message may arrive twice only with the same link, and only as many times more as it was killed: a crash between the
 end of its reinjection and the end of the process can't be told from one before it. Exit status 1 where anything is

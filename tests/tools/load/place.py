@@ -1,4 +1,4 @@
-"""The gateway that tests/tools/load loads: a private Postfix with an installed pfilter, and a web server for its downloads.
+"""The gateway under load: a private Postfix with an installed pfilter, and a web server for its downloads.
 
 Beside the port with pfilter there is a second one, whose pipe service has another configuration on the same store:
 links made there expire within seconds, so that clean-up has work while mail flows.

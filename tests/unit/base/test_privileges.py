@@ -119,7 +119,7 @@ def test_the_demo_leaves_alone_what_somebody_else_has_put_there(tmp_path: Path, 
         else:
             DEMO.symlink_to(precious)
         (DEMO / "postfix").mkdir()
-        argv = [PROJECT / "postfix" / "demo", option]
+        argv = [str(PROJECT / "postfix" / "demo"), option]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1
         assert "is not root's own" in done.stderr, done.stderr
@@ -138,7 +138,7 @@ def test_nobody_lives_in_a_private_postfix_that_is_a_link(tmp_path: Path) -> Non
     (tmp_path / "etc").symlink_to("/etc/postfix")
     code = "import sys, runpy, pathlib; found = runpy.run_path(sys.argv[1])"
     code += "; print(found['members'](pathlib.Path(sys.argv[2])))"
-    argv = [sys.executable, "-c", code, PROJECT / "postfix" / "lab" / "private", tmp_path]
+    argv = [sys.executable, "-c", code, str(PROJECT / "postfix" / "lab" / "private"), str(tmp_path)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def place(request: pytest.FixtureRequest, store: Path, tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> "Iterator[Any]":
+def run(tmp_path: Path) -> Callable[..., Result]:
     """Return a function that runs a command in this process; what it raises is raised."""
 
     def go(*arguments: str, status: int = 0, answer: str = "") -> Result:
@@ -57,7 +57,7 @@ def fill(place: Place) -> None:
         (OTHER, "bob@example.org", DAY, now + 2 * DAY, b"x" * 2000),
         (THIRD, "carol@sub.example.net", 9 * DAY, now - DAY, b"x" * 300_000),
     ):
-        place.save(download_id, until=until, **{"one.bin": data})
+        place.save(download_id, until=until, files={"one.bin": data})
         made = place.keeper.record(download_id).replace(sender=sender, created=now - age)
         rewrite(place, made)
 
@@ -161,7 +161,7 @@ def test_a_sender_is_found_whichever_way_the_domain_is_written(asked: str, domai
 def test_the_table_fits_whatever_senders_write() -> None:
     """Long and hostile addresses stay within their column, controls are shown as such."""
     long = record(sender="a" * 200 + "@example.org", one=b"x")
-    hostile = record(sender="\x1b[31m\r\n@example.org", **{f"f{number}": b"" for number in range(12345)})
+    hostile = record(sender="\x1b[31m\r\n@example.org", files={f"f{number}": b"" for number in range(12345)})
     lines = list(listing.table([long, hostile], 0))
     assert all(len(line) <= 80 and line.isprintable() for line in lines)
     assert lines[1].endswith("    1    1 bytes")

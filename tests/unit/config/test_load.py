@@ -53,7 +53,10 @@ to = "syslog"
 level = "info"
 format = "json"
 """
-LEAST = {"policy": {"own_domains": ["example.org"]}, "store": {"base_url": "https://files.example.org/d"}}
+LEAST: dict[str, dict[str, object]] = {
+    "policy": {"own_domains": ["example.org"]},
+    "store": {"base_url": "https://files.example.org/d"},
+}
 
 
 def made(**sections: dict[str, object]) -> Settings:

@@ -1,5 +1,8 @@
 """What happens to each part, and why: tables of measured parts, envelopes and policies; nothing is read."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from pfilter.decision import decide
@@ -11,7 +14,7 @@ OURS = b"sender@example.org"
 KIB = 1024
 MIXED = scanned(message(multipart("mixed", part(b"x"), attachment(b"1"), attachment(b"2"), attachment(b"3"))))
 REPORT = scanned(message(multipart("report", part(b"x"), part(b"x", "message/delivery-status"), attachment(b"x"))))
-SETTINGS = {"policy": {"own_domains": ["example.org", ".sub.example"]}}
+SETTINGS: dict[str, Mapping[str, Any]] = {"policy": {"own_domains": ["example.org", ".sub.example"]}}
 
 
 def envelope(sender: bytes = OURS, recipients: int | tuple[bytes, ...] = 1, **named: str) -> Envelope:
@@ -34,16 +37,16 @@ def plan(
     message: object = MIXED,
     to: Envelope | None = None,
     total: int = 0,
-    **sections: object,
+    **sections: Mapping[str, Any],
 ) -> Plan:
     """Return what is decided about attachments in a message of `total` octets, by default theirs and a little."""
-    settings = {name: {**SETTINGS.get(name, {}), **sections.get(name, {})} for name in {*SETTINGS, *sections}}  # type: ignore[dict-item]
+    settings = {name: {**SETTINGS.get(name, {}), **sections.get(name, {})} for name in {*SETTINGS, *sections}}
     size = total or sum(one.wire for one in attachments) + 1000
     return decide.decide(
         message.replace(size=size),  # type: ignore[attr-defined]
         Measured(attachments=attachments),
         to or envelope(),
-        policy(**settings),  # type: ignore[arg-type]
+        policy(**settings),
     )
 
 

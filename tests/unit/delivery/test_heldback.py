@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+from fcntl import LOCK_EX, flock
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,10 @@ from tests.lib import support
 from tests.lib.support import ENVELOPE, Processed, attachment, message, multipart, part
 from tests.unit.notices.test_texts import download
 
-OURS = {"policy": {"own_domains": ["example.org"]}, "notify": {"sender": True, "per_hour": 5}}
+OURS: dict[str, dict[str, Any]] = {
+    "policy": {"own_domains": ["example.org"]},
+    "notify": {"sender": True, "per_hour": 5},
+}
 PLAIN = message(part(b"Hello\n"))
 
 
@@ -169,7 +174,7 @@ def _damage(store: Path, how: str) -> None:
         path.mkdir()
     elif how == "locked":
         lock = os.open(f"{path}.lock", os.O_RDWR)
-        heldback.flock(lock, heldback.LOCK_EX)  # until the process ends
+        flock(lock, LOCK_EX)  # until the process ends
     elif how == "full":
         path.with_name(f"{path.name}.new").mkdir()
     else:

@@ -2,6 +2,7 @@
 
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from pfilter.store.record import Download, Link
 from tests.lib import support
 from tests.lib.support import BASE_URL, ENVELOPE, NOW, scanned
 
-OURS = {"policy": {"own_domains": ["example.org"]}, "notify": {"sender": True}}
+OURS: dict[str, dict[str, Any]] = {"policy": {"own_domains": ["example.org"]}, "notify": {"sender": True}}
 DOWNLOAD = Download(
     id="a" * 32,
     url=f"{BASE_URL}/{'a' * 32}/",
@@ -20,7 +21,7 @@ DOWNLOAD = Download(
 )
 
 
-def why_not(fields: str = "", sender: bytes = b"ann@example.org", **sections: dict[str, object]) -> str:
+def why_not(fields: str = "", sender: bytes = b"ann@example.org", **sections: dict[str, Any]) -> str:
     """Return why a sender is not told about a message with these fields."""
     data = support.message(support.part(b"x"), fields)
     settings = support.policy(**{**OURS, **sections})

@@ -3,7 +3,8 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ class Server:
 
     def __init__(
         self,
-        replies: "dict[bytes, bytes | None] | None" = None,
+        replies: "Mapping[bytes, bytes | None] | None" = None,
         greeting: "bytes | None" = b"220 hi",
         address: str = "127.0.0.1:0",
         sessions: int = 1,
@@ -437,7 +438,7 @@ def test_no_commands_hide_in_addresses(address: bytes) -> None:
 def test_a_real_server_takes_it() -> None:
     """Aiosmtpd takes a message as it was meant, 8-bit octets, dots and all."""
     controller_module = pytest.importorskip("aiosmtpd.controller", reason="aiosmtpd is not installed")
-    taken = []
+    taken: list[Any] = []
 
     class Handler:
         async def handle_DATA(self, server: object, session: object, envelope: object) -> str:

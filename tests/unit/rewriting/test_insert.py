@@ -44,7 +44,7 @@ def test_quoted_printable(pieces: list[bytes], octets: bytes, at: float) -> None
     result = inserted(data, behind, octets)
     place = len(old) - behind
     assert decoded(result) == old[:place] + octets + old[place:]
-    (only,) = insert.insert(BytesSpool(data), found.root, behind, octets, found.eol) or ()
+    (only,) = insert.insert(BytesSpool(data), found.root, behind, octets, found.eol) or []
     assert only.range.size == 0
 
 

@@ -77,7 +77,7 @@ def test_contents_may_be_files() -> None:
 @given(st.binary(max_size=50), st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5), st.binary(max_size=5))))
 def test_result_size_is_true(data: bytes, drafts: list[tuple[int, int, bytes]]) -> None:
     """The size of the result is known before it is written, and the rest of the octets are in order."""
-    edits = []
+    edits: list[Edit] = []
     position = 0
     expected = b""
     for skip, length, new in drafts:

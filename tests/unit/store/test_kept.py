@@ -59,7 +59,12 @@ def test_a_message_kept_by_a_killed_try_is_made_durable(store: Path, monkeypatch
     """A try that was killed before the name of what it kept was durable leaves that to the next, which syncs it."""
     synced: list[str] = []
     sync = durable.sync_directory
-    monkeypatch.setattr(durable, "sync_directory", lambda path: (synced.append(path), sync(path))[1])
+
+    def seen(path: str) -> None:
+        synced.append(path)
+        sync(path)
+
+    monkeypatch.setattr(durable, "sync_directory", seen)
     keep(store)
     calls = len(synced)
     for killed_at in range(1, calls + 1):

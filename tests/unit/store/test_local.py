@@ -237,7 +237,7 @@ def test_other_errors_are_errors(store: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_blob_that_vanishes_is_written_again(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If clean-up takes the blob between look and link, it is written again."""
     real = os.link
-    taken = []
+    taken: list[str] = []
 
     def link(source: str, target: str, **options: bool) -> None:
         if "/files/" in target and len(taken) < 2:

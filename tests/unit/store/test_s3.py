@@ -82,7 +82,7 @@ def signed(text: bytes, part: str) -> str:
 
 def test_presigned_links_open_page_and_files(place: Place) -> None:
     """Page and files open with the links that mail has, as downloads with their names, and without them not."""
-    download = place.save(until=int(time.time()) + DAY, **{"größe.html": b"<script>", "a.pdf": b"%PDF"})
+    download = place.save(until=int(time.time()) + DAY, files={"größe.html": b"<script>", "a.pdf": b"%PDF"})
     page = fetch(download.url)
     assert page[:2] == (200, b"page")
     assert page[2]["Content-Type"] == "text/html; charset=utf-8"
@@ -129,7 +129,7 @@ def test_public_links_with_the_printed_policy(store: Path, object_store: Server)
     rules = bucket_rules.public_policy(place.policy).encode()
     assert object_store.request("PUT", f"/{BUCKET}", "policy", rules)[0] in (200, 204)
     try:
-        download = place.save(**{"a b.txt": b"1"})
+        download = place.save(files={"a b.txt": b"1"})
         assert download.url == f"{base}/{ID}/index.html"
         assert download.links[0].url == f"{base}/{ID}/files/a%20b.txt"
         deadline = time.monotonic() + 20

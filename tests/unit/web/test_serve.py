@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -714,7 +715,7 @@ def common_name(port: int) -> str:
         ({"certificate": "/nonexistent.pem"}, "certificate"),
     ],
 )
-def test_what_can_not_be_used_is_said(tmp_path: Path, changes: dict[str, str], said: str) -> None:
+def test_what_can_not_be_used_is_said(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     if "listen" in changes:
         taken = socket.create_server(("127.0.0.1", 0))
         changes = {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}
@@ -743,7 +744,14 @@ def test_a_file_that_can_not_be_read_is_logged(tmp_path: Path, monkeypatch: pyte
         sent.append(message)
 
     path = f"/d/{ID}/".encode()
-    scope = {"type": "http", "method": "GET", "path": path.decode(), "raw_path": path, "headers": [], "scheme": "http"}
+    scope: dict[str, object] = {
+        "type": "http",
+        "method": "GET",
+        "path": path.decode(),
+        "raw_path": path,
+        "headers": [],
+        "scheme": "http",
+    }
     scope |= {"query_string": b"", "root_path": "", "client": None, "server": None, "http_version": "1.1"}
     with pytest.raises(OSError, match="I/O error"):
         asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
