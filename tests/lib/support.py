@@ -335,6 +335,11 @@ def queue_size(data: bytes) -> int:
 LAUNCHER = PROJECT / "pfilter" / "launcher.py"
 
 
+def measured() -> dict[str, str]:
+    """Return the variables by which a process of a given environment takes part in coverage, where it is measured."""
+    return {name: value for name, value in os.environ.items() if name == "COVERAGE_PROCESS_CONFIG"}
+
+
 @dataclass
 class Ended:
     """How a process ended."""
@@ -364,7 +369,7 @@ class Gateway:
         self.calls_folder.mkdir()
         self.sendmail = root / "sendmail"
         self.launcher = launcher or [sys.executable, "-P", str(LAUNCHER)]
-        self.environment = {"LANG": "C", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT)}
+        self.environment = {"LANG": "C", "PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT), **measured()}
         self.stub("")
         self.configure()
 
