@@ -1,4 +1,4 @@
-"""postfix/install and postfix/remove on a scratch configuration; the demo from start to end."""
+"""postfix/install and postfix/remove on a scratch configuration."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pfilter.cli import wiring
-from tests.e2e.installed import Venv
+from tests.e2e.conftest import LAYOUTS, why_not
 from tests.lib.support import PROJECT, policy
 
 MAIN_CF = "# ours\ncompatibility_level = 3.6\nmyhostname = mail.example.com\nqueue_directory = {queue}\n"
@@ -21,11 +21,13 @@ submission inet  n - y - - smtpd
 pickup     unix  n - y 60 1 pickup
 cleanup    unix  n - y - 0 cleanup
 """
-DEMO = Path("/var/tmp/pfilter-demo")
-SHOWN = (
-    "Alice sends this message", "Bob and Carol receive", "of this message can be downloaded until",
-    "https://downloads.example.com/", "Alice is told", "figures.csv.zip", "1 linked, 1 zipped",
-)  # fmt: skip
+pytestmark = [pytest.mark.postfix, pytest.mark.skipif(bool(why_not()), reason=why_not() or "all is here")]
+
+
+@pytest.fixture(params=LAYOUTS)
+def layout(request: pytest.FixtureRequest) -> str:
+    """Return one layout after the other."""
+    return str(request.param)
 
 
 @pytest.fixture
@@ -221,27 +223,3 @@ def test_a_main_cf_filter_is_refused(scratch: Path, layout: str) -> None:
     done = install(scratch, layout)
     assert done.returncode == 1
     assert "main.cf has content_filter" in done.stderr
-
-
-@pytest.mark.xdist_group("demo")
-def test_demo(venv: Venv) -> None:
-    """The README's first command ends well, shows what it should, and leaves nothing."""
-    if DEMO.exists():
-        pytest.skip(f"{DEMO} exists: somebody else's demo runs")
-    demo = PROJECT / "postfix" / "demo"
-    try:
-        done = subprocess.run([demo], capture_output=True, text=True, timeout=300, check=False)
-        if "pip install failed" in done.stderr:
-            pytest.skip("no PyPI here")
-        assert done.returncode == 0, done.stderr[-2000:]
-        for shown in SHOWN:
-            assert shown in done.stdout
-        assert not DEMO.exists()
-    finally:
-        if DEMO.exists():
-            subprocess.run([demo, "--stop"], capture_output=True, timeout=120, check=False)
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            assert str(DEMO).encode() not in Path("/proc", name, "cmdline").read_bytes()
-        except OSError:
-            continue
