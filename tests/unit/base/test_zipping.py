@@ -112,7 +112,7 @@ def test_what_does_not_gain_is_given_up_early() -> None:
 def test_members_of_4_gib_are_refused() -> None:
     """What would need zip64 stays as it is."""
     source = BytesSpool(b"")
-    source.size = 0xFFFFFFFF
+    source.size = 0xFFFFFFFF  # type: ignore[misc]  # Final to all but this test
     assert zipping.zipped(source, "x", 1 << 40, MemoryArena()) is None
 
 

@@ -1,7 +1,9 @@
 """The mail to the administrator: what it says, in whose language, and that nothing of hostile mail breaks it."""
 
+from collections.abc import Mapping
 from email.header import decode_header, make_header
 from email.message import Message
+from typing import Any
 
 import pytest
 
@@ -14,10 +16,11 @@ NAME = "20261124T120000Z-4F2A1B-0123456789abcdef"
 
 
 def composed(
-    reason: str = "virus Eicar", sender: bytes = ENVELOPE.sender, sasl_user: str = "", **sections: dict[str, object]
+    reason: str = "virus Eicar", sender: bytes = ENVELOPE.sender, sasl_user: str = "", **sections: Mapping[str, Any]
 ) -> Message:
     """Return the mail about a message, as a reader's program has it."""
-    settings = support.policy(**{"notify": {"admin": "it@example.org"}, **sections})
+    notify: dict[str, Mapping[str, Any]] = {"notify": {"admin": "it@example.org"}}
+    settings = support.policy(**{**notify, **sections})
     about = ENVELOPE.replace(sender=sender, sasl_user=sasl_user)
     return support.parsed(admin_alert.compose(NAME, reason, about, settings))
 
