@@ -307,6 +307,8 @@ def test_every_path_named_exists(path: Path) -> None:
     text = shown(path)
     named = set(re.findall(r"(?<![\w/.@=-])((?:man|pfilter|postfix|tests|\.github)/[\w./-]*[\w/])(?![\w\[])", text))
     assert sorted(name for name in named if not (PROJECT / name).exists()) == []
+    tools = re.findall(r"-m tests\.tools\.(\w+)", text)
+    assert [name for name in tools if not (PROJECT / "tests" / "tools" / name / "__main__.py").exists()] == []
     linked = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", text)) if path in PAGES else set()
     assert sorted(name for name in linked if not (path.parent / name).exists()) == []
 
