@@ -234,15 +234,17 @@ def test_standards_names_only_rfcs_that_are_cited() -> None:
 
 
 def events() -> set[str]:
-    """Return the names of the events that the code writes: given to `event()`, as `event=`, or to decide's `_link`."""
+    """Return the names of the events that the code writes: given to `event()` or as `event=`, or of the type Event."""
     found: set[object] = set()
     for path in (PROJECT / "pfilter").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(node, ast.Call):
-                continue
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            values = [keyword.value for keyword in node.keywords if keyword.arg == "event"]
-            values += node.args[1:2] if called == "event" else node.args[-1:] if called == "_link" else []
+            values: list[ast.expr] = []
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                values = [keyword.value for keyword in node.keywords if keyword.arg == "event"]
+                values += node.args[1:2] if called == "event" else []
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "Event":
+                values = [one for one in ast.walk(node.value) if isinstance(one, ast.Constant) and one.value]
             found |= {value.value for value in values if isinstance(value, ast.Constant)}
     return {name for name in found if isinstance(name, str)}
 
