@@ -1,0 +1,249 @@
+"""Header blocks, fields and parameters, read and written."""
+
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.utils import collapse_rfc2231_value
+from unittest import mock
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pfilter.message import fields, header
+from tests.lib.support import BytesSpool
+
+# What a file name or a subject may hold: anything printable.
+printable = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1).filter(str.isprintable)
+
+
+def block(data: bytes, *, limit: int = 1 << 20, delimiter: bytes = b"--none") -> header.Block:
+    """Return the header block at the start of data."""
+    return header.read_block(BytesSpool(data), 0, len(data), limit, lambda line: line.strip() == delimiter)
+
+
+def names(data: bytes) -> list[bytes]:
+    """Return the names of the fields of a block."""
+    return [field.name for field in block(data).fields]
+
+
+def test_fields_keep_their_octets() -> None:
+    """The ranges of the fields cover the block, and values are raw: folded, with their line ends."""
+    data = b"To: a\r\n  b\r\nX-Y:\tz\r\n\r\nbody"
+    found = block(data)
+    assert [data[f.range.start : f.range.end] for f in found.fields] == [b"To: a\r\n  b\r\n", b"X-Y:\tz\r\n"]
+    assert [f.value for f in found.fields] == [b" a\r\n  b\r\n", b"\tz\r\n"]
+
+
+def test_names_are_lower_case() -> None:
+    """Field names compare without regard to case."""
+    assert names(b"CONTENT-Type: a\n\n") == [b"content-type"]
+
+
+@pytest.mark.parametrize("eol", [b"\n", b"\r\n"])
+def test_the_empty_line_belongs_to_neither(eol: bytes) -> None:
+    """The block ends before the empty line, the body starts behind it."""
+    found = block(b"A: b" + eol + eol + b"body")
+    assert found.range.end == len(b"A: b" + eol)
+    assert found.body_start == len(b"A: b" + eol + eol)
+    assert found.defect == ""
+
+
+def test_an_empty_header_is_sound() -> None:
+    """A body may start at once behind an empty line."""
+    found = block(b"\nbody")
+    assert (found.fields, found.body_start, found.defect) == ((), 1, "")
+
+
+def test_a_delimiter_ends_the_header() -> None:
+    """A delimiter line of an enclosing multipart ends a header without an empty line."""
+    found = block(b"A: b\n--x\nC: d\n\n", delimiter=b"--x")
+    assert [field.name for field in found.fields] == [b"a"]
+    assert found.body_start == len(b"A: b\n")
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"A: b\nno field\n\nbody", "not a field"),
+        (b" folded\n\nbody", "continuation"),
+        (b"A: b\n \t\nC: d\n\n", "blank continuation"),
+        (b"A : b\n\n", "blank before the colon"),
+        (b"A: b\0c\n\n", "NUL"),
+        (b"A: b\rc\n\n", "bare CR"),
+        (b"A: b\n\r\r\nbody", "bare CR"),
+        (b"A: b", "without a line end"),
+    ],
+)
+def test_what_parsers_disagree_about_is_a_defect(data: bytes, why: str) -> None:
+    """Where parsers disagree on what is header and what is body, the block says so."""
+    assert why in block(data).defect
+
+
+@given(
+    st.lists(st.sampled_from([b"A: b", b"A : b", b" c", b"\td", b" ", b"\t\r", b"\r", b"\r x", b"", b"no field"])),
+    st.booleans(),
+)
+def test_folds_passed_at_once_are_those_passed_one_by_one(lines: list[bytes], ends: bool) -> None:
+    """Where very many lines continue fields, they are passed at once: the block is the same."""
+    data = b"A: b\n" + b"\n".join(lines) + b"\n" * ends
+    with mock.patch.object(header, "FOLDS_FEW", 1 << 30):
+        expected = block(data)
+    for few in (0, 1):
+        with mock.patch.object(header, "FOLDS_FEW", few):
+            assert block(data) == expected
+
+
+def test_a_line_that_is_no_field_starts_the_body() -> None:
+    """As for Postfix and the stdlib, a line that is no field ends the header, and is body."""
+    data = b"A: b\nno field\n\nbody"
+    assert data[block(data).body_start :] == b"no field\n\nbody"
+
+
+def test_a_block_over_the_limit_is_not_read_further() -> None:
+    """A header block over its limit is a defect, whatever else is in it."""
+    assert block(b"A: " + b"x" * 2000 + b"\n\n", limit=1000).defect == "header block over 1000 octets"
+
+
+def test_a_block_of_very_many_fields_is_not_read_further() -> None:
+    """A header of more fields than any mail has is a defect; memory does not grow with it."""
+    found = block(b"A: b\n" * (header.FIELD_LIMIT + 5) + b"\n")
+    assert "header fields" in found.defect
+    assert found.fields == ()
+    assert block(b"A: b\n" * header.FIELD_LIMIT + b"\n").defect == ""
+
+
+def test_a_block_at_the_limit_is_sound() -> None:
+    """A header block within its limit is read whole, across steps of reading."""
+    data = b"A: " + b"x" * 100_000 + b"\n\n"
+    assert block(data, limit=200_000).defect == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "token", "pairs"),
+    [
+        (b" text/plain", b"text/plain", ()),
+        (b" TEXT/Plain; Charset=UTF-8", b"text/plain", ((b"charset", b"UTF-8"),)),
+        (b' a/b; name="x;y"', b"a/b", ((b"name", b"x;y"),)),
+        (b' a/b; name="x\\"y\\\\"', b"a/b", ((b"name", b'x"y\\'),)),
+        (b" a/b;\r\n\tname=c;\r\n d=e;", b"a/b", ((b"name", b"c"), (b"d", b"e"))),
+        (b" a/b (comment; no=thing); c (x) = d (y)", b"a/b", ((b"c", b"d"),)),
+        (b" a/b; name*0*=utf-8''%C3; name*1=x", b"a/b", ((b"name*0*", b"utf-8''%C3"), (b"name*1", b"x"))),
+        (b' a/b; boundary="with space (no comment)"', b"a/b", ((b"boundary", b"with space (no comment)"),)),
+        (b" a/b; charset=us-ascii (Plain text)", b"a/b", ((b"charset", b"us-ascii"),)),
+    ],
+)
+def test_parameters(value: bytes, token: bytes, pairs: tuple[tuple[bytes, bytes], ...]) -> None:
+    """Parameters come apart as RFC 2045, 5.1 has it: quotes, comments and folding understood."""
+    found = header.parameters(value)
+    assert (found.token, found.pairs, found.defect) == (token, pairs, "")
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (b' a/b; name="x', "quotes or comments"),
+        (b" a/b (x; name=y", "quotes or comments"),
+        (b' a/b; name="x" y', "text after"),
+        (b" a/b; boundary=x; boundary=y", "conflicting parameters boundary"),
+        (b" a/b; name", "without a value"),
+    ],
+)
+def test_ambiguous_parameters_are_a_defect(value: bytes, why: str) -> None:
+    """What parsers read in different ways is said."""
+    assert why in header.parameters(value).defect
+
+
+def test_the_same_parameter_twice_with_one_value_is_sound() -> None:
+    """A parameter repeated with the same value leaves no room for disagreement."""
+    assert header.parameters(b" a/b; name=x; name=x").defect == ""
+
+
+@given(st.binary(max_size=200))
+def test_parameters_never_raise(value: bytes) -> None:
+    """Whatever octets stand in a field, reading its parameters gives a value."""
+    assert isinstance(header.parameters(value).token, bytes)
+
+
+@given(st.binary(max_size=300))
+def test_blocks_never_raise(data: bytes) -> None:
+    """Whatever octets a message starts with, there is a block, within them."""
+    found = block(data)
+    assert 0 <= found.range.end <= found.body_start <= len(data)
+
+
+@given(printable, st.sampled_from([b"\n", b"\r\n"]))
+def test_written_parameters_are_read_by_the_stdlib(value: str, eol: bytes) -> None:
+    """A file name of any printable characters comes back from the stdlib as it went in."""
+    field = b"Content-Disposition: attachment" + fields.parameter_text("filename", value, eol) + eol + eol
+    found = message_from_bytes(field).get_param("filename", header="content-disposition")
+    assert found is not None
+    assert collapse_rfc2231_value(found) == value
+
+
+@given(printable)
+def test_written_parameters_stand_in_short_lines(value: str) -> None:
+    """Lines of a written parameter stay within 78 octets (RFC 5322, 2.1.1), but for those of a plain long name."""
+    lines = fields.parameter_text("filename", value, b"\n").split(b"\n")
+    if value.isascii() and len(value) > 60:
+        assert max(map(len, lines)) <= fields.LINE_LIMIT
+    else:
+        assert max(map(len, lines)) <= 78
+
+
+@pytest.mark.parametrize("length", [60, 61, 154, 900])
+def test_an_ascii_name_is_plain_however_long(length: int) -> None:
+    """An ASCII name stands as one quoted string on one line, which every reader takes, RFC 2231 known to it or not."""
+    value = ("long name with blanks " * 50)[:length].strip() + ".pdf"
+    assert fields.parameter_text("filename", value, b"\n") == f';\n\tfilename="{value}"'.encode("ascii")
+
+
+@pytest.mark.parametrize("value", ["a" * 5000, '"' * 700])
+def test_a_name_longer_than_a_line_may_be_is_split(value: str) -> None:
+    """What no line can hold is written in segments, each within 78 octets."""
+    lines = fields.parameter_text("filename", value, b"\n").split(b"\n")
+    assert max(map(len, lines)) <= 78
+
+
+@given(printable)
+def test_written_parameters_are_read_by_ourselves(value: str) -> None:
+    """Nothing that parsers would disagree about is written."""
+    assert header.parameters(b"attachment" + fields.parameter_text("filename", value, b"\n")).defect == ""
+
+
+@given(printable.filter(lambda text: not text.isascii()))
+def test_segments_are_cut_at_characters(value: str) -> None:
+    """Each segment of a name decodes by itself: there are readers that decode them one by one."""
+    field = header.parameters(b"attachment" + fields.parameter_text("filename", value, b"\n"))
+    segments = [unquote_to_bytes(text.removeprefix(b"utf-8''")).decode("utf-8") for _, text in field.pairs]
+    assert "".join(segments) == value
+
+
+@pytest.mark.parametrize("character", ["é", "日", "😀"])
+@pytest.mark.parametrize("shift", range(12))
+def test_a_character_stays_in_one_segment(character: str, shift: int) -> None:
+    """A character of several octets is never cut, wherever the end of a segment falls."""
+    text = fields.parameter_text("filename", "x" * shift + character * 40, b"\n")
+    for _, segment in header.parameters(b"attachment" + text).pairs:
+        assert unquote_to_bytes(segment.removeprefix(b"utf-8''")).decode("utf-8").strip("x").strip(character) == ""
+
+
+@given(printable.filter(lambda text: text == text.strip()), st.sampled_from([b"\n", b"\r\n"]))
+def test_encoded_words_are_read_by_the_stdlib(value: str, eol: bytes) -> None:
+    """A text of any printable characters comes back from the stdlib's RFC 2047 decoder as it went in."""
+    coded = fields.encoded_words(value, eol).replace(eol, b"").decode("ascii")
+    assert str(make_header(decode_header(coded))) == value
+
+
+@given(printable)
+def test_encoded_words_are_at_most_75_long(value: str) -> None:
+    """No encoded word is longer than RFC 2047, 2 allows."""
+    for line in fields.encoded_words(value + "é", b"\n").split(b"\n"):
+        assert len(line.strip()) <= 75
+        assert line.strip().startswith(b"=?utf-8?b?")
+        assert line.endswith(b"?=")
+
+
+def test_header_injection_is_not_possible() -> None:
+    """Line ends in a text do not become line ends of a header."""
+    assert b"\n" not in fields.encoded_words("a\r\nBcc: b", b"\n")
