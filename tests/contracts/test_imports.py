@@ -11,8 +11,8 @@ import pytest
 
 from pfilter.config.settings import HELD_BACK
 from tests.lib import support
+from tests.lib.smtp_server import Server
 from tests.lib.support import PROJECT, Gateway
-from tests.unit.delivery.test_smtp import Server
 
 PACKAGE = PROJECT / "pfilter"
 

@@ -14,8 +14,8 @@ import pytest
 
 from pfilter.delivery.smtp import own_name
 from tests.lib import support
+from tests.lib.smtp_server import Server
 from tests.lib.support import BASE_URL, Ended, Gateway
-from tests.unit.delivery.test_smtp import Server
 
 PLAIN = support.message(support.part(b"Hello\n"))
 BIG = support.message(
@@ -405,8 +405,6 @@ def test_a_sendmail_that_is_slow(gateway: Gateway) -> None:
 
 def test_a_slow_answer_to_the_final_dot(gateway: Gateway) -> None:
     """A server that needs longer than the time limit for its last answer is believed: the message went out once."""
-    from tests.unit.delivery.test_smtp import Server
-
     server = Server()
     server.dot_delay = 7  # over timeout and what the alarm leaves it
     limits = 'timeout = "1s"\ndata_done_timeout = "60s"'
@@ -418,8 +416,6 @@ def test_a_slow_answer_to_the_final_dot(gateway: Gateway) -> None:
 
 def test_a_final_dot_that_is_never_answered(gateway: Gateway) -> None:
     """After its own time limit, and no earlier, the message is kept."""
-    from tests.unit.delivery.test_smtp import Server
-
     server = Server({b".": b"silence"})
     limits = 'timeout = "1s"\ndata_done_timeout = "2s"'
     gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"\n{limits}')
@@ -456,8 +452,6 @@ def test_nobody_listens_for_smtp(gateway: Gateway) -> None:
 
 def test_smtp_takes_it(gateway: Gateway) -> None:
     """With SMTP the message goes to the server, and nobody calls sendmail."""
-    from tests.unit.delivery.test_smtp import Server
-
     server = Server()
     gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
     assert delivered(gateway.pipe(PLAIN)) == "passed (no attachments)"
@@ -468,8 +462,6 @@ def test_smtp_takes_it(gateway: Gateway) -> None:
 
 def test_smtp_refuses(gateway: Gateway) -> None:
     """A refusal, even for good, keeps the message: a broken relay must not bounce a company's mail."""
-    from tests.unit.delivery.test_smtp import Server
-
     server = Server({b"RCPT": b"550 5.7.1 relay access denied"})
     gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
     assert "550" in deferred(gateway.pipe(PLAIN))
@@ -478,8 +470,6 @@ def test_smtp_refuses(gateway: Gateway) -> None:
 
 def test_smtp_refuses_all_recipients_for_their_addresses(gateway: Gateway) -> None:
     """Postfix bounces, as it would have without us: exit 69, with the server's status in front."""
-    from tests.unit.delivery.test_smtp import Server
-
     server = Server({b"RCPT": b"501 5.1.3 Bad recipient address syntax"})
     gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
     ended = gateway.pipe(PLAIN)
@@ -491,8 +481,6 @@ def test_smtp_refuses_all_recipients_for_their_addresses(gateway: Gateway) -> No
 
 def refusing_one(gateway: Gateway, sender: str, report: bytes = b"250 ok") -> "tuple[Ended, Server]":
     """Send a message whose second recipient is refused, to a server with that reply to the report's recipient."""
-    from tests.unit.delivery.test_smtp import Server
-
     bad = b"501 5.1.3 Bad recipient address syntax"
     replies = {b"RCPT TO:<-evil@example.net>": bad, b"RCPT TO:<sender@example.org>": report}
     server = Server(replies, sessions=2 if sender else 1)
@@ -886,6 +874,7 @@ def test_no_memory_after_delivery(gateway: Gateway, method: str) -> None:
     """Each call after the message was taken, of Python or of C, fails for lack of memory: the exit status is 0."""
     count = gateway.root / "count"
     gateway.launcher = [sys.executable, "-P", "-c", WITHOUT_MEMORY, "0", method, str(count), str(support.LAUNCHER)]
+    gateway.environment.pop(support.MEASURED, None)  # coverage would call functions, too
     for number in itertools.count():
         server = Server()
         smtp = f'smtp = "{server.address}"\n' if method == "smtp" else ""

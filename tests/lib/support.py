@@ -335,9 +335,12 @@ def queue_size(data: bytes) -> int:
 LAUNCHER = PROJECT / "pfilter" / "launcher.py"
 
 
+MEASURED = "COVERAGE_PROCESS_CONFIG"
+
+
 def measured() -> dict[str, str]:
     """Return the variables by which a process of a given environment takes part in coverage, where it is measured."""
-    return {name: value for name, value in os.environ.items() if name == "COVERAGE_PROCESS_CONFIG"}
+    return {name: value for name, value in os.environ.items() if name == MEASURED}
 
 
 @dataclass

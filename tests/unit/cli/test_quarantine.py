@@ -8,8 +8,9 @@ import pytest
 from pfilter.message.model import Envelope
 from pfilter.store import kept
 from tests.lib import support
+from tests.lib.command import pfilter, without_traceback
+from tests.lib.smtp_server import Server
 from tests.lib.support import NOW, BytesSpool, Gateway, attachment, multipart, noise, part
-from tests.unit.cli.test_message import pfilter, without_traceback
 
 DATA = support.message(multipart("mixed", part(b"Hello\n"), attachment(noise(900_000))), "X-Odd: \x1b[31mred\n")
 ENVELOPE = Envelope(sender=b"a@example.org", recipients=(b"b@example.net", b"c@example.net"), queue_id="4F2A")
@@ -76,8 +77,6 @@ def test_release_elsewhere(gateway: Gateway) -> None:
 
 def test_a_release_names_who_is_left_out(gateway: Gateway) -> None:
     """A recipient whose address the server does not take is named; the message went out, so it is gone here."""
-    from tests.unit.delivery.test_smtp import Server
-
     server = Server({b"RCPT TO:<b@example.net>": b"501 5.1.3 Bad recipient address syntax"})
     gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
     keep(gateway)

@@ -6,7 +6,7 @@ import pytest
 
 from pfilter.decision import decide, protection
 from pfilter.decision.plan import Plan
-from tests.lib.support import PROJECT
+from tests.lib.support import PROJECT, attachment, message, multipart, part, scanned
 
 # What the line for Postfix says of each reason that protects a whole message, and what the manual calls it.
 OF_MESSAGES = {
@@ -74,3 +74,45 @@ def test_every_reason_of_a_part_is_in_the_manual() -> None:
     assert set(OF_PARTS) == set(protection.OF_PARTS)
     assert [called for called in OF_PARTS.values() if not any(called in entry for entry in entries)] == []
     assert [entry for entry in entries if not any(called in entry for called in OF_PARTS.values())] == []
+
+
+TEXT = part(b"Hello\n")
+
+
+FILE = attachment(b"data", "a.bin")
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        multipart("signed", TEXT, attachment(b"x", "a.asc", "application/pgp-signature")),
+        multipart("encrypted", part(b"Version: 1\n", "application/pgp-encrypted"), FILE),
+        multipart("mixed", multipart("signed", TEXT, FILE, boundary="i"), FILE),
+        part(b"x", "application/pkcs7-mime; name=smime.p7m"),
+        part(b"x", "application/x-pkcs7-mime"),
+        part(b"x", "application/octet-stream; name=smime.p7m"),
+        part(b"x", "application/octet-stream", disposition="attachment; filename=smime.P7S"),
+        multipart(
+            "mixed", TEXT, part(b"Subject: x\n" + multipart("signed", TEXT, FILE, boundary="i"), "message/rfc822")
+        ),
+    ],
+    ids=[
+        "signed",
+        "encrypted",
+        "signed deep inside",
+        "smime",
+        "x-smime",
+        "smime by name",
+        "p7s by name",
+        "forwarded signed",
+    ],
+)
+def test_signed_or_encrypted(entity: bytes) -> None:
+    """A message that is signed or encrypted anywhere, a forwarded one inside included, is protected as a whole."""
+    assert protection.by_structure(scanned(message(entity))).startswith("signed or encrypted")
+
+
+def test_ordinary_mail_is_not_protected() -> None:
+    """A file with a signature's extension does not protect a multipart."""
+    ordinary = multipart("mixed", TEXT, attachment(b"x", "other.p7s"))
+    assert protection.by_structure(scanned(message(ordinary))) == ""

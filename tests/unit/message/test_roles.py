@@ -177,42 +177,6 @@ def test_a_broken_part_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    "entity",
-    [
-        multipart("signed", TEXT, attachment(b"x", "a.asc", "application/pgp-signature")),
-        multipart("encrypted", part(b"Version: 1\n", "application/pgp-encrypted"), FILE),
-        multipart("mixed", multipart("signed", TEXT, FILE, boundary="i"), FILE),
-        part(b"x", "application/pkcs7-mime; name=smime.p7m"),
-        part(b"x", "application/x-pkcs7-mime"),
-        part(b"x", "application/octet-stream; name=smime.p7m"),
-        part(b"x", "application/octet-stream", disposition="attachment; filename=smime.P7S"),
-        multipart(
-            "mixed", TEXT, part(b"Subject: x\n" + multipart("signed", TEXT, FILE, boundary="i"), "message/rfc822")
-        ),
-    ],
-    ids=[
-        "signed",
-        "encrypted",
-        "signed deep inside",
-        "smime",
-        "x-smime",
-        "smime by name",
-        "p7s by name",
-        "forwarded signed",
-    ],
-)
-def test_signed_or_encrypted(entity: bytes) -> None:
-    """A message that is signed or encrypted anywhere, a forwarded one inside included, is protected as a whole."""
-    assert protection.by_structure(scanned(message(entity))).startswith("signed or encrypted")
-
-
-def test_ordinary_mail_is_not_protected() -> None:
-    """A file with a signature's extension does not protect a multipart."""
-    ordinary = multipart("mixed", TEXT, attachment(b"x", "other.p7s"))
-    assert protection.by_structure(scanned(message(ordinary))) == ""
-
-
-@pytest.mark.parametrize(
     ("entity", "report"),
     [
         (multipart("report", TEXT, part(b"x", "message/delivery-status")), True),

@@ -10,8 +10,8 @@ from pfilter.notices import templates, texts
 from pfilter.store.local import LocalStore
 from pfilter.store.record import Download, Link
 from tests.lib import support
+from tests.lib.command import pfilter
 from tests.lib.support import BASE_URL, NOW, Gateway
-from tests.unit.cli.test_message import pfilter
 from tests.unit.notices.test_texts import CONTROLS, HOSTILE, Tags, download
 
 HOUSE = {"organisation": "Example Ltd", "contact": "it@example.org"}

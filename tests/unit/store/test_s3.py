@@ -19,7 +19,7 @@ import pytest
 
 from pfilter.base.errors import ConfigError, StoreError
 from pfilter.config import load
-from pfilter.store import bucket_rules, credentials, s3
+from pfilter.store import bucket_rules, s3
 from pfilter.store.bucket import REMOVAL_LIMIT
 from pfilter.store.select import open_store
 from tests.lib import objectstore, stores, support
@@ -418,39 +418,6 @@ def test_wrong_keys_are_not_shown(place: Place, tmp_path: Path) -> None:
 
 
 # --- Credentials and configuration
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        'access_key_id = "K"\nsecret_access_key = "S"\n',
-        "[default]\naws_access_key_id=K\naws_secret_access_key=S\n# comment\n",
-        "aws_access_key_id = K\r\naws_secret_access_key = S\r\nregion = x\r\n",
-    ],
-)
-def test_credentials_from_a_file(tmp_path: Path, text: str) -> None:
-    """TOML and the form that AWS's own tools have."""
-    (tmp_path / "keys").write_text(text)
-    assert credentials.read(str(tmp_path / "keys")) == credentials.Credentials("K", "S", "")
-
-
-def test_credentials_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a file the environment is asked; without that, it is an error and nobody else is asked."""
-    for name in credentials.NAMES:
-        monkeypatch.delenv(f"AWS_{name.upper()}", raising=False)
-    with pytest.raises(StoreError, match="no AWS_ACCESS_KEY_ID"):
-        credentials.read("")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "K")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "S")
-    assert credentials.read("") == credentials.Credentials("K", "S", "")
-    assert "S" not in repr(credentials.read("")).replace("Credentials", "")
-
-
-def test_two_profiles_are_ambiguous(tmp_path: Path) -> None:
-    """Of two keys in one file nobody knows which is meant."""
-    (tmp_path / "keys").write_text("[a]\naws_access_key_id=K\n[b]\naws_access_key_id=L\n")
-    with pytest.raises(StoreError, match="twice"):
-        credentials.read(str(tmp_path / "keys"))
 
 
 def values(**store: object) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import pytest
 
 from pfilter.store import http_headers
-from pfilter.web import gate, lookup, ranges
+from pfilter.web import lookup
 from tests.lib.support import PROJECT
 
 ID = "abcdefghijklmnopqrstuvwxyz234567"
@@ -520,19 +520,6 @@ def test_what_a_silent_connection_costs(tmp_path: Path, with_certificate: Path) 
         assert served.stop() == 0
 
 
-@pytest.mark.parametrize(
-    ("address", "like", "unlike"),
-    [
-        ("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2"),
-        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", "2001:db8:0:2::1"),
-        ("fe80::1%eth0", "fe80::1", "fe80:0:0:1::1"),
-    ],
-)
-def test_whom_connections_are_counted_for(address: str, like: str, unlike: str) -> None:
-    """An IPv6 network of 64 bits is one client; IPv4 is the same in either dress."""
-    assert gate.client(address) == gate.client(like) != gate.client(unlike)
-
-
 def test_a_socket_behind_a_proxy(tmp_path: Path) -> None:
     """By a Unix socket; whoever connects there is believed; one left from a crash is no hindrance."""
     path = f"/tmp/pfilter-test-{os.getpid()}.sock"
@@ -759,115 +746,3 @@ def test_a_file_that_can_not_be_read_is_logged(tmp_path: Path, monkeypatch: pyte
     assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]  # type: ignore[operator]
     (event,) = (json.loads(line) for line in (tmp_path / "log").read_text().splitlines())
     assert (event["event"], event["reason"]) == ("not served", f"/x/{ID[:8]}/y: I/O error")
-
-
-# --- Pure parts
-
-
-@pytest.mark.parametrize(
-    ("given", "found"),
-    [
-        ("bytes=0-0", (0, 1)),
-        ("bytes=5-", (5, 10)),
-        ("bytes=-3", (7, 10)),
-        ("bytes=-30", (0, 10)),
-        ("bytes=8-30", (8, 10)),
-        ("Bytes = 1-2 ", (1, 3)),
-        ("bytes=10-", (10, 10)),
-        ("bytes=10-12", (10, 10)),
-        ("bytes=20-30", (10, 10)),
-        ("bytes=-0", (10, 10)),
-        ("bytes=3-2", None),
-        ("bytes=-", None),
-        ("bytes=a-b", None),
-        ("bytes=1", None),
-        ("bytes 1-2", None),
-        ("lines=1-2", None),
-        ("bytes=1-2,4-5", None),
-        ("bytes=20-30,0-1", None),
-        ("bytes=0-0,", None),
-        ("bytes=" + ",".join(["0-0"] * 17), None),
-        ("bytes=" + "9" * 50 + "-", None),
-        ("bytes=²-", None),
-    ],
-)
-def test_ranges(given: str, found: tuple[int, int] | None) -> None:
-    assert ranges.parse(given, 10) == found
-
-
-@pytest.mark.parametrize(
-    ("headers", "size", "decided"),
-    [
-        ({}, 10, (200, 0, 10)),
-        ({"range": "bytes=2-3"}, 10, (206, 2, 4)),
-        ({"range": "bytes=10-"}, 10, (416, 0, 0)),
-        ({"range": "bytes=2-3,5-6"}, 10, (200, 0, 10)),
-        ({"range": "bytes=0-"}, 0, (416, 0, 0)),
-        ({"range": "bytes=-5"}, 0, (416, 0, 0)),
-        ({"range": "bytes=2-3", "if-range": "other"}, 10, (200, 0, 10)),
-        ({"range": "bytes=2-3", "if-none-match": "W/tag"}, 10, (304, 0, 0)),
-        ({"range": "bytes=2-3", "if-match": "other"}, 10, (412, 0, 0)),
-    ],
-)
-def test_what_is_answered(headers: dict[str, str], size: int, decided: tuple[int, int, int]) -> None:
-    """What has nothing of the file has no octets, whatever the size."""
-    assert ranges.decide(headers, size, "tag") == ranges.RangeDecision(*decided)
-
-
-@pytest.mark.parametrize(
-    ("name", "told"),
-    [
-        ("a b.txt", 'attachment; filename="a b.txt"'),
-        ("Größe.txt", "attachment; filename=\"Grosse.txt\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe.txt"),
-        ("文書.pdf", "attachment; filename=\"__.pdf\"; filename*=UTF-8''%E6%96%87%E6%9B%B8.pdf"),
-        ("50%.txt", "attachment; filename=\"50_.txt\"; filename*=UTF-8''50%25.txt"),
-        ('a"b\\c\r\nX: y', "attachment; filename=\"a_b_c__X: y\"; filename*=UTF-8''a%22b%5Cc%0D%0AX%3A%20y"),
-    ],
-)
-def test_names_in_headers(name: str, told: str) -> None:
-    assert http_headers.disposition(name) == told.replace("Grosse", "Gro_e")
-
-
-def test_types_are_harmless() -> None:
-    assert http_headers.content_type("a.PDF") == "application/pdf"
-    for name in ("a.html", "a.svg", "a.xml", "a.js", "a.txt", "a.pdf.html", "a", ".pdf", "a.xhtml", "a.swf"):
-        assert http_headers.content_type(name) == http_headers.BYTES
-
-
-@pytest.mark.parametrize(
-    ("path", "found"),
-    [
-        (f"/d/{ID}/", (True, "")),
-        (f"/d/{ID}", (False, "")),
-        (f"/d/{ID}/files/a%20b", (True, "a b")),
-        (f"/d/{ID}/files/%C3%A9", (True, "é")),
-        (f"/d/{ID}/files/a+b", (True, "a+b")),
-        (f"/d/{ID}/files/a%25b", (True, "a%b")),
-        (f"/d/{ID}/files/", None),
-        (f"/d/{ID}/files", None),
-        (f"/d/{ID}/files/a/", None),
-        (f"/d/{ID}/files/a%2fb", None),
-        (f"/d/{ID}/files/..", None),
-        (f"/d/{ID}/files/%2e%2e", None),
-        (f"/d/{ID}/files/.x", None),
-        (f"/d/{ID}/files/a%00", None),
-        (f"/d/{ID}/files/a%0d%0ab", None),
-        (f"/d/{ID}/files/%ff", None),
-        (f"/d/{ID}/files/a%", None),
-        (f"/d/{ID}/files/\u00e9", None),
-        (f"/d//{ID}/", None),
-        (f"//d/{ID}/", None),
-        (f"/d/{ID}//", None),
-        (f"/{ID}/", None),
-        (f"/d{ID}/", None),
-        (f"/d/{ID}a/", None),
-        (f"/d/{ID.upper()}/", None),
-        (f"/d/{ID[:-1]}1/", None),
-        (f"/d/../d/{ID}/", None),
-        (f"/d/%61{ID[1:]}/", None),
-        (f"/d/{ID}/\n", None),
-    ],
-)
-def test_paths(path: str, found: "tuple[bool, str] | None") -> None:
-    asked = lookup.parse(path.encode(), b"/d")
-    assert (asked and (asked.slash, asked.name)) == found
