@@ -10,7 +10,10 @@
 #   layout              which layout is installed
 
 say() { printf '%s\n' "$*"; }
-die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
 
 # In a dry run every change goes through here and is only shown. Reading is always real.
 change() {

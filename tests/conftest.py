@@ -11,8 +11,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests import clamd_server, objectstore
-from tests.support import PROJECT, Gateway
+from tests.lib import clamd_server, objectstore
+from tests.lib.support import PROJECT, Gateway
 
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_examples=100, print_blob=True)
 # Looks for what nobody found yet: HYPOTHESIS_PROFILE=long

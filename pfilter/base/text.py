@@ -7,7 +7,7 @@ from pfilter.base.errors import Interruption, PfilterError
 
 SENTENCE_LIMIT = 300  # characters
 MINUTES = "%Y-%m-%d %H:%M"
-ISO = "%Y-%m-%dT%H:%M:%SZ"  # ISO 8601, as programs read it
+ISO = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def printable(text: str, instead: str = " ") -> str:

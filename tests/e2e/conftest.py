@@ -22,11 +22,11 @@ Make = Callable[..., rig.Gate]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all tests of this folder; skip them where there can be no private Postfix."""
+    """Mark the tests of this folder, skip them where there can be no private Postfix; those of web/ need none."""
     here = Path(__file__).parent
     reason = why_not()
     for item in items:
-        if here in item.path.parents:
+        if item.path.parent == here:
             item.add_marker(pytest.mark.postfix)
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))

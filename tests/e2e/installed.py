@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tests.support import PROJECT
+from tests.lib.support import PROJECT
 
 PYTHON = "/usr/bin/python3"  # one below somebody's home would be out of the filter user's reach
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")

@@ -1,6 +1,6 @@
-"""The messages that go through: LF line ends, put together from the pieces of tests.support."""
+"""The messages that go through: LF line ends, put together from the pieces of tests.lib.support."""
 
-from tests.support import attachment, encoded, message, multipart, noise, part
+from tests.lib.support import attachment, encoded, message, multipart, noise, part
 
 FILM = noise(900_000)  # over part_limit, and no zip makes it smaller
 TABLE = b"".join(b"2026-11-%02d;bridge;segment %05d;%d,50\r\n" % (1 + n % 28, n, n * 7 % 1000) for n in range(2000))

@@ -1,4 +1,4 @@
-"""A private Postfix with pfilter in it (postfix/private), and what tests do with it: send, wait, look.
+"""A private Postfix with pfilter in it (postfix/lab/private), and what tests do with it: send, wait, look.
 
 Nothing here sleeps for a fixed time: each wait is for a condition, with a bound. "Delivered exactly once" is read when
 Postfix's queue is empty: then nothing can arrive any more, so what lies at the sink is all there will ever be.
@@ -23,9 +23,9 @@ from urllib.parse import unquote
 
 from tests.e2e.arrived import Arrived
 from tests.e2e.client import LIMIT, submit
-from tests.support import BASE_URL, MARK, NOTICE, PROJECT, addresses, crlf, queue_size
+from tests.lib.support import BASE_URL, MARK, NOTICE, PROJECT, addresses, crlf, queue_size
 
-PRIVATE = PROJECT / "postfix" / "private"
+PRIVATE = PROJECT / "postfix" / "lab" / "private"
 USER = "nobody"  # whom the filter runs as
 QUEUES = ("maildrop", "incoming", "active", "deferred", "hold")  # in the order in which mail goes through them
 SENDER = "sender@example.org"

@@ -5,21 +5,29 @@ chosen by the recipient, so that many messages can stop at once, each somewhere 
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+from pfilter.base import spool
+from pfilter.decision import measure
+from pfilter.delivery import notification, reinject
+from pfilter.message import scan
+from pfilter.notices import texts
+from pfilter.rewriting import splice
+from pfilter.store import local
 from tests.e2e.installed import Venv
 from tests.e2e.rig import give, wait
 
-# Stage, module, what is called there; in the order of the way of a message.
-CALLS = {
-    "receive": ("base/spool.py", "receive"),
-    "scan": ("message/scan.py", "scan"),
-    "measure": ("decision/measure.py", "measure"),
-    "store": ("store/local.py", "LocalStore.save"),
-    "render": ("notices/texts.py", "for_links"),
-    "edit": ("rewriting/splice.py", "apply"),
-    "reinject": ("delivery/reinject.py", "send"),
-    "notify": ("delivery/notification.py", "compose"),
+# What is called at each stage, in the order of the way of a message.
+CALLS: dict[str, Callable[..., object]] = {
+    "receive": spool.receive,
+    "scan": scan.scan,
+    "measure": measure.measure,
+    "store": local.LocalStore.save,
+    "render": texts.for_links,
+    "edit": splice.apply,
+    "reinject": reinject.send,
+    "notify": notification.compose,
 }
 BEFORE_REINJECTION = tuple(CALLS)[:6]
 
@@ -59,8 +67,9 @@ class Stages:
         folder.mkdir()
         give(folder)
         self.venv = venv
-        for stage, (module, call) in CALLS.items():
-            venv.append(module, CODE.format(stage=stage, folder=folder, call=call))
+        for stage, call in CALLS.items():
+            module = call.__module__.partition(".")[2].replace(".", "/") + ".py"
+            venv.append(module, CODE.format(stage=stage, folder=folder, call=call.__qualname__))
 
     def stop(self) -> None:
         """From now on, messages stop."""

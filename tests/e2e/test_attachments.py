@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e import mails
 from tests.e2e.rig import READER, SENDER, Gate
-from tests.support import NOTICE, attachment, message, mode, multipart, noise, part
+from tests.lib.support import NOTICE, attachment, message, mode, multipart, noise, part
 
 WEEK = 7 * 86400
 

@@ -25,7 +25,7 @@ from tests.e2e.faults import (
 )
 from tests.e2e.installed import Venv
 from tests.e2e.rig import Gate
-from tests.support import message
+from tests.lib.support import message
 
 EVERYWHERE: dict[str, tuple[Callable[[Gate], Fault], str]] = {
     "no configuration": (lambda gate: configured(gate, ""), "pfilter.toml: No such file or directory"),

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e import mails
 from tests.e2e.rig import READER, SENDER, Gate
 from tests.e2e.test_untouched import passes
-from tests.support import NOTICE, attachment, encoded, message, multipart, part
+from tests.lib.support import NOTICE, attachment, encoded, message, multipart, part
 
 LONG = "x" * 990
 DOTS = "\n.\n..\n.dot\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 from tests.e2e.conftest import PIPES, only
 from tests.e2e.faults import appended
 from tests.e2e.installed import Venv
-from tests.loadlib.mix import Mix
-from tests.loadlib.run import Settings, load
+from tests.tools.load.mix import Mix
+from tests.tools.load.run import Settings, load
 
 MESSAGES = 120
 FEW = 60

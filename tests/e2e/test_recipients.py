@@ -7,7 +7,7 @@ import pytest
 from tests.e2e import mails
 from tests.e2e.conftest import Make, only
 from tests.e2e.rig import READER, SENDER, Gate, wait
-from tests.support import defects
+from tests.lib.support import defects
 
 LIST = "list@example.org"
 BAD = "-evil@example.net"

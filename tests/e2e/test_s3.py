@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import objectstore
 from tests.e2e import mails
 from tests.e2e.installed import Venv, copy
 from tests.e2e.rig import Gate, give, wait
+from tests.lib import objectstore
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import time
 
 from tests.e2e import mails
 from tests.e2e.rig import SENDER, Gate, wait
-from tests.support import attachment, noise
+from tests.lib.support import attachment, noise
 
 
 def run(gate: Gate, *arguments: str) -> "subprocess.CompletedProcess[str]":

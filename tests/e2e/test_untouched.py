@@ -7,7 +7,7 @@ import pytest
 from tests.e2e import mails
 from tests.e2e.arrived import Arrived
 from tests.e2e.rig import READER, SENDER, Gate
-from tests.support import attachment, message, multipart, noise
+from tests.lib.support import attachment, message, multipart, noise
 
 FOREIGN = "someone@foreign.example.com"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import clamd_server
-from tests.clamd_server import SIGNATURE, Clamd
 from tests.e2e import mails
 from tests.e2e.rig import READER, SENDER, Gate
-from tests.support import attachment, multipart, part
-from tests.test_guard import infected, zipped
+from tests.lib import clamd_server
+from tests.lib.clamd_server import SIGNATURE, Clamd
+from tests.lib.support import attachment, multipart, part
+from tests.unit.antivirus.test_screen import infected, zipped
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.e2e.client import RefusedError
 from tests.e2e.conftest import PIPES, Make, only
 from tests.e2e.installed import Venv
 from tests.e2e.rig import READER, SENDER, Gate, wait
-from tests.support import PROJECT, attachment, crlf, message, noise, plain
+from tests.lib.support import PROJECT, attachment, crlf, message, noise, plain
 
 
 def letter_of(size: int) -> bytes:

@@ -1,1 +1,0 @@
-"""What tests/bench is made of. The standard library alone."""

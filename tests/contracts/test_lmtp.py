@@ -1,0 +1,608 @@
+"""pfilter-lmtp as spawn(8) runs it: what it answers, what then has been sent, and that nothing stays."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pfilter import lmtp
+from pfilter.base.errors import UsageError
+from tests.lib import support
+from tests.lib.smtp_server import Server
+from tests.lib.support import BASE_URL, PROJECT, Gateway, crlf
+
+LAUNCHER = PROJECT / "pfilter" / "lmtp_launcher.py"
+PLAIN = support.message(support.part(b"Hello\n"))
+BIG = support.message(
+    support.multipart("mixed", support.part(b"Hello\n"), support.attachment(support.noise(900_000), "a.bin"))
+)
+READER = "reader@example.net"
+
+
+def stuffed(data: bytes) -> bytes:
+    """Return a message as a client sends it, with its end."""
+    wire = crlf(data)
+    wire = (b"." if wire.startswith(b".") else b"") + wire.replace(b"\r\n.", b"\r\n..")
+    return wire + b".\r\n"
+
+
+class Client:
+    """A conversation with a process that was started as by spawn(8): one socket as all three descriptors."""
+
+    def __init__(self, gateway: Gateway, *arguments: str, launcher: "Sequence[str]" = (), code: str = "") -> None:
+        self.gateway = gateway
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-P", *(launcher or (["-c", code, str(LAUNCHER)] if code else [str(LAUNCHER)]))]
+        with theirs:
+            command += arguments or [f"--config={gateway.config}"]
+            socket_of_all = theirs.fileno()
+            self.process = subprocess.Popen(
+                command,
+                stdin=socket_of_all,
+                stdout=socket_of_all,
+                stderr=socket_of_all,
+                env=gateway.environment,
+            )
+        ours.settimeout(30)
+        self.socket = ours
+        self.lines = ours.makefile("rb")
+        self.greeting = self.reply()
+
+    def reply(self) -> bytes:
+        """Return the next reply, its lines joined, b"" at the end."""
+        said = b""
+        while line := self.lines.readline():
+            said += line
+            if line[3:4] != b"-":
+                break
+        return said.rstrip(b"\r\n")
+
+    def say(self, octets: bytes) -> None:
+        """Send octets."""
+        self.socket.sendall(octets)
+
+    def ask(self, line: bytes) -> bytes:
+        """Send a command, return the reply."""
+        self.say(line + b"\r\n")
+        return self.reply()
+
+    def envelope(
+        self, recipients: "Sequence[str]" = (READER,), sender: str = "sender@example.org", ident: str = "4F2A"
+    ) -> bytes:
+        """Send all up to DATA in one write, return the reply to that."""
+        lines = [f"XFORWARD ADDR=192.0.2.1 IDENT={ident}", f"MAIL FROM:<{sender}> SIZE=1"]
+        lines += [f"RCPT TO:<{recipient}>" for recipient in recipients]
+        self.say("".join(f"{line}\r\n" for line in [*lines, "DATA"]).encode())
+        for _ in lines:
+            assert self.reply().startswith(b"250 ")
+        return self.reply()
+
+    def send(self, data: bytes = PLAIN, recipients: "Sequence[str]" = (READER,), **named: str) -> "list[bytes]":
+        """Send a message, return the replies to its end."""
+        if not self.lhlo:
+            self.lhlo = self.ask(b"LHLO here")
+        said = self.envelope(recipients, **named)
+        if not said.startswith(b"354"):
+            return [said]
+        self.say(stuffed(data))
+        return [self.reply() for _ in recipients]
+
+    lhlo = b""
+
+    def ended(self) -> int:
+        """Wait until the process has ended, return its status; nothing more was said."""
+        with contextlib.suppress(ConnectionResetError):  # what we said last was not read
+            assert self.lines.read() == b""
+        return self.process.wait(30)
+
+    def close(self) -> None:
+        """Hang up, and end the process if it does not do so by itself."""
+        with contextlib.suppress(OSError):
+            self.lines.close()
+        self.socket.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+            raise
+
+
+Start = Callable[..., Client]
+
+
+@pytest.fixture
+def start(gateway: Gateway) -> Iterator[Start]:
+    """Return a function that starts a conversation."""
+    clients: list[Client] = []
+
+    def make(*arguments: str, **named: object) -> Client:
+        clients.append(Client(gateway, *arguments, **named))  # type: ignore[arg-type]
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+def events(gateway: Gateway, name: str) -> "list[str]":
+    """Return the events of a name."""
+    text = gateway.log.read_text() if gateway.log.exists() else ""
+    return [line for line in text.splitlines() if f'"event":"{name}"' in line.replace('": "', '":"')]
+
+
+# --- Sent
+
+
+def test_a_message_that_needs_nothing(start: Start, gateway: Gateway) -> None:
+    """It goes back byte for byte, with its envelope, and the reply says why it passed."""
+    assert start().send() == [b"250 2.0.0 passed (no attachments)"]
+    ((argv, stdin),) = gateway.calls
+    assert argv == ["-G", "-i", "-f", "sender@example.org", "--", READER]
+    assert stdin == PLAIN
+
+
+def test_many_messages_in_one_process(start: Start, gateway: Gateway) -> None:
+    """Each has its own envelope, its own replies, its own event."""
+    client = start()
+    for number in range(20):
+        recipients = [f"r{n}-{number}@example.net" for n in range(number % 3 + 1)]
+        data = BIG if number % 5 == 4 else PLAIN
+        said = client.send(data, recipients, sender=f"s{number}@example.org", ident=f"Q{number}")
+        assert said == [said[0]] * len(recipients)
+        assert said[0].startswith(b"250 2.0.0 1 linked, 1.2 MB -> " if data is BIG else b"250 2.0.0 passed")
+    assert [argv[3] for argv, _ in gateway.calls] == [f"s{n}@example.org" for n in range(20)]
+    assert [re.findall(r'"queue_id": "(\w+)"', line)[0] for line in events(gateway, "message")] == [
+        f"Q{n}" for n in range(20)
+    ]
+    assert client.ask(b"QUIT") == b"221 2.0.0 Bye"
+    assert client.ended() == 0
+
+
+def test_the_same_links_as_by_the_pipe(start: Start, gateway: Gateway) -> None:
+    """What arrives by either door leaves the same, octet for octet, and an attempt by the other finds its files."""
+    gateway.pipe(BIG)
+    start().send(BIG)
+    (_, first), (_, second) = gateway.calls
+    assert first == second
+    assert support.addresses(first.decode("ascii"))[0].startswith(BASE_URL)
+    assert len(list((gateway.store / "records").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"", b".\n", b"\n.\n.\n", b"..\n", b"\0\n", b"\xff\xfe\n"),
+        *(b"x" * 1_000_000 + b"\n", b"bare\rcr\n", b"From here\n", b"\n" * 1_000_000),
+    ],
+    ids=["empty", "dot", "dots", "two dots", "nul", "8-bit", "long line", "bare cr", "From", "empty lines"],
+)
+def test_odd_bodies_arrive_as_they_are(start: Start, gateway: Gateway, body: bytes) -> None:
+    """Whatever is in a body, it goes on octet for octet."""
+    data = b"Subject: x\n\n" + body
+    assert start().send(data) == [b"250 2.0.0 passed (no attachments)"]
+    assert gateway.sent == data
+
+
+def test_a_large_message_takes_little_memory(start: Start, gateway: Gateway) -> None:
+    """100 MB become a link, and the process is no larger than by small ones; nor is anything left of them."""
+    client = start()
+    client.send()
+    data = support.message(
+        support.multipart("mixed", support.part(b"Hi\n"), support.attachment(support.noise(1 << 20) * 72))
+    )
+    assert len(data) > 100_000_000
+    assert client.send(data)[0].startswith(b"250 2.0.0 1 linked, 102 MB -> ")
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{client.process.pid}/status").read_text())
+    assert peak
+    assert int(peak[1]) < 60_000
+    assert list((gateway.store / "tmp").iterdir()) == []
+
+
+def test_1000_recipients(start: Start, gateway: Gateway) -> None:
+    """Each has his reply, and there is one reinjection."""
+    recipients = [f"r{number}@example.net" for number in range(1000)]
+    assert start().send(PLAIN, recipients) == [b"250 2.0.0 passed (no attachments)"] * 1000
+    ((argv, _),) = gateway.calls
+    assert argv[5:] == recipients
+
+
+def test_the_way_back_by_smtp(start: Start, gateway: Gateway) -> None:
+    """By SMTP it is one transaction, with client and queue id of the front."""
+    server = Server()
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    assert start().send(PLAIN, ["a@example.net", "b@example.net"]) == [b"250 2.0.0 passed (no attachments)"] * 2
+    server.stop()
+    assert server.accepted
+    assert server.commands[1] == b"XFORWARD ADDR=192.0.2.1 IDENT=4F2A\r\n"
+    assert server.verbs == [b"EHLO", b"XFORWARD", b"MAIL", b"RCPT", b"RCPT", b"DATA", b"QUIT"]
+
+
+# --- Not sent, or not to all
+
+
+def test_one_recipient_has_no_address(start: Start, gateway: Gateway) -> None:
+    """He is refused for good, the others get the message: each is told his own."""
+    server = Server({b"RCPT TO:<b@example.net>": b"501 5.1.3 Bad recipient address syntax"})
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    client = start()
+    first, second, third = client.send(PLAIN, ["a@example.net", "b@example.net", "c@example.net"])
+    client.ask(b"QUIT")  # what is logged is logged after the replies
+    server.stop()
+    assert server.accepted
+    assert first == third == b"250 2.0.0 passed (no attachments)"
+    assert second == (b"550 5.1.3 pfilter: SMTP server refused the recipient: 501 5.1.3 Bad recipient address syntax")
+    assert len(events(gateway, "recipient refused")) == 1
+    assert gateway.calls == []  # Postfix makes the report: nobody is told twice
+
+
+def test_all_recipients_have_no_address(start: Start, gateway: Gateway) -> None:
+    """Then all are refused, as Postfix would have done."""
+    server = Server({b"RCPT": b"501 5.1.3 Bad recipient address syntax"})
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    said = start().send(PLAIN, ["a@example.net", "b@example.net"])
+    server.stop()
+    assert [line[:9] for line in said] == [b"550 5.1.3"] * 2
+
+
+@pytest.mark.parametrize("code", [b"451 4.3.0 later", b"550 5.7.1 never", None])
+@pytest.mark.parametrize("verb", [b"MAIL", b"RCPT", b"DATA", b"."])
+def test_any_other_refusal_means_later(start: Start, gateway: Gateway, verb: bytes, code: "bytes | None") -> None:
+    """A relay that is broken bounces nothing: all are told to come again, and the next message goes its way."""
+    server = Server({verb: code})
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    client = start()
+    said = client.send(PLAIN, ["a@example.net", "b@example.net"])
+    server.stop()
+    assert [line[:29] for line in said] == [b"451 4.3.0 pfilter: SMTP server"] * 2 or [line[:18] for line in said] == [
+        b"451 4.3.0 pfilter:"
+    ] * 2
+    server = Server()
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    server.stop()
+    assert server.accepted
+
+
+def test_sendmail_fails(start: Start, gateway: Gateway) -> None:
+    """It is 4xx, with the reason, in the event too; then it works again, in the same process."""
+    gateway.stub("echo broken >&2; exit 75")
+    client = start()
+    (said,) = client.send()
+    assert said.startswith(b"451 4.3.0 pfilter: ")
+    assert b"broken" in said
+    assert len(events(gateway, "failed")) == 1
+    gateway.stub("")
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+
+
+def test_policy_refuses(start: Start, gateway: Gateway) -> None:
+    """What the configuration wants to be refused is 550; what it wants to wait, 451."""
+    ambiguous = support.message(b"Content-Type: a/b\nContent-Type: c/d\n\nx\n")
+    gateway.configure(policy='ambiguous = "defer"')
+    client = start()
+    (said,) = client.send(ambiguous)
+    assert said.startswith(b"451 4.3.0 pfilter: ambiguous")
+    gateway.configure(policy='ambiguous = "quarantine"')
+    (said,) = client.send(ambiguous)
+    assert said.startswith(b"250 2.0.0 quarantined (ambiguous")
+    assert gateway.calls == []
+
+
+def test_a_broken_configuration_puts_off_until_it_is_mended(start: Start, gateway: Gateway) -> None:
+    """It is looked at for each message: 451 4.3.5 with the sentence while it is broken; the process lives on."""
+    client = start()
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    good = gateway.config.read_text()
+    for _ in range(2):
+        gateway.config.write_text(good + "[policy\n")
+        (said,) = client.send()
+        assert said.startswith(b"451 4.3.5 pfilter: ")
+        assert b"pfilter.toml" in said
+    gateway.config.unlink()
+    (said,) = client.send()
+    assert said.startswith(b"451 4.3.5 pfilter: ")
+    gateway.config.write_text(good.replace('"example.org"', '"example.com"'))
+    assert client.send() == [b"250 2.0.0 passed (not our sender)"]
+    gateway.config.write_text(good)
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+
+
+def test_an_old_configuration_is_kept_and_a_changed_one_seen(start: Start, gateway: Gateway) -> None:
+    """What has been kept for many messages counts no longer than the file has not changed."""
+    client = start()
+    good = gateway.config.read_text()
+    time.sleep(2.2)
+    for _ in range(3):
+        assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    gateway.config.write_text(good.replace('"example.org"', '"example.com"'))
+    assert client.send() == [b"250 2.0.0 passed (not our sender)"]
+
+
+def test_authenticated(start: Start, gateway: Gateway) -> None:
+    """Where all clients have logged in, every sender is ours; without, a foreign one is foreign."""
+    for arguments, says in (((), b"not our sender"), (("--authenticated",), b"no attachments")):
+        client = start(f"--config={gateway.config}", *arguments)
+        assert client.send(sender="x@example.com") == [b"250 2.0.0 passed (%s)" % says]
+
+
+def test_no_message(start: Start, gateway: Gateway) -> None:
+    """No octets are no message."""
+    (said,) = start().send(b"")
+    assert said.startswith(b"451 4.3.0 pfilter: ")
+    assert gateway.calls == []
+
+
+def test_no_room_for_the_message(start: Start, gateway: Gateway) -> None:
+    """A message that can't be written down is read to its end all the same, and put off."""
+    code = (
+        "import sys, os\nfrom pfilter.base import spool\n"
+        "def full(fd, data): raise OSError(28, 'No space left on device')\n"
+        "import pfilter.lmtp\nwrite = spool.write_all\n"
+        "def some(fd, data):\n    if len(data) > 1000: full(fd, data)\n    write(fd, data)\n"
+        "spool.write_all = some\n"
+        "heard, said = os.dup(0), os.dup(1)\n"
+        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+    )
+    client = start(code=code)
+    for data in (BIG * 3, b"A: b\n\n" + b"x" * 2000 + b"\n"):
+        (said,) = client.send(data)
+        assert said == b"451 4.3.0 pfilter: No space left on device"
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+
+
+# --- Interrupted
+
+
+@pytest.mark.parametrize("at", [0, 1, 50, 100, -6, -5, -4, -3, -2, -1])
+def test_the_client_hangs_up_within_a_message(start: Start, gateway: Gateway, at: int) -> None:
+    """Nothing is sent of a message without its last octet, and the process ends."""
+    client = start()
+    client.ask(b"LHLO here")
+    assert client.envelope().startswith(b"354")
+    client.say(stuffed(PLAIN)[:at])
+    client.socket.shutdown(socket.SHUT_WR)
+    assert client.ended() == 0
+    assert gateway.calls == []
+
+
+@pytest.mark.parametrize("octets", [b"", b"LH", b"LHLO x\r\n", b"LHLO x\r\nMAIL FROM:<>\r\n"], ids=repr)
+def test_the_client_hangs_up_between_messages(start: Start, octets: bytes) -> None:
+    """Then there is nothing more to do."""
+    client = start()
+    client.say(octets)
+    client.socket.shutdown(socket.SHUT_WR)
+    client.lines.read()
+    assert client.process.wait(30) == 0
+
+
+def test_the_client_is_gone_before_the_reinjection(start: Start, gateway: Gateway) -> None:
+    """Postfix tries again what was cut off: it is not sent on."""
+    client = start()
+    client.ask(b"LHLO here")
+    assert client.envelope().startswith(b"354")
+    os.kill(client.process.pid, signal.SIGSTOP)
+    client.say(stuffed(PLAIN))
+    client.lines.close()
+    client.socket.close()
+    os.kill(client.process.pid, signal.SIGCONT)
+    client.process.wait(30)
+    assert gateway.calls == []
+
+
+def test_what_was_sent_is_never_taken_back(start: Start, gateway: Gateway) -> None:
+    """Whatever breaks once sendmail has it, the answer is 250: here the event and the notification."""
+    code = (
+        "import sys, os\nimport pfilter.lmtp\nfrom pfilter import pipeline\n"
+        "def tell(*_, **__): raise MemoryError\n"
+        "pipeline._tell = tell\n"
+        "heard, said = os.dup(0), os.dup(1)\n"
+        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+    )
+    client = start(code=code)
+    assert client.send(BIG)[0].startswith(b"250 2.0.0 1 linked")
+    assert client.ended() != 0  # something may be torn
+    assert len(gateway.calls) == 1
+    assert len(events(gateway, "failed after delivery")) == 1
+
+
+def test_a_bug_puts_the_message_off_and_ends_the_process(start: Start, gateway: Gateway) -> None:
+    """What is not one of our errors may have left anything behind."""
+    code = (
+        "import sys, os\nimport pfilter.lmtp\nfrom pfilter import pipeline\n"
+        "def scan(*_): raise ValueError('a bug')\n"
+        "pipeline.scan = scan\n"
+        "heard, said = os.dup(0), os.dup(1)\n"
+        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+    )
+    client = start(code=code)
+    assert client.send() == [b"451 4.3.0 pfilter: ValueError: a bug"]
+    assert client.ended() != 0
+    assert gateway.calls == []
+
+
+def test_sigterm_between_messages(start: Start) -> None:
+    """It ends, and says so."""
+    client = start()
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    client.ask(b"NOOP")
+    client.process.send_signal(signal.SIGTERM)
+    assert client.reply().startswith(b"421 4.3.2 ")
+    assert client.ended() == 0
+
+
+def test_sigterm_within_a_message(start: Start, gateway: Gateway) -> None:
+    """Before anything was sent it puts the message off."""
+    client = start()
+    client.ask(b"LHLO here")
+    assert client.envelope().startswith(b"354")
+    client.say(stuffed(PLAIN)[:-3])
+    client.process.send_signal(signal.SIGTERM)
+    assert client.reply().startswith(b"421 4.3.0 pfilter: stopped by signal 15")
+    assert client.ended() != 0
+    assert gateway.calls == []
+
+
+def test_sigterm_while_it_is_sent(start: Start, gateway: Gateway) -> None:
+    """The reinjection is never broken off."""
+    gateway.stub("sleep 1")
+    client = start()
+    client.ask(b"LHLO here")
+    assert client.envelope().startswith(b"354")
+    client.say(stuffed(PLAIN))
+    while not gateway.calls:
+        time.sleep(0.02)
+    client.process.send_signal(signal.SIGTERM)
+    assert client.reply() == b"250 2.0.0 passed (no attachments)"
+    assert len(gateway.calls) == 1
+
+
+def test_sigterm_behind_the_answer(start: Start, gateway: Gateway, tmp_path: Path) -> None:
+    """While the log is written it is not lost: the process ends then."""
+    code = (
+        "import sys, os, signal\nimport pfilter.lmtp\nfrom pfilter import pipeline\n"
+        "tell = pipeline._tell\n"
+        "def telling(*given, **named):\n    os.kill(os.getpid(), signal.SIGTERM)\n    tell(*given, **named)\n"
+        "pipeline._tell = telling\n"
+        "heard, said = os.dup(0), os.dup(1)\n"
+        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+    )
+    client = start(code=code)
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    assert client.ended() == 0
+    assert len(events(gateway, "message")) == 1
+
+
+def test_the_deadline_of_a_message(start: Start, gateway: Gateway) -> None:
+    """Each has its own; one who does not finish in time is told to come again, and nothing of it is sent."""
+    gateway.configure(policy='deadline = "4s"', reinject='timeout = "1s"\ndata_done_timeout = "1s"')
+    client = start()
+    for _ in range(3):
+        assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+        time.sleep(1.2)
+    assert client.envelope().startswith(b"354")
+    client.say(stuffed(PLAIN)[:-3])
+    assert client.reply().startswith(b"421 4.3.0 pfilter: the deadline")
+    client.ended()
+    assert len(gateway.calls) == 3
+
+
+# --- Ends by itself
+
+
+@pytest.mark.parametrize(
+    "limit", ["LIFETIME = 0", "MESSAGES = 1", "MEMORY_LIMIT = 1", "_identity = iter(range(9)).__next__"]
+)
+def test_it_ends_between_messages(start: Start, gateway: Gateway, limit: str) -> None:
+    """Old, busy enough, grown or of yesterday: it ends after the answer, never before."""
+    name, _, value = limit.partition(" = ")
+    value = f"lambda _, n={value}: n()" if name == "_identity" else value
+    code = (
+        f"import sys, os\nimport pfilter.lmtp\n"
+        "heard, said = os.dup(0), os.dup(1)\n"
+        "import threading\n"
+        "take = pfilter.lmtp._Door.take\n"
+        "def taking(self, envelope):\n"
+        f"    pfilter.lmtp.{name} = {value}\n"
+        "    take(self, envelope)\n"
+        "pfilter.lmtp._Door.take = taking\n"
+        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+    )
+    client = start(code=code)
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    assert client.ended() == 0
+    assert len(gateway.calls) == 1
+
+
+def test_another_version_is_noticed(start: Start, gateway: Gateway, tmp_path: Path) -> None:
+    """When the link leads to another version, the next connection's process is of that."""
+    link = tmp_path / "current"
+    link.symlink_to(LAUNCHER)
+    client = start(launcher=[str(link)])
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    other = tmp_path / "other.py"
+    other.write_bytes(LAUNCHER.read_bytes())
+    new = tmp_path / "new"
+    new.symlink_to(other)
+    new.rename(link)
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    assert client.ended() == 0
+
+
+# --- Nothing stays
+
+
+def test_nothing_stays_of_a_message(start: Start, gateway: Gateway) -> None:
+    """After many messages, good and bad ones, there are the same descriptors and no more memory."""
+    client = start()
+
+    def state() -> "tuple[list[str], int]":
+        process = Path(f"/proc/{client.process.pid}")
+        links = [os.readlink(fd) for fd in (process / "fd").iterdir()]
+        return sorted(links), int((process / "statm").read_text().split()[1])
+
+    def some() -> None:
+        for _ in range(30):
+            assert client.send()[0].startswith(b"250")
+        assert client.send(BIG)[0].startswith(b"250")
+        gateway.stub("exit 75")
+        assert client.send()[0].startswith(b"451")
+        gateway.stub("")
+
+    some()
+    before, memory = state()
+    for _ in range(4):
+        some()
+    after, more = state()
+    assert after == before
+    assert (more - memory) * os.sysconf("SC_PAGE_SIZE") < 2 << 20
+    assert list((gateway.store / "tmp").iterdir()) == []
+
+
+# --- The launcher
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("raise ImportError('broken')", b"421 4.3.0 pfilter: ImportError: broken"),
+        ("this is no Python", b"421 4.3.0 pfilter: SyntaxError: "),
+        ("print('noise'); import os; os.write(2, b'noise'); raise SystemExit(3)", b"421 4.3.0 pfilter: SystemExit: 3"),
+    ],
+)
+def test_a_broken_package(start: Start, tmp_path: Path, change: str, says: bytes) -> None:
+    """The first that is said is 421, whatever the package says before, and it ends."""
+    folder = tmp_path / "broken" / "pfilter"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "lmtp.py").write_text(change + "\n")
+    code = f"import sys, runpy\nsys.path.insert(0, {str(folder.parent)!r})\n"
+    code += f"runpy.run_path({str(LAUNCHER)!r}, run_name='__main__')"
+    client = start(launcher=["-c", code])
+    assert client.greeting.startswith(says)
+    assert client.ended() != 0
+
+
+def test_unknown_arguments(start: Start) -> None:
+    """They are told before anything else."""
+    client = start("--nonsense")
+    assert client.greeting == (
+        b"421 4.3.0 pfilter: UsageError: unknown argument '--nonsense'; see pfilter-lmtp(8) for master.cf's argv"
+    )
+    assert client.ended() != 0
+
+
+@pytest.mark.parametrize("argument", [b"--config", b"--config=", b"--authenticated=1", b"x", b"--", b"-f"])
+def test_arguments(argument: bytes) -> None:
+    """There are two, and no others."""
+    with pytest.raises(UsageError):
+        lmtp.parse([argument])
+    assert lmtp.parse([b"--config=/x", b"--authenticated"]) == lmtp.Options(config="/x", authenticated=True)

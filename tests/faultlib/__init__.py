@@ -1,1 +1,0 @@
-"""What tests/faults is made of: a gateway in a folder, faults for it, and one oracle for whatever comes of them."""

@@ -1,1 +1,0 @@
-"""What tests/load is made of."""

@@ -1,0 +1,1 @@
+"""What tests/tools/bench is made of. The standard library alone."""

@@ -1,0 +1,156 @@
+"""The one judge of all runs: nothing lost, nothing doubled, nothing cut short, every link opens, nothing remains."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pfilter.base.errors import StoreError
+from pfilter.store import kept
+from pfilter.store.cleanup import expire
+from pfilter.store.local import LocalStore
+from tests.lib.support import BASE_URL
+from tests.tools.faults.mail import Mail
+from tests.tools.faults.place import GRACE, Place
+from tests.tools.faults.process import Ended
+from tests.tools.faults.reader import links, wrong
+from tests.tools.faults.server import Script
+
+FAR = 3 * 86400  # past every date: what is still there then is a leftover
+KEPT = 100 * 365 * 86400  # originals wait for people
+STAYS = ("secret", "config.cache", "downloads/expired.html", "notices", "notices.lock", "notices.new")
+
+
+class Verdict(NamedTuple):
+    """What came of one run. `outcome` is queue, delivered, doubled, refused or missed (the fault was not reached)."""
+
+    outcome: str
+    lost: bool = False
+    problems: tuple[str, ...] = ()
+    note: str = ""
+
+
+def judge(
+    place: Place,
+    mail: Mail,
+    ended: Ended,
+    config: str = "sendmail",
+    *,
+    may_double: bool = False,
+    dates_right: bool = True,
+) -> Verdict:
+    """Say what came of an attempt; where the message waits, try it again, without the fault.
+
+    `may_double`: the fault came between the moment Postfix had the message and the moment it was known that it had.
+    `dates_right`: the clock was, so that clean-up takes nothing today.
+    """
+    first = place.taken(mail)
+    problems = [problem for one in first for problem in wrong(mail, one, place.store)]
+    outcome, said = "queue", _said_wrong(ended)
+    if ended.status == 0:
+        outcome = "delivered"
+        if len(first) != 1:
+            problems.append(f"exit status 0, and delivered {len(first)} times")
+    elif ended.waits:
+        if len(first) > 1:
+            problems.append(f"delivered {len(first)} times by one attempt")
+        if first:
+            outcome = "doubled"
+            if not may_double:
+                problems.append("delivered, known to be, and yet kept in the queue")
+    else:
+        outcome = "refused"
+        problems.append("hung" if ended.status is None else f"bounced: exit status {ended.status}")
+    if ended.status != 0:
+        if not first:
+            problems += _left_without_retry(place)
+        problems += _retry(place, mail, config, len(first))
+    lost = not place.taken(mail)
+    if len({page for one in place.taken(mail) for page in links(one)}) > 1:
+        problems.append("the retry gave other links")
+    problems += _expires(place, mail) if dates_right else _leaves_nothing(place.store)
+    return Verdict(outcome, lost, (*problems, *said))
+
+
+def judge_all(place: Place, mail: Mail, ended: Sequence[Ended]) -> Verdict:
+    """Say what came of attempts without a fault at the same time: each has delivered, with the same links."""
+    taken = place.taken(mail)
+    problems = [problem for one in taken for problem in wrong(mail, one, place.store)]
+    problems += [f"exit status {one.status} ({one.said[:100]!r})" for one in ended if one.status != 0]
+    if len(taken) != len(ended):
+        problems.append(f"{len(ended)} attempts, {len(taken)} deliveries")
+    if len({page for one in taken for page in links(one)}) != 1:
+        problems.append("different links for one message")
+    return Verdict("delivered", not taken, (*problems, *_expires(place, mail)))
+
+
+def _said_wrong(ended: Ended) -> list[str]:
+    """pipe(8) takes an enhanced status code from what a filter says: it must not contradict the exit status."""
+    if ended.status == 75 and ended.said[:2] != b"4."[: len(ended.said)]:  # a limit of sizes may cut it short
+        return [f"said {ended.said[:60]!r} with exit status 75"]
+    if ended.status == 0 and ended.said[:1] in (b"4", b"5"):
+        return [f"said {ended.said[:60]!r} with exit status 0"]
+    return []
+
+
+def _retry(place: Place, mail: Mail, config: str, before: int) -> list[str]:
+    place.stub()
+    place.server.script = Script()
+    again = place.attempt(mail, config.removesuffix("-hurried"))
+    taken = place.taken(mail)
+    problems = [problem for one in taken for problem in wrong(mail, one, place.store)]
+    if again.status != 0 or len(taken) != before + 1:
+        said = again.said.decode("utf-8", "replace").strip()
+        problems.append(f"the retry: exit status {again.status} ({said}), {len(taken) - before} deliveries")
+    return problems
+
+
+def _expires(place: Place, mail: Mail) -> list[str]:
+    """Clean-up now harms no link; clean-up later leaves nothing."""
+    problems = clean_up(place.store, time.time())
+    problems += [f"after clean-up: {problem}" for one in place.taken(mail) for problem in wrong(mail, one, place.store)]
+    return problems + _leaves_nothing(place.store)
+
+
+def _left_without_retry(place: Place) -> list[str]:
+    """Say what would stay of a failed attempt if nobody tried again."""
+    shadow = place.root / "shadow"
+    subprocess.run(["cp", "-a", str(place.store), str(shadow)], check=True)
+    try:
+        return [f"without a retry: {problem}" for problem in _leaves_nothing(shadow)]
+    finally:
+        shutil.rmtree(shadow)
+
+
+def clean_up(root: Path, now: float) -> list[str]:
+    """Do what `pfilter expire` does at a time; return what it complains of."""
+    try:
+        report = expire(LocalStore(str(root), BASE_URL), now, GRACE)
+        kept.expire(str(root), now, KEPT)
+    except (OSError, StoreError) as error:
+        return [f"clean-up failed: {error}"]
+    return [f"clean-up: {problem}" for problem in report.problems]
+
+
+def _leaves_nothing(root: Path) -> list[str]:
+    latest = _latest(root)
+    problems = clean_up(root, latest + GRACE + FAR)
+    left = [path.relative_to(root) for path in root.rglob("*") if not path.is_dir() or path.parent.name == "downloads"]
+    strange = [path for path in left if path.parts[0] not in ("locks", "trouble") and str(path) not in STAYS]
+    strange += [path for path in left if path.parts[0] == "trouble" and path.with_suffix(".eml") not in left]
+    return problems + ([f"clean-up leaves {', '.join(map(str, strange))}"] if strange else [])
+
+
+def _latest(root: Path) -> float:
+    """Return the latest date that a record promises, or today."""
+    from pfilter.store.record import read_record
+
+    dates = [time.time()]
+    for path in (root / "records").glob("*.json"):
+        try:
+            dates.append(read_record(str(path)).until)
+        except StoreError:
+            continue  # clean-up will say so
+    return max(dates)

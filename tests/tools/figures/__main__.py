@@ -1,0 +1,3 @@
+from tests.tools.figures.count import main
+
+main()

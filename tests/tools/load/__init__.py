@@ -1,0 +1,1 @@
+"""What tests/tools/load is made of."""

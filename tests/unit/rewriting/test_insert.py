@@ -1,0 +1,69 @@
+"""Octets inserted into coded bodies: what they decode to is the old with the new in its place."""
+
+import base64
+import tempfile
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pfilter.message import codec
+from pfilter.rewriting import insert, splice
+from tests.lib import support
+from tests.lib.support import BytesSpool, content, message, scanned
+
+PIECES = (b"a", b" ", b"\t", b"=20", b"=0A", b"=3D", b"=\n", b" =\n", b"= \n", b"\n", b"word", b"x" * 30, b"  \n", b"=")
+NEW = st.builds(lambda before, more, after: before + b"NOTE line\n" + b"more" * more + after,
+                st.sampled_from([b"", b"\n"]), st.integers(0, 30), st.sampled_from([b"", b"\n"]))  # fmt: skip
+
+
+def decoded(data: bytes) -> bytes:
+    """Return what the body of a message stands for."""
+    root = scanned(data).root
+    return b"".join(codec.decode(BytesSpool(data), root.body, root.encoding))
+
+
+def inserted(data: bytes, behind: int, octets: bytes) -> bytes:
+    """Return a message with octets before the last so many of its body."""
+    found = scanned(data)
+    edits = insert.insert(BytesSpool(data), found.root, behind, octets, found.eol)
+    assert edits is not None
+    return content(splice.apply(BytesSpool(data), edits, tempfile.gettempdir))
+
+
+@given(pieces=st.lists(st.sampled_from(PIECES), max_size=14), octets=NEW, at=st.floats(0, 1))
+def test_quoted_printable(pieces: list[bytes], octets: bytes, at: float) -> None:
+    """Whatever soft line breaks and blanks there are, only the new octets come in, and nothing is coded anew."""
+    data = message(support.part(b"".join(pieces), encoding="quoted-printable"))
+    found = scanned(data)
+    try:
+        old = decoded(data)
+    except codec.Undecodable:
+        assume(False)
+    assume(found.root.body.size)
+    behind = int(at * len(old))
+    result = inserted(data, behind, octets)
+    place = len(old) - behind
+    assert decoded(result) == old[:place] + octets + old[place:]
+    (only,) = insert.insert(BytesSpool(data), found.root, behind, octets, found.eol) or []
+    assert only.range.size == 0
+
+
+@given(
+    raw=st.binary(max_size=300),
+    length=st.sampled_from([4, 60, 62, 76, 77, 999]),
+    octets=NEW,
+    at=st.floats(0, 1),
+    final=st.booleans(),
+)
+def test_base64(raw: bytes, length: int, octets: bytes, at: float, *, final: bool) -> None:
+    """In lines of any length: the old with the new in its place, and two blanks at most behind it."""
+    dense = base64.b64encode(raw)
+    lines = b"\n".join(dense[start : start + length] for start in range(0, len(dense), length))
+    data = message(support.part(lines + (b"\n" if final else b""), encoding="base64"))
+    assume(scanned(data).root.body.size)
+    behind = int(at * len(raw))
+    place = len(raw) - behind
+    result = decoded(inserted(data, behind, octets))
+    blanks = result[place + len(octets) : len(result) - behind]
+    assert result == raw[:place] + octets + blanks + raw[place:]
+    assert blanks in (b"", b" ", b"  ")
