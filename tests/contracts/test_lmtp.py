@@ -453,12 +453,13 @@ def test_sigterm_within_a_message(start: Start, gateway: Gateway) -> None:
 
 def test_sigterm_while_it_is_sent(start: Start, gateway: Gateway) -> None:
     """The reinjection is never broken off."""
-    gateway.stub("sleep 1")
+    called = gateway.root / "called"
+    gateway.stub(f"touch {called}; sleep 1")
     client = start()
     client.ask(b"LHLO here")
     assert client.envelope().startswith(b"354")
     client.say(stuffed(PLAIN))
-    while not gateway.calls:
+    while not called.exists():
         time.sleep(0.02)
     client.process.send_signal(signal.SIGTERM)
     assert client.reply() == b"250 2.0.0 passed (no attachments)"
@@ -523,7 +524,7 @@ def test_it_ends_between_messages(start: Start, gateway: Gateway, limit: str) ->
 
 
 def test_another_version_is_noticed(start: Start, gateway: Gateway, tmp_path: Path) -> None:
-    """When the link leads to another version, the next connection's process is of that."""
+    """When the link leads to another version, a process that waits ends: the next connection's is of that."""
     link = tmp_path / "current"
     link.symlink_to(LAUNCHER)
     client = start(launcher=[str(link)])
@@ -533,7 +534,6 @@ def test_another_version_is_noticed(start: Start, gateway: Gateway, tmp_path: Pa
     new = tmp_path / "new"
     new.symlink_to(other)
     new.rename(link)
-    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
     assert client.ended() == 0
 
 
