@@ -11,7 +11,10 @@ import os
 
 PARENT = os.getppid()  # before anything that takes time: a later one need not be pipe(8)
 
+import gc  # noqa: E402
 import sys  # noqa: E402
+
+gc.disable()  # a short life; nothing in it makes cycles that grow with the message
 
 
 def run() -> None:

@@ -5,7 +5,6 @@ or is in quarantine, 75 that Postfix shall keep it and try again, 69 that policy
 recipients' addresses; there is nothing else.
 """
 
-import gc
 import os
 from time import monotonic
 
@@ -67,7 +66,6 @@ def main(arguments: "Sequence[bytes]", parent: int = -1, delivered: "list[bool] 
     `parent` is our parent's process id, taken as early as could be. The one item of `delivered` becomes True once
     the message is taken: from then on the exit status is 0, even where this raises MemoryError.
     """
-    gc.disable()  # a short life; nothing in it makes cycles that grow with the message
     run = _Run(os.getppid() if parent < 0 else parent, [False] if delivered is None else delivered)
     line = "passed"
     try:

@@ -89,7 +89,7 @@ class _Session:
         self.forward(envelope)
         self.command(b"MAIL FROM:<" + envelope.sender + b">" + self.parameters(message, envelope), b"2")
         refused = self.recipients(envelope)
-        self.command(b"DATA", b"3")
+        self.command(b"DATA", b"354")  # RFC 5321, 4.3.2: nothing else is the word to begin
         ending = self.data(message)
         self.refuse_early_talk()
         self.write(ending)

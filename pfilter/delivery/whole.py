@@ -10,7 +10,7 @@ from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 
 NO_PARENTS = (0, 1)  # init, or a process outside of our namespace: never pipe(8), not even where master(8) is init
-PIPE = "pipe"  # the name of pipe(8)'s process
+PIPE = b"pipe"  # the name of pipe(8)'s process
 # How a queue file holds a line (Postfix, rec_put()): its type and its length, in 7 bits an octet, in place of the LF;
 # what is longer than line_length_limit in pieces.
 PIECE = 2048
@@ -106,15 +106,20 @@ def _is_exiting(pid: int) -> bool:
     return bool(_stat(pid)[1] & PF_EXITING)
 
 
-def _stat(pid: int) -> tuple[str, int]:
-    """Return name and flags of a process, proc_pid_stat(5); ("", 0) where they can't be read.
+def _stat(pid: int) -> tuple[bytes, int]:
+    """Return name and flags of a process, proc_pid_stat(5); (b"", 0) where they can't be read.
 
     A killed process closes its files before its children get another parent. In between it is our parent yet,
     and lives by its name; where it has to wait for a processor, that takes milliseconds.
     """
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
-            number_and_name, _, fields = stream.read().rpartition(") ")
-        return number_and_name.partition(" (")[2], int(fields.split(" ", 7)[6])
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b"", 0
+    try:
+        number_and_name, _, fields = os.read(fd, 1024).rpartition(b") ")
+        return number_and_name.partition(b" (")[2], int(fields.split(b" ", 7)[6])
     except (OSError, ValueError, IndexError):
-        return "", 0
+        return b"", 0
+    finally:
+        os.close(fd)

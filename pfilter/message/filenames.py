@@ -90,6 +90,8 @@ def safe_name(name: str, fallback: str) -> str:
         name = "".join(" " if unicodedata.category(c) == "Zs" else c for c in name)
         name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
     kept = "".join("_" if c in FORBIDDEN else c for c in name if c.isprintable() and c not in INVISIBLE)
+    if not kept.isascii():
+        kept = unicodedata.normalize("NFC", kept)  # again: what was taken out may have stood between two marks
     kept = " ".join(kept.split()).lstrip(".- ").rstrip(". ")
     stem, extension = os.path.splitext(kept)
     if extension.startswith(".{"):  # Windows runs the program of a class id

@@ -6,6 +6,7 @@ The oracle is everywhere the same: a result or "leave it alone", never an except
 import binascii
 import os
 import quopri
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
@@ -143,7 +144,9 @@ def _told(mail: bytes, note: str) -> None:
 def _text(mail: bytes, message: Message) -> str:
     part = message.parts[-1]
     octets = b"".join(codec.decode(BytesSpool(mail), part.body, part.encoding))
-    return octets.decode(part.param(b"charset").decode("ascii") or "us-ascii").replace("\r\n", "\n").replace("\r", "\n")
+    text = octets.decode(part.param(b"charset").decode("ascii") or "us-ascii")
+    # A CR in front of a line end may be followed by another form of it where the part is encoded anew.
+    return re.sub(r"\r*\n|\r", "\n", text)
 
 
 def naming(data: bytes) -> None:

@@ -194,6 +194,14 @@ def test_a_refused_ehlo() -> None:
     assert "502" in refused(Server({b"EHLO": b"502 no"}))
 
 
+@pytest.mark.parametrize("code", [b"300", b"353", b"355", b"399"])
+def test_only_one_reply_lets_the_content_begin(code: bytes) -> None:
+    """What is not 354 (RFC 5321, 4.3.2) leaves the server waiting for commands, whatever it says to those lines."""
+    server = Server({b"DATA": code + b" what"})
+    assert code.decode("ascii") in refused(server)
+    assert not server.accepted
+
+
 def test_an_odd_reply_to_data_is_an_error() -> None:
     """A 250 where 354 is due is no leave to send."""
     server = Server({b"DATA": b"250 ok"})

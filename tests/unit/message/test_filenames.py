@@ -116,6 +116,7 @@ def test_a_name_with_an_ending_is_safe_too(name: str, media_type: str) -> None:
     ("name", "safe"),
     [
         ("../../etc/passwd", "passwd"),
+        ("\u025b\u035f\u200b\u06e2.pdf", "\u025b\u06e2\u035f.pdf"),  # NFC orders marks, also once nothing parts them
         ("C:\\Users\\me\\report.doc", "report.doc"),
         ("/", "fallback"),
         ("..", "fallback"),
