@@ -4,6 +4,7 @@ from pfilter.base.log import Log
 from pfilter.decision import decide
 from pfilter.decision.plan import Action, Outcome, Plan
 from pfilter.message.model import Envelope
+from pfilter.store.layout import short
 
 TOO_LARGE = "result over the size limit"  # why a message passes that was to be changed
 
@@ -39,8 +40,6 @@ def tell(
     """
     if not log.wants(level(plan)):
         return
-    from pfilter.store.layout import short
-
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
     done = bool(outcome.linked or outcome.zipped or outcome.stripped)
     for action in plan.actions:

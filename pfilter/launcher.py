@@ -27,7 +27,8 @@ def run() -> None:
         os.dup2(nothing, 1)
         os.dup2(nothing, 2)
         if sys.flags.no_site:  # -IS in the first line (pfilter-gateway(7)): 2 ms less, but the packages must be found
-            here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+            # Not by the link: an upgrade renames that while modules are loaded, and the new version's are not ours.
+            here = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
             version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
             sys.path.append(os.path.join(here, "lib", version, "site-packages"))
         from pfilter.pipe import main

@@ -1,4 +1,4 @@
-"""Events, by structlog, which is loaded when there is something to say (see slim).
+"""Events, by structlog, which is loaded when there is something to say (see structlog_loader).
 
 In the pipe nothing may reach stderr: Postfix reads it with stdout. Logging is best effort everywhere: what can't be
 written is dropped, and the message goes its way.

@@ -13,6 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pfilter.base.scratch_file import ScratchFile
 
+ENDING = ".zip"
+MEDIA_TYPE = b"application/zip"
+
 UTF8_NAMES = 0x0800  # general purpose bit 11
 DEFLATED = 8
 DOS_DATE = 0x0021  # 1980-01-01

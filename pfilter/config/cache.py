@@ -34,7 +34,7 @@ LEAST_AGE = 2.0  # seconds
 
 
 def load(file: str) -> Settings:
-    """Return what `config.load` returns, sooner. Raises ConfigError."""
+    """Return what `config.load.load` returns, sooner. Raises ConfigError."""
     try:
         state, store = _state(file)
         with open(os.path.join(store, NAME), "rb") as stream:

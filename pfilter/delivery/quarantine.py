@@ -2,7 +2,7 @@
 
 import time
 
-from pfilter.base.errors import PfilterError, StoreError
+from pfilter.base.errors import StoreError
 from pfilter.base.log import Log
 from pfilter.base.spool import Spool
 from pfilter.base.text import sentence, without_tokens
@@ -24,10 +24,10 @@ def hold(spool: Spool, envelope: Envelope, reason: str, settings: Settings, log:
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
     log.event("warning", "quarantined", **about, size=spool.size, reason=reason, original=name)
     if may_notify and settings.notify_admin:
-        from pfilter.delivery import admin_alert
-
         try:
+            from pfilter.delivery import admin_alert
+
             admin_alert.tell(name, reason, envelope, settings)
-        except (PfilterError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  # it is kept: nothing may put it off any more
             log.event("warning", "administrator not notified", **about, reason=without_tokens(sentence(error)))
     return Outcome(held=reason, size_in=spool.size)

@@ -1,8 +1,8 @@
 """Patterns for addresses, domains and networks, as the configuration has them.
 
 An address pattern is an address, `@domain`, `@.domain` for its subdomains, or `name@*` for any domain. Case does not
-count, in local parts neither: exemptions are written by people. `config` brings patterns into the form that is compared
-(see `idn`) once, so that no message pays for it.
+count, in local parts neither: exemptions are written by people. `config.readers` brings patterns into the form that is
+compared (see `idn`) once, so that no message pays for it.
 """
 
 from pfilter.base import idn

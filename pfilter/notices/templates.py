@@ -27,14 +27,14 @@ WIDTH = 76  # columns of a sentence in text
 
 def render(name: str, values: "Mapping[str, object]", words: Language, settings: Settings) -> str:
     """Return a template with its values, in a language. Raises ConfigError for what can't be used."""
-    from minijinja import Environment, TemplateError
+    from minijinja import Environment
 
     told = {"language": words.tag, "direction": words.direction, **_house(settings), **values}
     try:
         source = _source(name, settings.notice_templates)
         environment = Environment(templates={name: source}, keep_trailing_newline=True)
         return environment.render_template(name, **_phrases(words, html=name.endswith(".html")), **told)
-    except (TemplateError, OSError, UnicodeDecodeError) as error:
+    except Exception as error:  # whatever a template makes of what it is given
         where = settings.notice_templates or BUILT_IN
         raise ConfigError(f"template {os.path.join(where, name)}: {str(error).partition(chr(10))[0]}") from error
 

@@ -5,6 +5,7 @@ Nothing here sends anything. Whatever raises leaves the store with files that th
 
 import time
 
+from pfilter.base import zipping
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
@@ -91,7 +92,7 @@ def _zip_edits(message: Message, zips: "Sequence[Action]", scratch: Scratch) -> 
     for action in zips:
         part = message.parts[action.part]
         zipped = scratch.zips[action.part]
-        edits += parts.replace_by_zip(message, part, zipped, f"{action.name}.zip", scratch.scratch_file)
+        edits += parts.replace_by_zip(message, part, zipped, action.name + zipping.ENDING, scratch.scratch_file)
     return edits
 
 

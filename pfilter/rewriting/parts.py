@@ -1,5 +1,6 @@
 """MIME syntax as edits: a part removed, replaced by its zip, turned into a text, added. No policy here."""
 
+from pfilter.base import zipping
 from pfilter.base.spool import Spool
 from pfilter.message import codec, header
 from pfilter.message.fields import encoded_words, parameter_text, text_entity
@@ -28,7 +29,7 @@ def replace_by_zip(message: Message, part: Part, zipped: Spool, name: str, scrat
     if part.body.end < message.size:
         encoded = encoded.cut(encoded.size - len(eol))  # that belongs to the delimiter
     fields = {
-        b"content-type": b"Content-Type: application/zip" + _name_parameter(name, eol) + eol,
+        b"content-type": b"Content-Type: " + zipping.MEDIA_TYPE + _name_parameter(name, eol) + eol,
         b"content-transfer-encoding": b"Content-Transfer-Encoding: base64" + eol,
         b"content-disposition": b"Content-Disposition: attachment" + parameter_text("filename", name, eol) + eol,
         b"content-md5": b"",

@@ -1,12 +1,14 @@
 """What pfilter-pipe tells Postfix, and where the message is then: sent exactly once and 0, or not sent and 75."""
 
 import contextlib
+import fcntl
 import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -890,3 +892,59 @@ def test_no_memory_after_delivery(gateway: Gateway, method: str) -> None:
             assert calls > 10
         if number > calls:
             break
+
+
+AMBIGUOUS = b"Received: by mx\nContent-Type: text/plain\nContent-Type: text/html\n\nwhich?\n"
+
+
+@pytest.mark.parametrize("broken", ["no template engine", "a template that calls wrongly"])
+def test_a_message_in_quarantine_is_not_put_off(installed: Path, tmp_path: Path, broken: str) -> None:
+    """It is kept: whatever goes wrong with the mail to the administrator, Postfix does not try it again."""
+    gateway, packages = installed_gateway(installed, tmp_path, copied=True)
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    if broken == "no template engine":
+        (packages / "minijinja.py").write_text("raise ImportError('gone')\n")
+    else:
+        (folder / "quarantined.txt").write_text('{{ ngettext("one message", "messages") }}')
+    gateway.configure(
+        policy='ambiguous = "quarantine"', notify='admin = "root@example.org"', notice=f'templates = "{folder}"'
+    )
+    assert delivered(gateway.pipe(AMBIGUOUS)).startswith("quarantined")
+    assert gateway.calls == []
+    assert len(list((gateway.store / "quarantine").glob("*.eml"))) == 1
+    assert "administrator not notified" in gateway.log.read_text()
+
+
+def test_a_message_on_its_way_finishes_with_the_old_version(installed: Path, tmp_path: Path) -> None:
+    """Once it has begun, an upgrade that renames the link gives it nothing of the new version (pfilter-gateway(7))."""
+    gateway, _ = installed_gateway(installed, tmp_path, copied=False)
+    versions = [tmp_path / "1", tmp_path / "2"]
+    for version in versions:
+        shutil.copytree(installed, version, symlinks=True)
+    mark = tmp_path / "new"
+    for module in versions[1].glob("lib/python3*/site-packages/pfilter/**/*.py"):
+        with module.open("a") as stream:
+            stream.write(f"\nopen({str(mark)!r}, 'a').write(__name__ + ' ')\n")
+    others = (versions[0] / "lib").glob("python3*/site-packages/others.pth")
+    environment = {**gateway.environment, "PYTHONPATH": next(others).read_text().strip()}
+    current = tmp_path / "current"
+    current.symlink_to(versions[0])
+    command = [
+        str(versions[0] / "bin" / "python"),
+        "-S",
+        str(current / "bin" / "pfilter-pipe"),
+        *gateway.argv(data=BIG),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdin
+        process.stdin.write(BIG[:1000])
+        process.stdin.flush()
+        end = time.monotonic() + 20
+        while fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)) != bytes(4):
+            assert time.monotonic() < end
+        current.unlink()
+        current.symlink_to(versions[1])
+        out, _ = process.communicate(BIG[1000:] + b"\n", timeout=30)
+    assert (process.returncode, out.startswith(b"1 linked")) == (0, True)
+    assert not mark.exists(), mark.read_text()

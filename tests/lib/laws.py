@@ -18,7 +18,7 @@ from tests.lib.support import ENVELOPE, BytesSpool, Processed, content, process,
 
 
 def nothing_to_do_changes_nothing(data: bytes, policy: Settings) -> None:
-    """Law 1: no edits, no change, neither through `edit.apply` nor through the whole engine."""
+    """Law 1: no edits, no change, neither through `splice.apply` nor through the whole pipeline."""
     assert content(splice.apply(BytesSpool(data), [], tempfile.gettempdir)) == data
     result = process(data, policy)
     assert result.output == data

@@ -135,7 +135,7 @@ class Processed:
 def process(
     data: bytes, with_policy: Settings, envelope: Envelope = ENVELOPE, *, size_limit: int = 0, may_notify: bool = False
 ) -> Processed:
-    """Take a message the whole way through the engine, with a deliver that records."""
+    """Take a message the whole way through the pipeline, with a deliver that records."""
     delivered: list[bytes] = []
     seen: list[tuple[int, int, bytes]] = []
     apply = splice.apply

@@ -174,7 +174,7 @@ def _is_safe(name: str) -> None:
 
 
 class Whole:
-    """A whole message through the engine, everything linked, zipped or taken off."""
+    """A whole message through the pipeline, everything linked, zipped or taken off."""
 
     def __init__(self) -> None:
         os.fsync = lambda fd: None  # thousands of messages go into a store that nobody will miss

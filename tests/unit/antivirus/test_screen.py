@@ -1,4 +1,4 @@
-"""Viruses and ambiguous mail, through the engine and the door for Postfix, with a real clamd."""
+"""Viruses and ambiguous mail, through the pipeline and the door for Postfix, with a real clamd."""
 
 import contextlib
 import json

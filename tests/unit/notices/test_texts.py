@@ -162,7 +162,7 @@ def test_replaced_text_is_not_escaped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    [b"{% for %}", b"{{ files|nofilter }}", b"\xff", b"{{ 1 / 0 }}", b"{% include 'other' %}", b"{{ files[0].x.y }}"],
+    [b"{% for %}", b"{{ files|nofilter }}", b"\xff", b"{{ 1 // 0 }}", b"{% include 'other' %}", b"{{ files[0].x.y }}"],
 )
 def test_a_broken_template_is_a_config_error(tmp_path: Path, source: bytes) -> None:
     """A template that can't be used is an error that names its file, also for `pfilter check`."""
