@@ -18,7 +18,8 @@ def run() -> None:
         for fd in (0, 1, 2):
             os.dup2(nothing, fd)
         if sys.flags.no_site:  # -IS in the first line (pfilter-gateway(7)): 2 ms less, but the packages must be found
-            here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+            # Not by the link: an upgrade renames that while we live, and the new version's modules are not ours.
+            here = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
             version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
             sys.path.append(os.path.join(here, "lib", version, "site-packages"))
         from pfilter.lmtp import main
