@@ -100,6 +100,7 @@ COMMANDS = {
     b"NOOP\n": [500],
     b"NOOP\r\r\n": [500],
     b"NO\rOP\r\n": [500],
+    b"NOOP a\rb\r\n": [500],
     b"NOOP\0\r\n": [500],
     b"NOOP " + b"x" * 4089 + b"\r\n": [250],
     b"NOOP " + b"x" * 5000 + b"\r\n": [500],
