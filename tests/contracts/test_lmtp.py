@@ -160,11 +160,11 @@ def test_many_messages_in_one_process(start: Start, gateway: Gateway) -> None:
         assert said == [said[0]] * len(recipients)
         assert said[0].startswith(b"250 2.0.0 1 linked, 1.2 MB -> " if data is BIG else b"250 2.0.0 passed")
     assert [argv[3] for argv, _ in gateway.calls] == [f"s{n}@example.org" for n in range(20)]
+    assert client.ask(b"QUIT") == b"221 2.0.0 Bye"  # what is logged is logged after the replies
+    assert client.ended() == 0
     assert [re.findall(r'"queue_id": "(\w+)"', line)[0] for line in events(gateway, "message")] == [
         f"Q{n}" for n in range(20)
     ]
-    assert client.ask(b"QUIT") == b"221 2.0.0 Bye"
-    assert client.ended() == 0
 
 
 def test_the_same_links_as_by_the_pipe(start: Start, gateway: Gateway) -> None:

@@ -9,6 +9,7 @@ import zipfile
 import pytest
 
 from tests.e2e import mails
+from tests.e2e.conftest import PIPES, only
 from tests.e2e.rig import READER, SENDER, Gate
 from tests.lib.support import NOTICE, attachment, message, mode, multipart, noise, part
 
@@ -187,6 +188,7 @@ def test_null_sender_may_pass(gate: Gate) -> None:
     assert gate.delivered(sender="").files == {"film.mp4": mails.FILM}
 
 
+@only(*PIPES)  # LMTP does not tell who has logged in
 def test_sasl_user_of_a_foreign_domain(gate: Gate) -> None:
     """Who logs in is ours, whatever address they write under; but notifications stay at home."""
     foreign = "alice@foreign.example.com"

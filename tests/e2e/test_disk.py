@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import mails
+from tests.e2e.conftest import PIPES, only
 from tests.e2e.faults import goes_out_once
 from tests.e2e.rig import Gate, wait
 from tests.e2e.stages import Stages, recipient
@@ -92,6 +93,7 @@ def test_full_disk(gate: Gate, leave: int) -> None:
             assert ("no room" in gate.line(queue_id)) == (got.files != {})
 
 
+@only(*PIPES)  # a stage is told by the arguments of a message's process
 def test_disk_that_fills_while_storing(gate: Gate, stages: Stages) -> None:
     gate.instance.use(stages.venv.path)
     with small_disk(gate, "8m"):
