@@ -7,8 +7,11 @@ from types import CodeType, FrameType
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[3] / "pfilter"
-WATCHED = ("scan", "header", "codec", "body", "names", "edit", "rewrite")
-FILES = {str(PACKAGE / f"{name}.py"): name for name in WATCHED}
+WATCHED = {
+    "message": ("scan", "delimiters", "header", "codec", "filenames", "decoded"),
+    "rewriting": ("body", "body_text", "body_html", "insert", "visible", "splice", "parts"),
+}
+FILES = {str(PACKAGE / group / f"{name}.py"): name for group, names in WATCHED.items() for name in names}
 
 
 def edges(run: "Callable[[bytes], object]", data: bytes) -> "set[tuple[str, int, int]]":
