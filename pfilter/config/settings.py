@@ -3,6 +3,23 @@
 from pfilter.base.frozen import Frozen
 from pfilter.base.limits import Limits
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
+
+    # As `keys` allows them; a test holds the two against each other.
+    NullSender = Literal["strip", "pass"]
+    Ambiguous = Literal["pass", "defer", "quarantine"]
+    Mode = Literal["filter", "observe"]
+    TraceHeader = Literal["off", "name", "version"]
+    Method = Literal["sendmail", "smtp"]
+    OnFull = Literal["pass", "defer"]
+    Links = Literal["presigned", "public"]
+    OnError = Literal["defer", "pass"]
+    OnUnscanned = Literal["pass-unlinked", "pass", "quarantine"]
+    OnInfected = Literal["quarantine", "reject"]
+    LogFormat = Literal["json", "logfmt"]
+
 DEFAULT_PATH = "/etc/pfilter/pfilter.toml"
 HELD_BACK = "notices"  # in the store, see delivery.heldback; here, since each message looks whether it is there
 PRESIGNED_LIMIT = 7 * 86400  # seconds; no object store signs links for longer
@@ -16,12 +33,12 @@ class Settings(Frozen):
     exempt_recipients: tuple[str, ...]
     exempt_sasl_users: tuple[str, ...]
     exempt_networks: tuple[str, ...]
-    null_sender: str
-    ambiguous: str
-    mode: str
+    null_sender: "NullSender"
+    ambiguous: "Ambiguous"
+    mode: "Mode"
     deadline: int
-    trace_header: str
-    reinject_method: str
+    trace_header: "TraceHeader"
+    reinject_method: "Method"
     reinject_sendmail: str
     reinject_smtp: str
     reinject_timeout: int  # until the message has been given over
@@ -41,13 +58,13 @@ class Settings(Frozen):
     store_grace: int
     store_min_free: int
     store_quota: int  # 0: none
-    store_on_full: str
+    store_on_full: "OnFull"
     store_secret_file: str  # "": secret in store_path
     store_url: str  # s3://bucket/prefix, or ""
     store_endpoint: str
     store_region: str
     store_credentials: str
-    store_links: str
+    store_links: "Links"
     store_timeout: int
     notice_templates: str
     notice_language: str
@@ -64,9 +81,9 @@ class Settings(Frozen):
     notify_from: str
     clamav_socket: str  # host:port, a path, or ""
     clamav_timeout: int
-    clamav_on_error: str
-    clamav_on_unscanned: str
-    clamav_on_infected: str
+    clamav_on_error: "OnError"
+    clamav_on_unscanned: "OnUnscanned"
+    clamav_on_infected: "OnInfected"
     quarantine_keep: int
     serve_listen: str  # host:port, or a path
     serve_certificate: str
@@ -74,7 +91,7 @@ class Settings(Frozen):
     serve_proxies: tuple[str, ...]
     log_to: str
     log_level: str
-    log_format: str
+    log_format: "LogFormat"
     limits: Limits
 
     @property

@@ -18,6 +18,8 @@ NOTICE_OCTETS = 2048  # what the notice adds to the planned size: the bodies' te
 NOTICE_LINK_OCTETS = 512  # and each link, beside its name
 NOTICE_NAME_FACTOR = 10  # in the text, in the HTML, in the URL: encoded, each octet takes up to three
 # Where a plan's reason begins like this, the line that Postfix logs says that: fixed words, nothing from the message.
+# Those of `protection` stand here once more, as texts, since a message that passes does not load that module; its test
+# holds the two together.
 WORDS = {
     exempt.FOREIGN_SENDER: "not our sender",
     **{reason: reason for reason in exempt.REASONS if reason != exempt.FOREIGN_SENDER},

@@ -1,5 +1,7 @@
 """The configuration: defaults, units, and errors that say what is allowed."""
 
+import ast
+import contextlib
 import tomllib
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from pfilter.base.errors import ConfigError
 from pfilter.base.limits import Limits
-from pfilter.config import keys, load, readers
+from pfilter.config import keys, load, readers, settings
 from pfilter.config.settings import Settings
 
 # As the project promised them; other keys are in keys.KEYS alone.
@@ -343,3 +345,30 @@ def test_defaults_without_a_file() -> None:
     assert not load.without_file().link_enabled
     found = load.without_file("/tmp/s", "https://x.example/d")
     assert (found.link_enabled, found.store_path) == (True, "/tmp/s")
+
+
+def words_of_settings() -> dict[str, set[str]]:
+    """Return the Literals of Settings by attribute, as type checkers read them."""
+    tree = ast.parse(Path(settings.__file__).read_text(encoding="utf-8"))
+    literals = {
+        node.targets[0].id: {str(word.value) for word in ast.walk(node.value) if isinstance(word, ast.Constant)}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and "Literal[" in ast.unparse(node)
+    }
+    fields = settings.Settings.__annotations__
+    return {name: literals[kind] for name, kind in fields.items() if isinstance(kind, str) and kind in literals}
+
+
+def test_words_are_those_that_type_checkers_know() -> None:
+    """A key with a few words takes those of its Literal in Settings, and no other."""
+    known = words_of_settings()
+    assert len(known) > 10
+    everything = set().union(*known.values())
+    readers = {key.attribute: key.read for key in keys.KEYS}
+    for name, words in known.items():
+        taken = set()
+        for word in everything:
+            with contextlib.suppress(ValueError):
+                readers[name](word)
+                taken.add(word)
+        assert taken == words, name
