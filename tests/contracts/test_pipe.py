@@ -11,6 +11,7 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -541,6 +542,14 @@ def test_sigterm_while_reading(gateway: Gateway) -> None:
     assert gateway.calls == []
 
 
+def wait_until_read(pipe: IO[bytes]) -> None:
+    """Wait until nothing is left in a pipe: who reads has begun, and what it sets up before that is there."""
+    end = time.monotonic() + 20
+    while fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) != bytes(4):
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def unfinished(gateway: Gateway, number: "signal.Signals | None") -> Ended:
     """Send half a message and leave the pipe open; signal the process then."""
     with subprocess.Popen(
@@ -556,7 +565,7 @@ def unfinished(gateway: Gateway, number: "signal.Signals | None") -> Ended:
         process.stdin.write(PLAIN)
         process.stdin.flush()
         if number:
-            time.sleep(0.7)
+            wait_until_read(process.stdin)
             process.send_signal(number)
         stdout, stderr = process.stdout.read(), process.stderr.read()
         process.wait(20)
@@ -940,9 +949,7 @@ def test_a_message_on_its_way_finishes_with_the_old_version(installed: Path, tmp
         assert process.stdin
         process.stdin.write(BIG[:1000])
         process.stdin.flush()
-        end = time.monotonic() + 20
-        while fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)) != bytes(4):
-            assert time.monotonic() < end
+        wait_until_read(process.stdin)
         current.unlink()
         current.symlink_to(versions[1])
         out, _ = process.communicate(BIG[1000:] + b"\n", timeout=30)
