@@ -282,6 +282,8 @@ class _Door:
         message.end = monotonic() + AFTERWARDS
         _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS, 1)
         if refused:
+            # Where there is no memory for it: twice for some, rather than never for who was refused.
+            message.answer = b""
             message.answer = replies(_with_refused(lines, refused, message.envelope))
         self._answer(message, message.answer)
         if refused:
@@ -302,7 +304,7 @@ class _Door:
         """Say that a message has to be tried again, or, where that is what is wanted, that it is refused."""
         if message.delivered:
             # It is sent: a failure now would send it again.
-            if not message.answered:
+            if not message.answered and message.answer:
                 self._answer(message, message.answer)
             message.log.event(
                 "error", "failed after delivery", queue_id=message.envelope.queue_id, reason=_reason(error)

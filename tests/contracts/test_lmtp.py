@@ -414,6 +414,23 @@ def test_what_was_sent_is_never_taken_back(start: Start, gateway: Gateway) -> No
     assert len(events(gateway, "failed after delivery")) == 1
 
 
+def test_no_memory_to_say_who_was_refused(start: Start, gateway: Gateway) -> None:
+    """Then nothing is said: all come again, rather than that one is told 250 who neither got it nor hears of it."""
+    code = (
+        "import sys, os\nimport pfilter.lmtp\nfrom pfilter.delivery import reinject\n"
+        "from pfilter.message.model import Refused\n"
+        "one = Refused(address=b'a@example.net', status='5.1.3', said='501 no', server='mx')\n"
+        "reinject.send = lambda *_: (one,)\n"
+        "def fails(*_): raise MemoryError\n"
+        "pfilter.lmtp._with_refused = fails\n"
+        "heard, said = os.dup(0), os.dup(1)\n"
+        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+    )
+    client = start(code=code)
+    assert client.send(PLAIN, ("a@example.net", "b@example.net")) == [b"", b""]
+    assert client.ended() != 0
+
+
 def test_a_bug_puts_the_message_off_and_ends_the_process(start: Start, gateway: Gateway) -> None:
     """What is not one of our errors may have left anything behind."""
     code = (
