@@ -22,7 +22,7 @@ def run() -> None:
             here = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
             version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
             sys.path.append(os.path.join(here, "lib", version, "site-packages"))
-        from pfilter.lmtp import main
+        from pfilter.lmtp.door import main
 
         status = main([os.fsencode(argument) for argument in sys.argv[1:]], heard, said, os.path.abspath(__file__))
     except BaseException as error:  # noqa: BLE001  # this is the last net

@@ -116,10 +116,19 @@ class Envelope(Frozen):
     client: str = ""  # IP address
     helo: str = ""
     sasl_user: str = ""
+    dsn: bytes = b""  # MAIL's parameters of RFC 3461 as they came: b"RET=HDRS ENVID=x"
+    recipient_dsn: tuple[bytes, ...] = ()  # RCPT's, one for each recipient; () where nothing was said
+
+    def only(self, chosen: "tuple[int, ...]") -> "Envelope":
+        """Return the envelope for the recipients of these indices alone."""
+        return self.replace(
+            recipients=tuple(self.recipients[index] for index in chosen),
+            recipient_dsn=tuple(self.recipient_dsn[index] for index in chosen) if self.recipient_dsn else (),
+        )
 
 
 class Refused(Frozen):
-    """A recipient whom the SMTP server refused, for good, for the address alone."""
+    """A recipient whom the SMTP server refused: for good, for the address alone, or (4xx) for now."""
 
     address: bytes
     status: str  # RFC 3463: "5.1.3"

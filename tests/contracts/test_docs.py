@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import typer
 
-from pfilter import __version__, lmtp, pipe, pipeline
+from pfilter import __version__, pipe, pipeline
 from pfilter import events as log_events
 from pfilter.cli import app
 from pfilter.config import keys, load
 from pfilter.decision import decide
-from pfilter.message import lmtp_protocol
+from pfilter.lmtp import door, protocol
 from tests.lib.support import PROJECT, plain
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -213,7 +213,7 @@ def test_synopsis_of_the_pipe_has_every_option() -> None:
 
 def test_every_option_of_the_lmtp_door_is_in_its_manual() -> None:
     """pfilter-lmtp(8) has each option, in its SYNOPSIS and by itself, and no other."""
-    known = {f"--{name}" for name in ("config", *lmtp.FLAGS)}
+    known = {f"--{name}" for name in ("config", *door.FLAGS)}
     text = manual("pfilter-lmtp.8")
     entries = set(re.findall(r"^\.It Fl -([a-z-]+)", section(text, "DESCRIPTION"), re.MULTILINE))
     assert {f"--{name}" for name in entries} == known == option_names(section(text, "SYNOPSIS"))
@@ -223,16 +223,16 @@ def test_numbers_of_the_lmtp_door_are_the_true_ones() -> None:
     """pfilter-lmtp(8) says when it ends, and what its limits are."""
     text = " ".join(plain(section(manual("pfilter-lmtp.8"), "DESCRIPTION")).split())
     for said in (
-        f"after {lmtp.LIFETIME} seconds, or {lmtp.MESSAGES} messages",
-        f"more than {lmtp.MEMORY_LIMIT >> 20} MiB",
-        f"says nothing for {lmtp.IDLE_LIMIT} seconds",
-        f"up to {lmtp_protocol.LINE_LIMIT} octets",
-        f"up to {lmtp_protocol.RECIPIENT_LIMIT:,} recipients",
-        f"up to {lmtp_protocol.COMMAND_LIMIT} commands",
+        f"after {door.LIFETIME} seconds, or {door.MESSAGES} messages",
+        f"more than {door.MEMORY_LIMIT >> 20} MiB",
+        f"says nothing for {door.IDLE_LIMIT} seconds",
+        f"up to {protocol.LINE_LIMIT} octets",
+        f"up to {protocol.RECIPIENT_LIMIT:,} recipients",
+        f"up to {protocol.COMMAND_LIMIT} commands",
     ):
         assert said in text
-    assert lmtp_protocol.ERROR_LIMIT == 20  # "the twentieth"
-    for extension in lmtp_protocol.EXTENSIONS:
+    assert protocol.ERROR_LIMIT == 20  # "the twentieth"
+    for extension in protocol.EXTENSIONS:
         assert extension.split()[0].decode() in text
 
 

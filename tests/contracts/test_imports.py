@@ -127,7 +127,7 @@ def test_only_one_importer(package: str, importers: set[str]) -> None:
     assert found or not importers
 
 
-@pytest.mark.parametrize(("launcher", "door"), [("launcher", "pipe"), ("lmtp_launcher", "lmtp")])
+@pytest.mark.parametrize(("launcher", "door"), [("launcher", "pipe"), ("lmtp_launcher", "lmtp.door")])
 def test_the_launchers_stand_on_the_standard_library(launcher: str, door: str) -> None:
     """A launcher imports nothing of ours but the door itself, inside of its net."""
     names = imported(MODULES[launcher])

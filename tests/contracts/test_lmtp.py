@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from pfilter import lmtp
 from pfilter.base.errors import UsageError
+from pfilter.lmtp import door
 from tests.lib import support
 from tests.lib.smtp_server import Server
 from tests.lib.support import BASE_URL, PROJECT, Gateway, crlf
@@ -346,11 +346,11 @@ def test_no_room_for_the_message(start: Start, gateway: Gateway) -> None:
     code = (
         "import sys, os\nfrom pfilter.base import spool\n"
         "def full(fd, data): raise OSError(28, 'No space left on device')\n"
-        "import pfilter.lmtp\nwrite = spool.write_all\n"
+        "import pfilter.lmtp.door\nwrite = spool.write_all\n"
         "def some(fd, data):\n    if len(data) > 1000: full(fd, data)\n    write(fd, data)\n"
         "spool.write_all = some\n"
         "heard, said = os.dup(0), os.dup(1)\n"
-        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     for data in (BIG * 3, b"A: b\n\n" + b"x" * 2000 + b"\n"):
@@ -401,11 +401,11 @@ def test_the_client_is_gone_before_the_reinjection(start: Start, gateway: Gatewa
 def test_what_was_sent_is_never_taken_back(start: Start, gateway: Gateway) -> None:
     """Whatever breaks once sendmail has it, the answer is 250: here the event and the notification."""
     code = (
-        "import sys, os\nimport pfilter.lmtp\nfrom pfilter import pipeline\n"
+        "import sys, os\nimport pfilter.lmtp.door\nfrom pfilter import pipeline\n"
         "def tell(*_, **__): raise MemoryError\n"
         "pipeline._tell = tell\n"
         "heard, said = os.dup(0), os.dup(1)\n"
-        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     assert client.send(BIG)[0].startswith(b"250 2.0.0 1 linked")
@@ -417,14 +417,14 @@ def test_what_was_sent_is_never_taken_back(start: Start, gateway: Gateway) -> No
 def test_no_memory_to_say_who_was_refused(start: Start, gateway: Gateway) -> None:
     """Then nothing is said: all come again, rather than that one is told 250 who neither got it nor hears of it."""
     code = (
-        "import sys, os\nimport pfilter.lmtp\nfrom pfilter.delivery import reinject\n"
+        "import sys, os\nimport pfilter.lmtp.door\nfrom pfilter.delivery import reinject\n"
         "from pfilter.message.model import Refused\n"
         "one = Refused(address=b'a@example.net', status='5.1.3', said='501 no', server='mx')\n"
         "reinject.send = lambda *_: (one,)\n"
         "def fails(*_): raise MemoryError\n"
-        "pfilter.lmtp._with_refused = fails\n"
+        "pfilter.lmtp.door._with_refused = fails\n"
         "heard, said = os.dup(0), os.dup(1)\n"
-        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     assert client.send(PLAIN, ("a@example.net", "b@example.net")) == [b"", b""]
@@ -434,11 +434,11 @@ def test_no_memory_to_say_who_was_refused(start: Start, gateway: Gateway) -> Non
 def test_a_bug_puts_the_message_off_and_ends_the_process(start: Start, gateway: Gateway) -> None:
     """What is not one of our errors may have left anything behind."""
     code = (
-        "import sys, os\nimport pfilter.lmtp\nfrom pfilter import pipeline\n"
+        "import sys, os\nimport pfilter.lmtp.door\nfrom pfilter import pipeline\n"
         "def scan(*_): raise ValueError('a bug')\n"
         "pipeline.scan = scan\n"
         "heard, said = os.dup(0), os.dup(1)\n"
-        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     assert client.send() == [b"451 4.3.0 pfilter: ValueError: a bug"]
@@ -486,12 +486,12 @@ def test_sigterm_while_it_is_sent(start: Start, gateway: Gateway) -> None:
 def test_sigterm_behind_the_answer(start: Start, gateway: Gateway, tmp_path: Path) -> None:
     """While the log is written it is not lost: the process ends then."""
     code = (
-        "import sys, os, signal\nimport pfilter.lmtp\nfrom pfilter import pipeline\n"
+        "import sys, os, signal\nimport pfilter.lmtp.door\nfrom pfilter import pipeline\n"
         "tell = pipeline._tell\n"
         "def telling(*given, **named):\n    os.kill(os.getpid(), signal.SIGTERM)\n    tell(*given, **named)\n"
         "pipeline._tell = telling\n"
         "heard, said = os.dup(0), os.dup(1)\n"
-        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     assert client.send() == [b"250 2.0.0 passed (no attachments)"]
@@ -524,15 +524,15 @@ def test_it_ends_between_messages(start: Start, gateway: Gateway, limit: str) ->
     name, _, value = limit.partition(" = ")
     value = f"lambda _, n={value}: n()" if name == "_identity" else value
     code = (
-        f"import sys, os\nimport pfilter.lmtp\n"
+        f"import sys, os\nimport pfilter.lmtp.door\n"
         "heard, said = os.dup(0), os.dup(1)\n"
         "import threading\n"
-        "take = pfilter.lmtp._Door.take\n"
+        "take = pfilter.lmtp.door._Door.take\n"
         "def taking(self, envelope):\n"
-        f"    pfilter.lmtp.{name} = {value}\n"
+        f"    pfilter.lmtp.door.{name} = {value}\n"
         "    take(self, envelope)\n"
-        "pfilter.lmtp._Door.take = taking\n"
-        "sys.exit(pfilter.lmtp.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+        "pfilter.lmtp.door._Door.take = taking\n"
+        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     assert client.send() == [b"250 2.0.0 passed (no attachments)"]
@@ -621,5 +621,5 @@ def test_unknown_arguments(start: Start) -> None:
 def test_arguments(argument: bytes) -> None:
     """There are two, and no others."""
     with pytest.raises(UsageError):
-        lmtp.parse([argument])
-    assert lmtp.parse([b"--config=/x", b"--authenticated"]) == lmtp.Options(config="/x", authenticated=True)
+        door.parse([argument])
+    assert door.parse([b"--config=/x", b"--authenticated"]) == door.Options(config="/x", authenticated=True)

@@ -17,7 +17,7 @@ REPORT = scanned(message(multipart("report", part(b"x"), part(b"x", "message/del
 SETTINGS: dict[str, Mapping[str, Any]] = {"policy": {"own_domains": ["example.org", ".sub.example"]}}
 
 
-def envelope(sender: bytes = OURS, recipients: int | tuple[bytes, ...] = 1, **named: str) -> Envelope:
+def envelope(sender: bytes = OURS, recipients: int | tuple[bytes, ...] = 1, **named: Any) -> Envelope:
     """Return an envelope."""
     to = tuple(b"r%d@example.net" % n for n in range(recipients)) if isinstance(recipients, int) else recipients
     return Envelope(sender=sender, recipients=to, **named)

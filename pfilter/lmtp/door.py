@@ -39,7 +39,7 @@ from pfilter.config.cache import Watched
 from pfilter.config.settings import DEFAULT_PATH, Settings
 from pfilter.decision.plan import Outcome
 from pfilter.delivery import loop, reinject, smtp
-from pfilter.message.lmtp_protocol import Begin, Closed, Content, Session, replies
+from pfilter.lmtp.protocol import Begin, Closed, Content, Session, replies
 from pfilter.message.model import Envelope, Refused
 
 TYPE_CHECKING = False

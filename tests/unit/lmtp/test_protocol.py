@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from pfilter.message import lmtp_protocol as lmtp
-from pfilter.message.lmtp_protocol import Begin, Closed, Complete, Content, Session
+from pfilter.lmtp import protocol as lmtp
+from pfilter.lmtp.protocol import Begin, Closed, Complete, Content, Session
 from pfilter.message.model import Envelope
 
 LHLO = b"LHLO mail.example.org\r\n"
