@@ -187,7 +187,7 @@ class _Session:
         return b".\r\n" if at_start and not held else b"\r\n.\r\n"
 
     def data_in_wire_form(self, message: Spool, *, dotted: bool) -> bytes:
-        """Send a content as it is, but for leading dots where there may be any; return what is to end it."""
+        """Send a content as it is, but for leading dots, where there may be any; return what is to end it."""
         at_start = True
         for chunk in message.windows(0, message.size):
             text = chunk

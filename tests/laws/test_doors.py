@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from pfilter import pipeline
 from pfilter.base.errors import PfilterError
-from pfilter.base.spool import Spool
+from pfilter.base.spool import READ, Spool, as_received, finished
 from pfilter.config.settings import Settings
 from pfilter.decision.plan import Outcome
+from pfilter.delivery import sendmail, smtp
+from pfilter.lmtp.protocol import Complete, Content, Session
 from pfilter.message import header
 from pfilter.message.model import Envelope
 from tests.laws.test_corpus import SOURCES
 from tests.lib import generate, support
+from tests.lib.smtp_server import Server
 from tests.lib.support import BytesSpool, attachment, message, multipart, part
 
 relaxed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -115,6 +118,86 @@ def clean(data: bytes) -> bytes:
     """Return a message as pipe(8) hands it over where no CR is in it but those of line ends."""
     text = data.replace(b"\r\n", b"\n").replace(b"\r", b"")
     return text if text.endswith(b"\n") else text + b"\n"
+
+
+def received(wire: bytes, pieces: int) -> Spool:
+    """Return a message that came by LMTP, in pieces of so many octets, dots doubled and the end included."""
+    session = Session(b"here")
+    session.receive(b"LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n")
+    session.next_event()
+    session.go_ahead()
+    contents = []
+    for start in range(0, len(wire), pieces):
+        session.receive(wire[start : start + pieces])
+        while event := session.next_event():
+            if isinstance(event, Content):
+                contents.append(event.octets)
+    assert isinstance(event, Complete) or session.is_complete
+    return as_received(finished(contents, support.no_workspace), session.wire, support.no_workspace)
+
+
+def on_the_wire(data: bytes) -> bytes:
+    """Return a message with LF line ends as it is sent: CRLF, dots doubled (RFC 5321, 4.5.2)."""
+    lines = data.split(b"\n")[:-1]
+    return b"".join((b"." if line.startswith(b".") else b"") + line + b"\r\n" for line in lines)
+
+
+TEXT_WITH_DOTS = part(b".\n..x\n")
+PASSING = {
+    "text": b"A: b\n\nbody\n",
+    "dots at the start and at the end": b".A: b\n\n.\n",
+    "dots alone": b".\n..\n...\n\n.\n.\n",
+    "dots in a header": message(TEXT_WITH_DOTS, "X-Dots: a\n .\n ..\n"),
+    "dots in base64 and quoted-printable": message(
+        multipart(
+            "mixed", TEXT_WITH_DOTS, part(b"...=\n.\n", encoding="quoted-printable"), part(b".\n", encoding="base64")
+        )
+    ),
+    "dots about where reads end": b"A: b\n\n"
+    + b"".join(b"x" * size + b"\n.\n" for size in range(READ - 40, READ + 20, 9)),
+    "octets": b"A: b\n\n" + bytes(octet for octet in range(256) if octet != 13) + b"\n.\0\n",
+}
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 5, 1000, READ])
+@pytest.mark.parametrize("name", PASSING)
+def test_what_passes_leaves_as_it_was_received(name: str, pieces: int) -> None:
+    """On the way out a message that passes has the octets that it had on its way in, its end included."""
+    wire = on_the_wire(PASSING[name])
+    if pieces < 1000 < len(wire):
+        pieces *= 997  # all borders of reads move along
+    server = Server()
+    smtp.send(received(wire + b".\r\n", pieces), SENDER, server.address, 30)
+    server.stop()
+    assert server.accepted
+    assert server.data == wire
+
+
+@relaxed
+@given(data=generate.messages(), pieces=st.sampled_from([1, 2, 7, 64, READ]))
+def test_through_both_doors(data: bytes, pieces: int, stores: "tuple[Path, Path]") -> None:
+    """What comes by LMTP, in whatever pieces, becomes what it becomes by the pipe, with bare CR too."""
+    text = data.replace(b"\r\n", b"\n")
+    text = text if text.endswith(b"\n") else text + b"\n"
+    wire = b"".join((b"." if line.startswith(b".") else b"") + line + b"\r\n" for line in text.split(b"\n")[:-1])
+    policies = [support.policy(store, **LINKED) for store in stores]
+    with mock.patch("time.time", return_value=support.NOW):
+        spools = (BytesSpool(text), received(wire + b".\r\n", pieces))
+        one, other = (
+            passage(spool, policy, SENDER, store, 0)
+            for spool, policy, store in zip(spools, policies, stores, strict=True)
+        )
+    assert one == other
+
+
+def test_sendmail_is_given_lf(tmp_path: Path) -> None:
+    """sendmail(1) gets a message with LF line ends, as from any program, whatever it does about others."""
+    program = tmp_path / "sendmail"
+    program.write_text(f"#!/bin/sh\ncat > {tmp_path}/said\n")
+    program.chmod(0o755)
+    policy = support.policy(tmp_path, reinject={"method": "sendmail", "sendmail": str(program)})
+    sendmail.send(support.in_wire_form(b"A: b\n\n.\n..\n"), SENDER, policy, None)
+    assert (tmp_path / "said").read_bytes() == b"A: b\n\n.\n..\n"
 
 
 @ways
