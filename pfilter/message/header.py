@@ -52,12 +52,14 @@ def read_block(spool: Spool, start: int, end: int, limit: int, is_delimiter: "Ca
     while True:
         reach = min(reach, limit + 1)
         data, whole = _start(spool, start, end, reach)
-        places = _Places(data, start, in_wire_form=bool(spool.wire))
-        block = _parse(data, places, whole, is_delimiter)
+        in_wire_form = bool(spool.wire)
+        block = _parse(data, start, whole, is_delimiter, in_wire_form=in_wire_form)
         if block:
             return block
         if reach > limit:
-            return _over_limit(places, len(data), f"header block over {limit} octets")
+            (reached,) = _places(data, start, [len(data)], in_wire_form=in_wire_form)
+            found = Range(start=start, end=reached)
+            return _over_limit(found, len(data), f"header block over {limit} octets")
         reach *= 4
 
 
@@ -76,27 +78,21 @@ def _start(spool: Spool, start: int, end: int, reach: int) -> tuple[bytes, bool]
     return data[:reach], whole and len(data) <= reach
 
 
-class _Places:
-    """Where in the message the octets of a header block stand."""
-
-    def __init__(self, data: bytes, start: int, *, in_wire_form: bool) -> None:
-        self.data = data
-        self.start = start
-        self.in_wire_form = in_wire_form
-        self.seen = 0
-        self.lines = 0  # up to there
-
-    def __call__(self, offset: int) -> int:
-        if self.in_wire_form:
-            if offset < self.seen:
-                self.seen = self.lines = 0
-            self.lines += self.data.count(b"\n", self.seen, offset)
-            self.seen = offset
-        return self.start + offset + self.lines
+def _places(data: bytes, start: int, offsets: list[int], *, in_wire_form: bool) -> list[int]:
+    """Return where in the message the octets of a header block stand, whose offsets are given in order."""
+    if not in_wire_form:
+        return [start + offset for offset in offsets]
+    found = []
+    seen = 0
+    for offset in offsets:
+        start += data.count(b"\n", seen, offset)
+        seen = offset
+        found.append(start + offset)
+    return found
 
 
 def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces it would pass six values around
-    data: bytes, places: _Places, whole: bool, is_delimiter: "Callable[[bytes], bool]"
+    data: bytes, start: int, whole: bool, is_delimiter: "Callable[[bytes], bool]", *, in_wire_form: bool
 ) -> Block | None:
     """Return the block, or None where more data is needed."""
     marks: list[tuple[int, int, int]] = []  # start of the field, end of its name, colon
@@ -158,7 +154,9 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
                 break
             marks.append((position, name_end, colon))
             if len(marks) > FIELD_LIMIT:
-                return _over_limit(places, line_end, f"more than {FIELD_LIMIT} header fields")
+                (reached,) = _places(data, start, [line_end], in_wire_form=in_wire_form)
+                found = Range(start=start, end=reached)
+                return _over_limit(found, line_end, f"more than {FIELD_LIMIT} header fields")
         position = line_end
     else:
         if not whole:
@@ -169,21 +167,22 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
         defect = defect or "NUL in the header"
     if b"\r" in data[:end] and b"\r" in data[:end].replace(b"\r\n", b""):
         defect = defect or "bare CR in the header"
-    ends = [*(mark[0] for mark in marks[1:]), end][: len(marks)]
+    offsets = [*(mark[0] for mark in marks), end, body]
+    *begins, block_end, body_start = _places(data, start, offsets, in_wire_form=in_wire_form)
+    ends = [*begins[1:], block_end]
     fields = tuple(
         Field(
             name=data[begin:name_end].lower(),
-            range=Range(start=places(begin), end=places(field_end)),
-            value=data[colon + 1 : field_end],
+            range=Range(start=begins[number], end=ends[number]),
+            value=data[colon + 1 : offsets[number + 1]],
         )
-        for (begin, name_end, colon), field_end in zip(marks, ends, strict=True)
+        for number, (begin, name_end, colon) in enumerate(marks)
     )
-    found = Range(start=places(0), end=places(end))
-    return Block(range=found, body_start=places(body), fields=fields, defect=defect, octets=end)
+    found = Range(start=start, end=block_end)
+    return Block(range=found, body_start=body_start, fields=fields, defect=defect, octets=end)
 
 
-def _over_limit(places: _Places, octets: int, defect: str) -> Block:
-    read = Range(start=places(0), end=places(octets))
+def _over_limit(read: Range, octets: int, defect: str) -> Block:
     return Block(range=read, body_start=read.end, fields=(), defect=defect, octets=octets, over_limit=True)
 
 
