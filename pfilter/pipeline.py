@@ -102,7 +102,7 @@ def _pass_on(
     spool: Spool, plan: Plan, message_id: str, envelope: Envelope, settings: Settings, context: Context, began: float
 ) -> Outcome:
     """Deliver a message as it came, the file itself."""
-    outcome = Outcome(size_in=spool.size, size_out=spool.size, note=decide.in_a_word(plan))
+    outcome = Outcome(size_in=spool.lf_size, size_out=spool.lf_size, note=decide.in_a_word(plan))
     context.deliver(spool, outcome, lambda: _prepare(plan, context.log))
     _tell(plan, outcome, message_id, envelope, settings, context, began)
     return outcome
@@ -147,16 +147,16 @@ def _change(
     from pfilter import events
     from pfilter.rewriting.execute import Result, carry_out
 
-    untouched = Outcome(size_in=spool.size, size_out=spool.size)
+    untouched = Outcome(size_in=spool.lf_size, size_out=spool.lf_size)
     if settings.mode == "observe":
         return Result(spool=spool, outcome=untouched.replace(note=f"observe: would {events.intended(plan)}"))
     result = carry_out(spool, message, plan, envelope, settings, scratch)
     if result.no_room:
         return result.replace(outcome=untouched.replace(note=NO_ROOM))
-    limit = context.size_limit() if result.spool.size > spool.size else 0
-    if limit and result.spool.size > limit:
+    limit = context.size_limit() if result.spool.lf_size > spool.lf_size else 0
+    if limit and result.spool.lf_size > limit:
         if result.original:
-            raise PfilterError(f"result of {result.spool.size} octets is over the size limit of {limit}")
+            raise PfilterError(f"result of {result.spool.lf_size} octets is over the size limit of {limit}")
         return Result(spool=spool, outcome=untouched.replace(note=events.TOO_LARGE))
     return result
 

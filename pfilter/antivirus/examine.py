@@ -28,7 +28,7 @@ def examine(spool: Spool, message: Message, settings: Settings) -> Verdict:
     All questions together have one time limit: a hundred that are each in time would pass the deadline.
     """
     end = monotonic() + min(settings.clamav_timeout, (settings.deadline - settings.reinject_timeout) * SHARE)
-    whole = _ask(spool.windows(0, spool.size), settings, end)
+    whole = _ask(spool.lf_windows(0, spool.size), settings, end)  # its limits are the same by whichever door
     if whole.is_final:
         return whole
     return _parts(spool, message, whole, settings, end)
@@ -40,7 +40,8 @@ def _parts(spool: Spool, message: Message, whole: Verdict, settings: Settings, e
     if whole.status == "unscanned" and (len(asked) > MOST_PARTS or message.defects):
         return whole
     unscanned = ""
-    for part in sorted(asked, key=lambda part: part.body.size, reverse=True)[:MOST_PARTS]:
+    asked.sort(key=lambda part: spool.lf_size_of(part.body.start, part.body.end), reverse=True)
+    for part in asked[:MOST_PARTS]:
         try:
             chunks = codec.decode(spool, part.body, part.encoding)
             found = _ask(chunks, settings, end)

@@ -88,9 +88,9 @@ def write_file(path: str, data: bytes, mode: int) -> None:
 
 
 def copy_spool(content: Spool, path: str, mode: int) -> None:
-    """Put a copy of a spool in place, whole or not at all. Raises OSError."""
+    """Put a copy of a spool in place, with LF line ends, whole or not at all. Raises OSError."""
     with _placed(path, mode) as fd:
-        for chunk in content.windows(0, content.size):
+        for chunk in content.lf_windows(0, content.size):
             write_all(fd, chunk)
 
 

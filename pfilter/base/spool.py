@@ -4,12 +4,18 @@ A Spool is finished when it is made and never changes. It is read by pread(2) in
 as fast, and memory does not grow with the message. The last window is kept, so that small reads near each other
 cost no system call.
 
+A message that came by LMTP may be kept in wire form, as it was received (RFC 5321, 2.3.8): each line ends in CRLF. What
+is decided about it, and what is made of it, is the same as with LF line ends: that is the form in which its octets are
+counted, and read where line ends are part of what is read.
+
 Small contents live in a memfd, larger ones in an unnamed file (O_TMPFILE) of the workspace, a directory which is only
 asked for then: nothing is left behind, however the process ends.
 """
 
 import errno
 import os
+
+from pfilter.base.frozen import Frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,14 +28,23 @@ READ = 1 << 16  # octets; what a pipe holds, and no buffer is made for more
 WINDOW = 1 << 20  # octets; beyond this size nothing gets faster (193 MiB: 0.11 s and 12 MiB of memory)
 
 
+class Wire(Frozen):
+    """What is known of a content in wire form: lines end in CRLF, CR and LF stand nowhere else, no dot is doubled."""
+
+    lines: int
+    dotted: bool  # whether a line may begin with a dot
+    ascii: bool  # whether all octets are
+
+
 class Spool:
-    """An immutable file of `size` octets, which owns its descriptor."""
+    """An immutable file of `size` octets, which owns its descriptor. `wire` where it is in wire form."""
 
     is_file = True  # whether it is all of what is behind its descriptor
 
-    def __init__(self, fd: int, size: int, window: int = WINDOW) -> None:
+    def __init__(self, fd: int, size: int, window: int = WINDOW, wire: Wire | None = None) -> None:
         self.fd = fd
         self.size: Final = size
+        self.wire: Final = wire
         self._window = window
         self._cache = b""
         self._cache_start = 0
@@ -52,6 +67,26 @@ class Spool:
             chunk = self.read(start, min(start + self._window, end))
             yield chunk
             start += len(chunk)
+
+    @property
+    def lf_size(self) -> int:
+        """How many octets it has with LF line ends."""
+        return self.size - self.wire.lines if self.wire else self.size
+
+    def lf_size_of(self, start: int, end: int) -> int:
+        """Return how many octets of those from start to end there are with LF line ends. Raises OSError."""
+        return sum(map(len, self.lf_windows(start, end))) if self.wire else end - start
+
+    def lf_windows(self, start: int, end: int) -> "Iterator[bytes]":
+        """Yield the octets from start to end, with LF line ends, in windows. Raises OSError."""
+        chunks = self.windows(start, end)
+        return (chunk.replace(b"\r", b"") for chunk in chunks) if self.wire else chunks
+
+    def lf_read(self, start: int, size: int) -> bytes:
+        """Return so many octets from start on, with LF line ends, fewer only at the end of the file. Raises OSError."""
+        if not self.wire:
+            return self.read(start, start + size)
+        return self.read(start, start + 2 * size).replace(b"\r", b"")[:size]
 
     def find(self, needle: bytes, start: int, end: int) -> int:
         """Return the offset of the first needle that lies wholly in start..end, or -1. Raises OSError."""
@@ -101,6 +136,29 @@ class Spool:
     def __del__(self) -> None:
         # A process that handles many messages must not run out of descriptors.
         self.close()
+
+
+def as_received(spool: Spool, wire: Wire | None, workspace: "Workspace") -> Spool:
+    """Return a spool of octets from the wire, dots not doubled, with what is known of it; the one given is closed.
+
+    Where they are not in wire form after all (`wire` is None), with LF in place of CRLF, as pipe(8) would hand it over.
+    Raises OSError.
+    """
+    if wire is None:
+        with_lf = finished(_with_lf(spool), workspace, spool.size)
+        spool.close()
+        return with_lf
+    fd, spool.fd = spool.fd, -1
+    return Spool(fd, spool.size, wire=wire)
+
+
+def _with_lf(spool: Spool) -> "Iterator[bytes]":
+    held = b""
+    for chunk in spool.windows(0, spool.size):
+        text = held + chunk
+        held = b"\r" if text.endswith(b"\r") else b""
+        yield (text[:-1] if held else text).replace(b"\r\n", b"\n")
+    yield held
 
 
 def receive(fd: int, workspace: "Workspace") -> Spool:

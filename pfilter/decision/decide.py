@@ -122,7 +122,7 @@ def _for_size(message: Message, measured: Measured, recipients: int, settings: S
     ]
     remaining.sort(key=_size_after)
     limit = settings.link_bandwidth_limit
-    planned = message.size + sum(_growth(facts, chosen[facts.part]) for facts in measured.attachments)
+    planned = message.lf_size + sum(_growth(facts, chosen[facts.part]) for facts in measured.attachments)
     notice = NOTICE_OCTETS if any(action.what == "link" for action in chosen.values()) else 0
     while remaining and (planned + notice) * recipients > limit:
         largest = remaining.pop()

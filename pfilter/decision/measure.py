@@ -30,7 +30,7 @@ def measure(spool: Spool, message: Message, envelope: Envelope, settings: Settin
     if reason:
         return Measured(protection=reason)
     inline = protection.shown_by_html(spool, message, candidates)
-    crowded = message.size * len(envelope.recipients) > settings.link_bandwidth_limit
+    crowded = message.lf_size * len(envelope.recipients) > settings.link_bandwidth_limit
     attachments = []
     for ordinal, part in enumerate(candidates, 1):
         if part.number in inline:
@@ -51,16 +51,18 @@ def measure(spool: Spool, message: Message, envelope: Envelope, settings: Settin
 def _facts(
     spool: Spool, part: Part, name: str, crowded: bool, envelope: Envelope, settings: Settings, scratch: Scratch
 ) -> AttachmentFacts:
-    facts = AttachmentFacts(part=part.number, name=name, size=part.body.size, wire=part.span.size)
-    why_no_zip = _why_no_zip(part, name, settings)
+    coded = spool.lf_size_of(part.body.start, part.body.end)
+    around = spool.lf_size_of(part.span.start, part.body.start) + spool.lf_size_of(part.body.end, part.span.end)
+    facts = AttachmentFacts(part=part.number, name=name, size=coded, wire=around + coded)
+    why_no_zip = _why_no_zip(part, coded, name, settings)
     may_zip = not why_no_zip
     least = settings.link_min_size if crowded else settings.link_part_limit + 1
-    may_link = settings.link_enabled and part.body.size >= min(least, settings.link_part_limit + 1)
+    may_link = settings.link_enabled and coded >= min(least, settings.link_part_limit + 1)
     if not envelope.sender or not (may_zip or may_link):
         # Attachments of the null sender are taken off whole; nothing else needs their contents.
-        estimated = part.body.size * 3 // 4 if part.encoding == b"base64" else part.body.size
+        estimated = coded * 3 // 4 if part.encoding == b"base64" else coded
         return facts.replace(size=estimated, why_no_zip=why_no_zip)
-    likely = settings.link_enabled and part.body.size * 3 // 4 > settings.link_part_limit
+    likely = settings.link_enabled and coded * 3 // 4 > settings.link_part_limit
     decoded = scratch.decode(spool, part, digest=likely)
     facts = facts.replace(size=decoded.size)
     if may_zip and decoded.size < settings.compress_min_size:
@@ -69,29 +71,29 @@ def _facts(
         why_no_zip = "does not gain"
     if why_no_zip:
         return facts.replace(why_no_zip=why_no_zip)
-    return _zip_facts(facts, part, decoded, settings, scratch)
+    return _zip_facts(facts, part, coded, decoded, settings, scratch)
 
 
 def _zip_facts(
-    facts: AttachmentFacts, part: Part, decoded: Spool, settings: Settings, scratch: Scratch
+    facts: AttachmentFacts, part: Part, coded: int, decoded: Spool, settings: Settings, scratch: Scratch
 ) -> AttachmentFacts:
     gainful = int(decoded.size * (1 - settings.compress_min_gain))
     limit = min(gainful, settings.link_part_limit) if settings.link_enabled else gainful
     zipped = zipping.zipped(decoded, facts.name, limit, scratch.scratch_file)
     if zipped is None:
         return facts.replace(why_no_zip="does not gain" if limit == gainful else "zip over part_limit")
-    wire = facts.wire - part.body.size + codec.encoded_base64_size(zipped.size, b"\n")
+    wire = facts.wire - coded + codec.encoded_base64_size(zipped.size, b"\n")
     if wire >= facts.wire:
         return facts.replace(why_no_zip="does not gain in the message")
     scratch.zips[part.number] = zipped
     return facts.replace(zip_size=zipped.size, zip_wire=wire)
 
 
-def _why_no_zip(part: Part, name: str, settings: Settings) -> str:
+def _why_no_zip(part: Part, coded: int, name: str, settings: Settings) -> str:
     """Return why a part is not zipped whatever is in it, or ""."""
     if not settings.compress_enabled:
         return "compress.enabled = false"
-    if part.body.size < settings.compress_min_size:
+    if coded < settings.compress_min_size:
         return "small"
     if part.type.startswith(b"text/") and part.disposition == b"inline":
         return "inline text"

@@ -8,7 +8,7 @@ from pfilter.config.settings import Settings
 
 def newest_received(spool: Spool) -> bytes:
     """Return the message's first Received field, b"" where there is none near its start."""
-    start = b"\n" + spool.read(0, 16384)
+    start = b"\n" + spool.lf_read(0, 16384)
     lower = start.lower()
     found = lower.find(b"\nreceived:")
     blank = min((at for at in (lower.find(b"\n\n"), lower.find(b"\n\r\n")) if at >= 0), default=len(start))

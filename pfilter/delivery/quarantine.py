@@ -18,11 +18,11 @@ def hold(spool: Spool, envelope: Envelope, reason: str, settings: Settings, log:
 
     The administrator is told, best effort: to try again would keep the same file under the same name.
     """
-    if not open_local(settings).has_room(spool.size, settings.store_min_free):
+    if not open_local(settings).has_room(spool.lf_size, settings.store_min_free):
         raise StoreError("no room in the store for the quarantine: less than [store] min_free would be left")
     name = kept.keep(settings.store_path, kept.QUARANTINE, spool, envelope, reason, time.time())
     about = {"queue_id": envelope.queue_id, "sender": envelope.sender}
-    log.event("warning", "quarantined", **about, size=spool.size, reason=reason, original=name)
+    log.event("warning", "quarantined", **about, size=spool.lf_size, reason=reason, original=name)
     if may_notify and settings.notify_admin:
         try:
             from pfilter.delivery import admin_alert
@@ -30,4 +30,4 @@ def hold(spool: Spool, envelope: Envelope, reason: str, settings: Settings, log:
             admin_alert.tell(name, reason, envelope, settings)
         except Exception as error:  # noqa: BLE001  # it is kept: nothing may put it off any more
             log.event("warning", "administrator not notified", **about, reason=without_tokens(sentence(error)))
-    return Outcome(held=reason, size_in=spool.size)
+    return Outcome(held=reason, size_in=spool.lf_size)

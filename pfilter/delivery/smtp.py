@@ -132,7 +132,8 @@ class _Session:
     def parameters(self, message: Spool, envelope: Envelope) -> bytes:
         found = b""
         if b"SIZE" in self.extensions:
-            found += b" SIZE=%d" % message.size
+            # As Postfix counts for its message_size_limit: by CRLF, what is just below would never be taken.
+            found += b" SIZE=%d" % message.lf_size
         if b"8BITMIME" in self.extensions and not _is_ascii(message):
             found += b" BODY=8BITMIME"
         if not all(address.isascii() for address in (envelope.sender, *envelope.recipients)):
@@ -166,6 +167,8 @@ class _Session:
 
     def data(self, message: Spool) -> bytes:
         """Send the content: CRLF line ends, leading dots doubled (RFC 5321, 4.5.2); return what is to end it."""
+        if message.wire:
+            return self.data_in_wire_form(message, dotted=message.wire.dotted)
         at_start = True
         held = b""
         for chunk in message.windows(0, message.size):
@@ -182,6 +185,19 @@ class _Session:
         if held:
             self.write(held)
         return b".\r\n" if at_start and not held else b"\r\n.\r\n"
+
+    def data_in_wire_form(self, message: Spool, *, dotted: bool) -> bytes:
+        """Send a content as it is, but for leading dots, where there may be any; return what is to end it."""
+        at_start = True
+        for chunk in message.windows(0, message.size):
+            text = chunk
+            if dotted and b"." in text:
+                if at_start and text.startswith(b"."):
+                    text = b"." + text
+                text = text.replace(b"\n.", b"\n..")
+            at_start = chunk.endswith(b"\n")
+            self.write(text)
+        return b".\r\n" if at_start else b"\r\n.\r\n"
 
     def refuse_early_talk(self) -> None:
         """Raise where the server has said something before the end of data: it can't be the answer to that."""
@@ -261,6 +277,8 @@ def own_name(server: str) -> bytes:
 
 
 def _is_ascii(message: Spool) -> bool:
+    if message.wire:
+        return message.wire.ascii
     return all(chunk.isascii() for chunk in message.windows(0, message.size))
 
 

@@ -33,7 +33,7 @@ from pfilter.base.frozen import Frozen
 from pfilter.base.log import Log
 from pfilter.base.privileges import become_owner
 from pfilter.base.rlimits import allow_processor, confine, processor_limit
-from pfilter.base.spool import WINDOW, Spool, finished, write_all
+from pfilter.base.spool import WINDOW, Spool, as_received, finished, write_all
 from pfilter.base.text import printable, sentence, without_tokens
 from pfilter.config.cache import Watched
 from pfilter.config.settings import DEFAULT_PATH, Settings
@@ -211,6 +211,7 @@ class _Door:
         _signal.setitimer(_signal.ITIMER_REAL, settings.deadline, 1)
         self.session.go_ahead()
         spool = self._receive(lambda: _workspace(settings))
+        spool = as_received(spool, self.session.wire, lambda: _workspace(settings))
         try:
             if not spool.size:
                 raise UsageError("a message without any octets")

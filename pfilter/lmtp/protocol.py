@@ -4,10 +4,15 @@ A Session takes octets as they come (`receive`), says what they mean (`next_even
 (`output`). Nothing that a client says raises: what is no LMTP is answered with 5xx, and twenty of those close. Only
 CRLF ends a command, only CRLF "." CRLF a message: whoever reads other line ends finds another end (SMTP smuggling).
 
-The content is given out as pipe(8) would: LF line ends, leading dots undoubled (RFC 5321, 4.5.2).
+The content is given out as it came, but for dots that were doubled (RFC 5321, 4.5.2), and `wire` says what is known of
+it. A CR or LF that is no line end is rare, since Postfix sends none of the latter, and a danger to those who read it in
+another way: then `wire` says nothing, and it is for `spool.as_received` to make of it what pipe(8) would.
 """
 
+from re import compile as pattern
+
 from pfilter.base.frozen import Frozen
+from pfilter.base.spool import Wire
 from pfilter.message.model import Envelope
 
 TYPE_CHECKING = False
@@ -30,6 +35,7 @@ RECIPIENT_LIMIT = 10_000  # of one message; Postfix sends the others later, by t
 COMMAND_LIMIT = 100  # without a message in between; those that name recipients do not count
 ERROR_LIMIT = 20
 END = b"\r\n.\r\n"
+_BARE_CR = pattern(rb"\r(?!\n)")
 
 
 class Begin(Frozen):
@@ -39,7 +45,7 @@ class Begin(Frozen):
 
 
 class Content(Frozen):
-    """Octets of the message, in order."""
+    """Octets of the message, in order; no CRLF is ever cut in two."""
 
     octets: bytes
 
@@ -76,6 +82,7 @@ class Session:
         self._overlong = False
         self._at_start = False
         self._is_complete = False
+        self._wire: Wire | None = None
 
     def receive(self, octets: bytes) -> None:
         """Take what has come."""
@@ -106,6 +113,11 @@ class Session:
         """Whether `Complete` has not been answered."""
         return self._next == self._waiting and self._is_complete
 
+    @property
+    def wire(self) -> Wire | None:
+        """What is known of the content that has come, None where it has line ends other than CRLF, or a bare CR."""
+        return self._wire
+
     # What the server does
 
     def go_ahead(self) -> None:
@@ -113,6 +125,7 @@ class Session:
         self._say(b"354 end it with <CRLF>.<CRLF>")
         self._input = b"\r\n" + self._input  # so that a dot at the very start is one behind a line end
         self._at_start = True
+        self._wire = Wire(lines=0, dotted=False, ascii=True)
         self._next = self._content
 
     def refuse(self, reply: bytes) -> None:
@@ -279,24 +292,39 @@ class Session:
     # Content
 
     def _content(self) -> "Content | Complete | None":
-        end = self._input.find(END)
+        octets = self._input
+        # One octet first, by memchr(3): base64 has no dot.
+        end = octets.find(END) if b"." in octets else -1
         if end >= 0:
-            text, self._input = self._input[: end + 2], self._input[end + len(END) :]
+            text, self._input = octets[: end + 2], octets[end + len(END) :]
             self._next = self._ended
         else:
             # The start of an end is held back, and with it each line end: so no pair is ever cut in two.
-            held = next((size for size in range(len(END) - 1, 0, -1) if self._input.endswith(END[:size])), 0)
-            text = self._input[: len(self._input) - held]
-            self._input = self._input[len(self._input) - held :]
-        if b"\n." in text:
+            held = next((size for size in range(len(END) - 1, 0, -1) if octets.endswith(END[:size])), 0)
+            text = octets[: len(octets) - held] if held else octets
+            self._input = octets[len(octets) - held :] if held else b""
+        dotted = b"." in text and b"\r\n." in text
+        if dotted:
             text = text.replace(b"\r\n.", b"\r\n")
-        text = text.replace(b"\r\n", b"\n")
         if text and self._at_start:
-            text = text[1:]
+            text = text[2:]
             self._at_start = False
         if text:
+            self._note(text, dotted=dotted)
             return Content(octets=text)
         return self._next() if end >= 0 else None  # type: ignore[return-value]
+
+    def _note(self, text: bytes, *, dotted: bool) -> None:
+        """Note what is known of a further piece of the content."""
+        known = self._wire
+        if known is None:
+            return
+        lines = len(text) - len(text.replace(b"\n", b""))  # quicker than to count
+        if len(text) - len(text.replace(b"\r", b"")) != lines or _BARE_CR.search(text):
+            self._wire = None
+        else:
+            is_ascii = known.ascii and text.isascii()
+            self._wire = Wire(lines=known.lines + lines, dotted=known.dotted or dotted, ascii=is_ascii)
 
     def _ended(self) -> Complete:
         self._next = self._waiting

@@ -35,9 +35,9 @@ class Undecodable(ValueError):  # noqa: N818  # a property of the mail, not an e
 
 def decode(spool: Spool, body: Range, encoding: bytes) -> "Iterator[bytes]":
     """Yield the decoded octets of a body. Raises Undecodable, OSError."""
-    chunks = spool.windows(body.start, body.end)
     if encoding == b"base64":
-        return decode_base64(chunks)
+        return decode_base64(spool.windows(body.start, body.end))
+    chunks = spool.lf_windows(body.start, body.end)
     if encoding == b"quoted-printable":
         return decode_quoted_printable(chunks)
     if encoding in (b"7bit", b"8bit", b"binary"):
@@ -79,7 +79,9 @@ def _quads(data: bytes) -> bytes:
 
 def _without_blanks(chunk: bytes) -> bytes:
     dense = chunk.replace(b"\n", b"")  # all the blanks that most base64 has, and far quicker than the rest
-    if b"\r" in dense or b" " in dense or b"\t" in dense:
+    if b"\r" in dense:
+        dense = dense.replace(b"\r", b"")
+    if b" " in dense or b"\t" in dense:
         return dense.translate(None, BLANKS)
     return dense
 

@@ -61,6 +61,7 @@ class Delimiters:
         self.spool = spool
         self.has_cr = eol == b"\r\n"
         self.limit = limit  # octets of a boundary
+        self.reach = limit + ROOM + bool(spool.wire)  # octets of a line that are looked at
         self.defects = defects
         self.lines: dict[bytes, tuple[int, bool]] = {}  # delimiter line -> number of its multipart, whether it closes
         self.numbers: list[int] = []  # of the multiparts, outermost first
@@ -129,7 +130,7 @@ class Delimiters:
 
     def at(self, start: int) -> "Found | None":
         """Return what `following` does, where a delimiter line starts here."""
-        line = self.spool.read(start, start + self.limit + ROOM)
+        line = self.spool.read(start, start + self.reach)
         newline = line.find(b"\n")
         end = newline + 1 if newline >= 0 else len(line)
         text = line[:newline] if newline >= 0 else line
@@ -225,11 +226,11 @@ class Delimiters:
 
     def first_line(self, start: int) -> bytes:
         """Return the line that starts here, as far as one can be a delimiter."""
-        return self.spool.read(start, start + self.limit + ROOM).partition(b"\n")[0]
+        return self.spool.read(start, start + self.reach).partition(b"\n")[0]
 
     def check_bare_cr(self) -> None:
         """Find what is a delimiter line to those who take a bare CR for a line end."""
-        if not self.all_prefixes:
+        if not self.all_prefixes or self.spool.wire:  # there is none in wire form
             return
         # With very many there is no telling them apart in good time.
         prefixes = tuple(self.all_prefixes) if len(self.all_prefixes) <= PREFIXES_LIMIT else (b"--",)

@@ -29,6 +29,7 @@ class Block(Frozen):
     body_start: int
     fields: tuple[Field, ...]
     defect: str
+    octets: int  # of the block, with LF line ends
     over_limit: bool = False  # not read to its end
 
 
@@ -44,24 +45,54 @@ class Parameters(Frozen):
 def read_block(spool: Spool, start: int, end: int, limit: int, is_delimiter: "Callable[[bytes], bool]") -> Block:
     """Read the header block that starts at `start`; a delimiter line ends it too. Raises OSError.
 
-    A block of more than `limit` octets, or FIELD_LIMIT fields, is a defect, and is not read further.
+    A block of more than `limit` octets, or FIELD_LIMIT fields, is a defect, and is not read further. In wire form it is
+    read, and counted, with LF line ends.
     """
     reach = 8192
     while True:
         reach = min(reach, limit + 1)
-        data = spool.read(start, min(end, start + reach))
-        whole = start + len(data) >= end
-        block = _parse(data, start, whole, is_delimiter)
+        data, whole = _start(spool, start, end, reach)
+        in_wire_form = bool(spool.wire)
+        block = _parse(data, start, whole, is_delimiter, in_wire_form=in_wire_form)
         if block:
             return block
         if reach > limit:
-            found = Range(start=start, end=start + len(data))
-            return _over_limit(found, f"header block over {limit} octets")
+            (reached,) = _places(data, start, [len(data)], in_wire_form=in_wire_form)
+            found = Range(start=start, end=reached)
+            return _over_limit(found, len(data), f"header block over {limit} octets")
         reach *= 4
 
 
+def _start(spool: Spool, start: int, end: int, reach: int) -> tuple[bytes, bool]:
+    """Return so many octets from start on, with LF line ends in wire form, and whether they are all up to the end."""
+    if not spool.wire:
+        data = spool.read(start, min(end, start + reach))
+        return data, start + len(data) >= end
+    data = spool.read(start, min(end, start + 2 * reach))
+    whole = start + len(data) >= end
+    blank = data.find(b"\r\n\r\n")
+    if blank >= 0:  # what stands behind the end of a header is not looked at
+        whole = whole and blank + 4 == len(data)
+        data = data[: blank + 4]
+    data = data.replace(b"\r", b"")
+    return data[:reach], whole and len(data) <= reach
+
+
+def _places(data: bytes, start: int, offsets: list[int], *, in_wire_form: bool) -> list[int]:
+    """Return where in the message the octets of a header block stand, whose offsets are given in order."""
+    if not in_wire_form:
+        return [start + offset for offset in offsets]
+    found = []
+    seen = 0
+    for offset in offsets:
+        start += data.count(b"\n", seen, offset)
+        seen = offset
+        found.append(start + offset)
+    return found
+
+
 def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces it would pass six values around
-    data: bytes, start: int, whole: bool, is_delimiter: "Callable[[bytes], bool]"
+    data: bytes, start: int, whole: bool, is_delimiter: "Callable[[bytes], bool]", *, in_wire_form: bool
 ) -> Block | None:
     """Return the block, or None where more data is needed."""
     marks: list[tuple[int, int, int]] = []  # start of the field, end of its name, colon
@@ -123,7 +154,9 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
                 break
             marks.append((position, name_end, colon))
             if len(marks) > FIELD_LIMIT:
-                return _over_limit(Range(start=start, end=start + line_end), f"more than {FIELD_LIMIT} header fields")
+                (reached,) = _places(data, start, [line_end], in_wire_form=in_wire_form)
+                found = Range(start=start, end=reached)
+                return _over_limit(found, line_end, f"more than {FIELD_LIMIT} header fields")
         position = line_end
     else:
         if not whole:
@@ -134,20 +167,23 @@ def _parse(  # noqa: PLR0912, PLR0915  # one pass over the lines; cut in pieces 
         defect = defect or "NUL in the header"
     if b"\r" in data[:end] and b"\r" in data[:end].replace(b"\r\n", b""):
         defect = defect or "bare CR in the header"
-    ends = [*(mark[0] for mark in marks[1:]), end][: len(marks)]
+    offsets = [*(mark[0] for mark in marks), end, body]
+    *begins, block_end, body_start = _places(data, start, offsets, in_wire_form=in_wire_form)
+    ends = [*begins[1:], block_end]
     fields = tuple(
         Field(
             name=data[begin:name_end].lower(),
-            range=Range(start=start + begin, end=start + field_end),
-            value=data[colon + 1 : field_end],
+            range=Range(start=begins[number], end=ends[number]),
+            value=data[colon + 1 : offsets[number + 1]],
         )
-        for (begin, name_end, colon), field_end in zip(marks, ends, strict=True)
+        for number, (begin, name_end, colon) in enumerate(marks)
     )
-    return Block(range=Range(start=start, end=start + end), body_start=start + body, fields=fields, defect=defect)
+    found = Range(start=start, end=block_end)
+    return Block(range=found, body_start=body_start, fields=fields, defect=defect, octets=end)
 
 
-def _over_limit(read: Range, defect: str) -> Block:
-    return Block(range=read, body_start=read.end, fields=(), defect=defect, over_limit=True)
+def _over_limit(read: Range, octets: int, defect: str) -> Block:
+    return Block(range=read, body_start=read.end, fields=(), defect=defect, octets=octets, over_limit=True)
 
 
 def unfold(value: bytes) -> bytes:

@@ -22,7 +22,7 @@ class Range(Frozen):
 class Field(Frozen):
     """A header field as it stands (RFC 5322, 2.2): `name` in lower case, `range` of all its lines with their ends.
 
-    `value` is what follows the colon, raw: folded, with its line ends but the last.
+    `value` is what follows the colon, raw: folded, with its line ends, which are LF where the message is in wire form.
     """
 
     name: bytes
@@ -78,7 +78,8 @@ class Message(Frozen):
     """
 
     size: int
-    eol: bytes  # b"\\n" or b"\\r\\n": that of its first line
+    lf_size: int  # octets with LF line ends where it is in wire form: what is compared with limits, and told
+    eol: bytes  # b"\\n" or b"\\r\\n": that of its first line; b"\\n" in wire form, whose edits are written so
     parts: tuple[Part, ...]
     defects: tuple[str, ...]
     fields: tuple[Field, ...]

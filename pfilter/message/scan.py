@@ -91,9 +91,10 @@ class _Scanner:
         self.drafts: list[_Draft] = []
         self.open: list[_Draft] = []  # the entities around the current position, outermost first
         self.defects: dict[str, None] = {}  # in order, each once
-        self.first = spool.find(b"\n", 0, min(spool.size, limits.header))
-        self.eol = b"\r\n" if self.first > 0 and spool.read(self.first - 1, self.first) == b"\r" else b"\n"
-        self.delimiters = Delimiters(spool, self.eol, limits.boundary, self.defects)
+        self.first = spool.find(b"\n", 0, min(spool.size, limits.header + bool(spool.wire)))
+        eol = b"\r\n" if self.first > 0 and spool.read(self.first - 1, self.first) == b"\r" else b"\n"
+        self.eol = b"\n" if spool.wire else eol
+        self.delimiters = Delimiters(spool, eol, limits.boundary, self.defects)
         self.passed = 0  # delimiters
         self.read_fields_count = 0
         self.read_octets = 0
@@ -116,7 +117,14 @@ class _Scanner:
         self.leave(down_to=0, body_end=size, span_end=size, at_end=True)
         self.delimiters.check_bare_cr()
         parts = tuple(draft.finish() for draft in self.drafts)
-        return Message(size=size, eol=self.eol, parts=parts, defects=tuple(self.defects), fields=self.fields)
+        return Message(
+            size=size,
+            lf_size=self.spool.lf_size,
+            eol=self.eol,
+            parts=parts,
+            defects=tuple(self.defects),
+            fields=self.fields,
+        )
 
     def enter(self, delimiter: int, start: int, parent: _Draft | None) -> int:
         """Read the header of an entity and of what it consists of; return where its content goes on."""
@@ -145,7 +153,7 @@ class _Scanner:
     def count_read(self, block: header.Block) -> None:
         """Count what was read of headers, with an end where that is too much: each line of them takes its time."""
         self.read_fields_count += len(block.fields)
-        self.read_octets += block.range.size
+        self.read_octets += block.octets
         if self.read_fields_count > header.FIELD_LIMIT + READ_PER_PART * self.limits.parts:
             self.stop("too many header fields in all parts")
         if self.read_octets > self.limits.header + READ_OCTETS_PER_PART * self.limits.parts:

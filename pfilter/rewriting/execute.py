@@ -52,7 +52,7 @@ def carry_out(
         if settings.store_on_full == "defer":
             raise
     # With its attachments, and no link: nothing was stored.
-    return Result(spool=spool, outcome=Outcome(size_in=spool.size, size_out=spool.size), no_room=True)
+    return Result(spool=spool, outcome=Outcome(size_in=spool.lf_size, size_out=spool.lf_size), no_room=True)
 
 
 def _carry_out(
@@ -60,7 +60,7 @@ def _carry_out(
 ) -> Result:
     links, zips, strips = plan.chosen("link"), plan.chosen("zip"), plan.chosen("strip")
     here = sum(action.size for action in links) if not settings.store_url else 0  # octets on this machine
-    here += spool.size if strips else 0
+    here += spool.lf_size if strips else 0
     if here and not open_local(settings).has_room(here, settings.store_min_free, len(links)):
         raise NoRoomError(
             f"store {settings.store_path} would have less free space, or fewer inodes, than [store] min_free asks for"
@@ -78,7 +78,8 @@ def _carry_out(
         edits += _removals(spool, message, gone, said, scratch.scratch_file)
     edits += _trace(message, settings)
     made = splice.apply(spool, edits, scratch.workspace)
-    outcome = Outcome(linked=len(links), zipped=len(zips), stripped=len(strips), size_in=spool.size, size_out=made.size)
+    counts = Outcome(linked=len(links), zipped=len(zips), stripped=len(strips))
+    outcome = counts.replace(size_in=spool.lf_size, size_out=made.lf_size)
     return Result(spool=made, outcome=outcome, download=download, original=original)
 
 

@@ -2,6 +2,8 @@
 
 Nothing else is coded anew: the sender's lines, soft line breaks and blanks stay as they are. Only base64, where three
 octets make four, gives up those around the place, and gets blanks behind what is inserted so that the rest fits on.
+
+A body in wire form is looked at with LF line ends; the range of an edit is where its octets stand in fact.
 """
 
 import re
@@ -11,6 +13,10 @@ from pfilter.message import codec
 from pfilter.message.model import Part, Range
 from pfilter.rewriting import parts
 from pfilter.rewriting.splice import Edit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 REACH = 4 << 20  # octets of encoded tail that are looked through for the place, at most
 IDENTICAL = (b"7bit", b"8bit", b"binary")
@@ -31,42 +37,67 @@ def insert(spool: Spool, part: Part, behind: int, octets: bytes, eol: bytes) -> 
         encoded = b"".join(codec.encode(part.encoding, [octets], eol)).removesuffix(eol)
         return [Edit(range=part.body, content=parts.framed(part, encoded, eol))]
     if part.encoding in IDENTICAL:
-        place = part.body.end - behind
+        tail = _last(spool, part.body, behind)
+        place = part.body.end - (_size_there(spool, tail) if spool.wire else behind)
         return [Edit(range=Range(start=place, end=place), content=octets)]
     found = _tail(spool, part, behind)
     if found is None:
         return None
-    start, data = found
-    encoded = spool.read(start, part.body.end)
+    encoded, data = found
     place = len(data) - behind
     if part.encoding == b"base64":
         where, content = _into_base64(encoded, data, place, octets, eol)
     else:
         where, content = _into_quoted_printable(encoded, place, octets, eol)
-    return [Edit(range=Range(start=start + where.start, end=start + where.end), content=content)]
+    first, last = (part.body.end - _size_there(spool, encoded[at:]) for at in (where.start, where.end))
+    return [Edit(range=Range(start=first, end=last), content=content)]
 
 
-def _tail(spool: Spool, part: Part, behind: int) -> tuple[int, bytes] | None:
-    """Return where in the message, at a line start, a tail begins that holds so many decoded octets, and it decoded."""
+def _last(spool: Spool, body: Range, size: int) -> bytes:
+    """Return the last so many octets of a body, or all where it has no more, with LF line ends in wire form."""
+    if not spool.wire:
+        return spool.read(max(body.start, body.end - size), body.end)
+    # With the LF of a line end whose CR is out of sight, there would be more than are asked for.
+    octets = b"".join(spool.lf_windows(max(body.start, body.end - 2 * size), body.end))
+    return octets[max(0, len(octets) - size) :]
+
+
+def _size_there(spool: Spool, octets: bytes) -> int:
+    """Return how many octets those with LF line ends take where they stand."""
+    return len(octets) + octets.count(b"\n") if spool.wire else len(octets)
+
+
+def _tail(spool: Spool, part: Part, behind: int) -> tuple[bytes, bytes] | None:
+    """Return a tail of the body, from a line start on, that holds so many decoded octets, as it is and decoded."""
     reach = 256
     while True:
-        start = max(part.body.start, part.body.end - reach)
-        if start > part.body.start:
-            newline = spool.find(b"\n", start, part.body.end)
-            start = newline + 1 if newline >= 0 else part.body.start
-        if part.body.end - start > REACH:
+        encoded = _last(spool, part.body, reach)
+        whole = _size_there(spool, encoded) == part.body.size
+        if not whole:
+            newline = encoded.find(b"\n")
+            encoded, whole = encoded[newline + 1 :], newline < 0
+        data = b""
+        if not whole:
+            try:
+                data = b"".join(_decoded(encoded, part.encoding))
+            except codec.Undecodable:  # base64 in lines that are no multiple of four characters
+                whole = True
+        if whole:
+            if spool.lf_size_of(part.body.start, part.body.end) > REACH:
+                return None
+            encoded = _last(spool, part.body, REACH)
+            return encoded, b"".join(_decoded(encoded, part.encoding))
+        if len(encoded) > REACH:
             return None
-        try:
-            data = b"".join(codec.decode(spool, Range(start=start, end=part.body.end), part.encoding))
-        except codec.Undecodable:  # base64 in lines that are no multiple of four characters
-            start, data = part.body.start, b""
-            if part.body.size <= REACH:
-                data = b"".join(codec.decode(spool, part.body, part.encoding))
-        if start == part.body.start:
-            return (start, data) if part.body.size <= REACH else None
         if data and len(data) >= behind:
-            return start, data
+            return encoded, data
         reach *= 4
+
+
+def _decoded(encoded: bytes, encoding: bytes) -> "Iterable[bytes]":
+    if encoding == b"base64":
+        return codec.decode_base64([encoded])
+    return codec.decode_quoted_printable([encoded])
 
 
 def _into_quoted_printable(encoded: bytes, place: int, octets: bytes, eol: bytes) -> tuple[Range, bytes]:

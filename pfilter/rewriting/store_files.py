@@ -31,7 +31,7 @@ def store_files(
     contents = [(scratch.decoded[action.part], scratch.digest(action.part)) for action in links]
     header = message.root.header
     download_id = store.download_id(
-        spool.read(header.start, header.end), envelope.sender, [digest for _, digest in contents]
+        b"".join(spool.lf_windows(header.start, header.end)), envelope.sender, [digest for _, digest in contents]
     )
     given = filenames.distinct([action.name for action in links])
     now = int(time.time())

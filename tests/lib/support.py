@@ -46,10 +46,18 @@ ENVELOPE = Envelope(sender=b"sender@example.org", recipients=(b"reader@example.n
 class BytesSpool(Spool):
     """A spool of given bytes in memory, read in windows of any size."""
 
-    def __init__(self, data: bytes, window: int = spool.WINDOW) -> None:
+    def __init__(self, data: bytes, window: int = spool.WINDOW, wire: spool.Wire | None = None) -> None:
         fd = os.memfd_create("test", os.MFD_CLOEXEC)
         spool.write_all(fd, data)
-        super().__init__(fd, len(data), window)
+        super().__init__(fd, len(data), window, wire)
+
+
+def in_wire_form(data: bytes, window: int = spool.WINDOW) -> BytesSpool:
+    """Return a spool of a message with LF line ends, no CR and a line end at its end, as LMTP brings it."""
+    assert b"\r" not in data
+    assert data.endswith(b"\n")
+    wire = spool.Wire(lines=data.count(b"\n"), dotted=data.startswith(b".") or b"\n." in data, ascii=data.isascii())
+    return BytesSpool(data.replace(b"\n", b"\r\n"), window, wire)
 
 
 class MemoryArena(ScratchFile):

@@ -43,7 +43,7 @@ def plan(
     settings = {name: {**SETTINGS.get(name, {}), **sections.get(name, {})} for name in {*SETTINGS, *sections}}
     size = total or sum(one.wire for one in attachments) + 1000
     return decide.decide(
-        message.replace(size=size),  # type: ignore[attr-defined]
+        message.replace(size=size, lf_size=size),  # type: ignore[attr-defined]
         Measured(attachments=attachments),
         to or envelope(),
         policy(**settings),

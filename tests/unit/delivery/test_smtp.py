@@ -11,7 +11,7 @@ from pfilter.base.errors import RecipientsError, ReinjectError
 from pfilter.delivery import smtp
 from pfilter.message.model import Envelope, Refused
 from tests.lib.smtp_server import Server
-from tests.lib.support import BytesSpool
+from tests.lib.support import BytesSpool, in_wire_form
 
 VERBS = (b"EHLO", b"XFORWARD", b"MAIL", b"RCPT", b"DATA", b".", b"QUIT")
 TWO = Envelope(sender=b"a@example.org", recipients=(b"b@example.net", b"c@example.net"), client="192.0.2.7")
@@ -73,6 +73,40 @@ def test_content_goes_out_whole(data: bytes, delivered: bytes, window: int) -> N
     server.stop()
     assert unstuffed(server.data) == delivered
     assert server.verbs[-1] == b"QUIT"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"A: b\n\nbody\n",
+        b".\n",
+        b".\n..\n.x\n\n.\n",
+        b"a\n.\n",
+        b"a.\n\n.b\n..c\n",
+        b"\n.\nQUIT\n",
+        b"\n" * 9,
+        b"x" * 99 + b"\n",
+    ],
+)
+@pytest.mark.parametrize("window", [1, 2, 3, 4, 5, 4096])
+def test_wire_form_goes_out_as_it_is(data: bytes, window: int) -> None:
+    """What came in wire form leaves so, with leading dots doubled, wherever windows cut."""
+    server = Server()
+    smtp.send(in_wire_form(data, window), TWO, server.address, 10)
+    server.stop()
+    lines = data.split(b"\n")[:-1]
+    assert server.data == b"".join((b"." if line.startswith(b".") else b"") + line + b"\r\n" for line in lines)
+    assert server.accepted
+    assert server.verbs[-1] == b"QUIT"
+
+
+def test_the_size_of_wire_form_is_as_postfix_counts() -> None:
+    """SIZE counts a line end once, as Postfix does for message_size_limit; 8BITMIME is asked for where it is needed."""
+    for data, body in ((b"a\nb\n", b""), ("\u00fc\n\n".encode(), b" BODY=8BITMIME")):
+        server = Server()
+        smtp.send(in_wire_form(data), TWO, server.address, 10)
+        server.stop()
+        assert server.commands[2].rstrip().endswith(b" SIZE=4" + body)
 
 
 def test_every_dot_at_a_line_start_is_doubled() -> None:

@@ -5,9 +5,13 @@ from random import Random
 
 import pytest
 
+from pfilter.base.spool import Wire, as_received
+from pfilter.delivery import smtp
 from pfilter.lmtp import protocol as lmtp
 from pfilter.lmtp.protocol import Begin, Closed, Complete, Content, Session
 from pfilter.message.model import Envelope
+from tests.lib.smtp_server import Server
+from tests.lib.support import BytesSpool, no_workspace
 
 LHLO = b"LHLO mail.example.org\r\n"
 ENVELOPE = b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\n"
@@ -16,9 +20,11 @@ WHOLE = START + b"A: b\r\n\r\nbody\r\n.\r\n"
 
 
 class Spoken:
-    """What came of a conversation: `said` by the server, and messages with their envelopes."""
+    """What came of a conversation: `said` by the server, and messages, as by the pipe, with their envelopes."""
 
     def __init__(self, *pieces: bytes, refuse: bytes = b"") -> None:
+        self.wires: list[Wire | None] = []
+        self.octets: list[bytes] = []  # of the messages, as given out
         self.session = Session(b"here.example")
         self.refuse = refuse
         self.said = self.session.output()
@@ -40,9 +46,12 @@ class Spoken:
                     self.content = b""
                 case Content(octets=octets):
                     assert octets
+                    assert not (self.content.endswith(b"\r") and octets.startswith(b"\n"))
                     self.content += octets
                 case Complete():
-                    self.messages.append(self.content)
+                    self.octets.append(self.content)
+                    self.wires.append(self.session.wire)
+                    self.messages.append(as_by_pipe(self.content, self.session.wire))
                     self.session.answer(lmtp.replies([b"250 2.0.0 passed"] * len(self.envelopes[-1].recipients)))
                 case Closed():
                     self.closed = True
@@ -53,6 +62,12 @@ class Spoken:
     def codes(self) -> list[int]:
         """The replies' codes, one of each reply, without the greeting."""
         return [int(line[:3]) for line in self.said.splitlines() if line[3:4] != b"-"][1:]
+
+
+def as_by_pipe(octets: bytes, wire: Wire | None) -> bytes:
+    """Return a message as the other door would have it, read in small windows."""
+    spool = as_received(BytesSpool(octets, 3), wire, no_workspace)
+    return b"".join(spool.lf_windows(0, spool.size))
 
 
 def cut(octets: bytes, seed: int) -> list[bytes]:
@@ -238,13 +253,52 @@ CONTENTS = {
 
 @pytest.mark.parametrize("content", CONTENTS, ids=repr)
 def test_content_whole_and_octet_by_octet(content: bytes) -> None:
-    """Line ends become LF, dots are undoubled, and only CRLF "." CRLF is the end: however the octets are cut."""
+    """Dots are undoubled, and only CRLF "." CRLF is the end: however the octets are cut, it is what the pipe has."""
     once = Spoken(START, content, b"NOOP\r\n")
     single = Spoken(*(bytes([octet]) for octet in START + content + b"NOOP\r\n"))
     together = Spoken(START + content + b"NOOP\r\n")
     for spoken in (once, single, together):
         assert spoken.messages == [CONTENTS[content]]
         assert spoken.codes == [250, 250, 250, 354, 250, 250]
+        (octets,), (wire,) = spoken.octets, spoken.wires
+        rest = octets.replace(b"\r\n", b"")
+        assert (wire is None) == (b"\r" in rest or b"\n" in rest)
+        if wire:
+            assert octets.replace(b"\r\n", b"\n") == CONTENTS[content]
+            assert wire.lines == octets.count(b"\n")
+            assert wire.ascii == octets.isascii()
+            assert wire.dotted or not (octets.startswith(b".") or b"\n." in octets)
+            assert not wire.dotted or content.startswith(b"..") or b"\r\n." in content[:-5]
+
+
+@pytest.mark.parametrize("content", CONTENTS, ids=repr)
+def test_content_in_two(content: bytes) -> None:
+    """Wherever a message is cut in two, among others within a line end and a dot, the same is known of it."""
+    whole = Spoken(START, content)
+    for at in range(len(content)):
+        spoken = Spoken(START + content[:at], content[at:])
+        assert (spoken.octets, spoken.wires) == (whole.octets, whole.wires)
+
+
+def test_what_is_known_is_of_one_message() -> None:
+    """Neither a dot, nor a bare line end, nor a line of one message is known of the next."""
+    then = ENVELOPE + b"DATA\r\n"
+    contents = (b"..\xff\r\n.\r\n", b"a\nb\r\n.\r\n", b"a\r\n.\r\n")
+    spoken = Spoken(LHLO + b"".join(then + content for content in contents))
+    assert spoken.wires == [Wire(lines=1, dotted=True, ascii=False), None, Wire(lines=1, dotted=False, ascii=True)]
+
+
+def test_a_bare_line_end_can_not_end_a_message_later() -> None:
+    """What looks like an end with bare line ends goes out as lines that can't be one (SMTP smuggling)."""
+    for smuggled in (b"\n.\n", b"\r.\r", b"\n.\r\n", b"\r\n.\n", b"\r\n.\r", b"\r.\r\n"):
+        spoken = Spoken(START + b"A: b\r\n\r\nx" + smuggled + b"MAIL FROM:<>\r\n.\r\n")
+        server = Server()
+        message = as_received(BytesSpool(spoken.octets[0]), spoken.wires[0], no_workspace)
+        smtp.send(message, Envelope(sender=b"", recipients=(b"b@example.net",)), server.address, 10)
+        server.stop()
+        assert server.data.endswith(b"MAIL FROM:<>\r\n")
+        assert b"\n" not in server.data.replace(b"\r\n", b"")
+        assert server.accepted
 
 
 def test_cut_anywhere_it_is_the_same_conversation() -> None:
