@@ -415,19 +415,19 @@ def test_what_was_sent_is_never_taken_back(start: Start, gateway: Gateway) -> No
 
 
 def test_no_memory_to_say_who_was_refused(start: Start, gateway: Gateway) -> None:
-    """Then nothing is said: all come again, rather than that one is told 250 who neither got it nor hears of it."""
+    """Then all come again, rather than that one is told 250 who neither got it nor hears of it."""
     code = (
         "import sys, os\nimport pfilter.lmtp.door\nfrom pfilter.delivery import reinject\n"
         "from pfilter.message.model import Refused\n"
         "one = Refused(address=b'a@example.net', status='5.1.3', said='501 no', server='mx')\n"
         "reinject.send = lambda *_: (one,)\n"
         "def fails(*_): raise MemoryError\n"
-        "pfilter.lmtp.door._with_refused = fails\n"
+        "pfilter.lmtp.answers.refused = fails\n"
         "heard, said = os.dup(0), os.dup(1)\n"
         "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
-    assert client.send(PLAIN, ("a@example.net", "b@example.net")) == [b"", b""]
+    assert client.send(PLAIN, ("a@example.net", "b@example.net")) == [b"451 4.3.0 pfilter: MemoryError: "] * 2
     assert client.ended() != 0
 
 
@@ -517,19 +517,19 @@ def test_the_deadline_of_a_message(start: Start, gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", ["LIFETIME = 0", "MESSAGES = 1", "MEMORY_LIMIT = 1", "_identity = iter(range(9)).__next__"]
+    "limit", ["LIFETIME = 0", "MESSAGES = 1", "MEMORY_LIMIT = 1", "identity = iter(range(9)).__next__"]
 )
 def test_it_ends_between_messages(start: Start, gateway: Gateway, limit: str) -> None:
     """Old, busy enough, grown or of yesterday: it ends after the answer, never before."""
     name, _, value = limit.partition(" = ")
-    value = f"lambda _, n={value}: n()" if name == "_identity" else value
+    value = f"lambda _, n={value}: n()" if name == "identity" else value
     code = (
         f"import sys, os\nimport pfilter.lmtp.door\n"
         "heard, said = os.dup(0), os.dup(1)\n"
         "import threading\n"
         "take = pfilter.lmtp.door._Door.take\n"
         "def taking(self, envelope):\n"
-        f"    pfilter.lmtp.door.{name} = {value}\n"
+        f"    pfilter.lmtp.process.{name} = {value}\n"
         "    take(self, envelope)\n"
         "pfilter.lmtp.door._Door.take = taking\n"
         "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -370,6 +371,12 @@ def failing_deliver(error: BaseException) -> object:
     return deliver
 
 
+def prepared(shares: "Sequence[pipeline.Share]", prepare: "Callable[[], None]") -> "Sequence[pipeline.Share]":
+    """Take all, and let what comes after be prepared meanwhile."""
+    prepare()
+    return shares
+
+
 def door(store: Path, deliver: object) -> pipeline.Context:
     """Return a door."""
     return pipeline.Context(
@@ -385,8 +392,9 @@ def test_files_are_there_before_the_message_is_sent(store: Path) -> None:
     """When the message is handed over, record, file and page exist."""
     seen: list[set[str]] = []
 
-    def deliver(*_: object) -> None:
+    def deliver(shares: "Sequence[pipeline.Share]", *_: object) -> "Sequence[pipeline.Share]":
         seen.append({path.parent.name + "/" + path.name for path in store.rglob("*") if path.is_file()})
+        return shares
 
     pipeline.process(support.BytesSpool(MIXED), ENVELOPE, link_everything(store), door(store, deliver))
     names = " ".join(seen[0])
@@ -471,7 +479,9 @@ def test_memory_does_not_grow_with_the_message(store: Path) -> None:
         "    yield b'--b--\\n'\n"
         "data = spool.finished(chunks(), lambda: store, 1 << 30)\n"
         "sizes = []\n"
-        "deliver = lambda result, *_: sizes.append(result.size)\n"
+        "def deliver(shares, *_):\n"
+        "    sizes.append(shares[0].spool.size)\n"
+        "    return shares\n"
         "door = pipeline.Context(deliver=deliver, size_limit=lambda: 0, workspace=lambda: store,\n"
         "                   log=support.RecordingLog(), may_notify=False)\n"
         "pipeline.process(data, support.ENVELOPE, support.policy(store), door)\n"
@@ -642,7 +652,7 @@ def test_a_broken_signature_is_told_where_only_warnings_are(store: Path, tmp_pat
     for field in ("", "DKIM-Signature: v=1; d=example.org; b=x\n"):
         data = message(multipart("mixed", TEXT, FILE), field)
         door = pipeline.Context(
-            deliver=lambda result, outcome, prepare: prepare(),
+            deliver=prepared,
             size_limit=lambda: 0,
             workspace=lambda: str(store),
             log=Log(f"file:{log}", "warning"),
