@@ -133,6 +133,50 @@ def start(gateway: Gateway) -> Iterator[Start]:
         client.close()
 
 
+class Recorder(Server):
+    """An SMTP server that keeps what each transaction had: recipients, and content."""
+
+    def __init__(self, replies: "dict[bytes, bytes | None] | None" = None, dot: "Sequence[bytes]" = ()) -> None:
+        self.taken: list[tuple[list[str], bytes]] = []
+        self.dots = list(dot)  # what is said to the end of one message after the other; then 250
+        super().__init__(replies, sessions=1000)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            super()._serve()
+
+    def _read_data(self, lines: "Iterator[bytes]") -> None:
+        self.data = b""
+        super()._read_data(lines)
+        begun = max(at for at, verb in enumerate(self.verbs) if verb == b"MAIL")
+        named = [line[9:-3].decode() for line in self.commands[begun:] if line.startswith(b"RCPT TO:<")]
+        self.replies[b"."] = said = self.dots.pop(0) if self.dots else b"250 ok"
+        if said.startswith(b"250"):
+            self.taken.append((named, self.data.replace(b"\r\n", b"\n")))
+
+    def stop(self) -> None:
+        """Take no more connections."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def recorder(gateway: Gateway) -> Iterator[Callable[..., Recorder]]:
+    """Return a function that lets the way back lead to a server that records."""
+    made: list[Recorder] = []
+
+    def make(*given: object, **sections: str) -> Recorder:
+        made.append(Recorder(*given))  # type: ignore[arg-type]
+        policy = sections.pop("policy", 'exempt_recipients = ["@archive.example"]')
+        gateway.configure(policy=policy, reinject=f'method = "smtp"\nsmtp = "{made[-1].address}"', **sections)
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
 def events(gateway: Gateway, name: str) -> "list[str]":
     """Return the events of a name."""
     text = gateway.log.read_text() if gateway.log.exists() else ""
@@ -328,10 +372,15 @@ def test_an_old_configuration_is_kept_and_a_changed_one_seen(start: Start, gatew
 
 
 def test_authenticated(start: Start, gateway: Gateway) -> None:
-    """Where all clients have logged in, every sender is ours; without, a foreign one is foreign."""
+    """Where all clients have logged in, every sender is ours, as the log says; without, a foreign one is foreign."""
     for arguments, says in (((), b"not our sender"), (("--authenticated",), b"no attachments")):
         client = start(f"--config={gateway.config}", *arguments)
         assert client.send(sender="x@example.com") == [b"250 2.0.0 passed (%s)" % says]
+        client.ask(b"QUIT")
+        client.ended()
+    foreign, ours = events(gateway, "message")
+    assert "sasl_user" not in foreign
+    assert '"sasl_user": "(authenticated)"' in ours
 
 
 def test_no_message(start: Start, gateway: Gateway) -> None:
@@ -357,6 +406,268 @@ def test_no_room_for_the_message(start: Start, gateway: Gateway) -> None:
         (said,) = client.send(data)
         assert said == b"451 4.3.0 pfilter: No space left on device"
     assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+
+
+# --- Some are exempt
+
+EXEMPT = "all@archive.example"
+MIXED = ("a@example.net", EXEMPT, "b@example.net")
+OTHERS = ["a@example.net", "b@example.net"]
+LINKED = b"250 2.0.0 1 linked, 1.2 MB -> "
+PASSED = b"250 2.0.0 passed (exempt recipients)"
+HOOKED = (
+    "import sys, os, signal\nimport pfilter.lmtp.door\nfrom pfilter import pipeline\n"
+    "from pfilter.delivery import reinject\n"
+    "{}\n"
+    "heard, said = os.dup(0), os.dup(1)\n"
+    "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+)
+
+
+def starts(said: "list[bytes]", *wanted: bytes) -> bool:
+    """Whether each reply begins as wanted."""
+    return len(said) == len(wanted) and all(map(bytes.startswith, said, wanted))
+
+
+def test_who_is_exempt_gets_the_original(start: Start, gateway: Gateway, recorder: Callable[..., Recorder]) -> None:
+    """The others get the filtered message, each group in a transaction of its own, and each is told his own."""
+    server = recorder()
+    client = start()
+    assert starts(client.send(BIG, MIXED), LINKED, PASSED, LINKED)
+    assert client.ask(b"QUIT").startswith(b"221")
+    client.ended()
+    (first, filtered), (second, original) = server.taken
+    assert (first, second) == (OTHERS, [EXEMPT])
+    assert BASE_URL.encode() in filtered
+    assert original == BIG
+    linked, passed = events(gateway, "message")
+    assert '"recipients": 2' in linked
+    assert "exempt" not in linked  # nobody among these is
+    assert '"recipients": 1' in passed
+    assert '"level": "debug"' in passed
+    assert '"reason": "exempt recipients"' in passed
+
+
+@pytest.mark.parametrize(
+    "data", [PLAIN, support.message(support.multipart("mixed", support.attachment(b"x", "a.bin")))]
+)
+def test_what_passes_for_all_is_sent_once(start: Start, recorder: Callable[..., Recorder], data: bytes) -> None:
+    """Where the filter has nothing to do all get the same, in one transaction."""
+    server = recorder()
+    said = start().send(data, MIXED)
+    assert said == [said[0]] * 3
+    assert [named for named, _ in server.taken] == [list(MIXED)]
+
+
+def test_the_pipe_filters_for_all(gateway: Gateway) -> None:
+    """One exit status says one thing: there all get the filtered message, and the log says that some are exempt."""
+    gateway.configure(policy='exempt_recipients = ["@archive.example"]')
+    gateway.pipe(BIG, recipients=MIXED)
+    assert BASE_URL.encode() in gateway.sent
+    (line,) = events(gateway, "message")
+    assert "1 of 3 recipients are exempt, filtered for all" in line
+
+
+def test_the_bandwidth_rule_counts_who_gets_the_filtered_message(
+    start: Start, recorder: Callable[..., Recorder]
+) -> None:
+    """Those who get the original are none of them."""
+    data = support.message(
+        support.multipart("mixed", support.part(b"Hi\n"), support.attachment(support.noise(200_000), "a.bin"))
+    )
+    server = recorder((), link='part_limit = "10 MB"\nbandwidth_limit = "900 kB"\nmin_size = "10 kB"')
+    client = start()
+    client.send(data, ("a@example.net", "b@example.net", "c@archive.example", "d@archive.example"))
+    assert [len(named) for named, _ in server.taken] == [4]  # 2 times 270 kB
+    client.send(data, ("a@example.net", "b@example.net", "c@example.net", "d@example.net", EXEMPT))
+    assert [len(named) for named, _ in server.taken] == [4, 4, 1]  # 4 times
+
+
+@pytest.mark.parametrize(
+    ("dots", "said", "again", "names"),
+    [
+        ([b"451 4.3.0 no"], (b"451 4.3.0", PASSED, b"451 4.3.0"), OTHERS, [[EXEMPT], OTHERS]),
+        ([b"250 ok", b"550 5.7.1 no"], (LINKED, b"451 4.3.0", LINKED), [EXEMPT], [OTHERS, [EXEMPT]]),
+    ],
+    ids=["the filtered", "the original"],
+)
+def test_what_fails_for_one_group_is_tried_again_for_it_alone(
+    start: Start,
+    gateway: Gateway,
+    recorder: Callable[..., Recorder],
+    dots: "list[bytes]",
+    said: "tuple[bytes, ...]",
+    again: "list[str]",
+    names: "list[list[str]]",
+) -> None:
+    """The others got it, and are told so; the second try finds the same links, and nothing is sent twice."""
+    server = recorder({}, dots)
+    client = start()
+    assert starts(client.send(BIG, MIXED), *said)
+    client.ask(b"NOOP")
+    (failure,) = events(gateway, "failed")
+    assert f'"recipients": {len(again)}' in failure
+    assert starts(client.send(BIG, again), *(b"250" for _ in again))
+    assert [named for named, _ in server.taken] == names
+    client.send(BIG, OTHERS)
+    first, second = (support.addresses(data.decode()) for named, data in server.taken if named == OTHERS)
+    assert first == second != []
+    assert len(list((gateway.store / "records").iterdir())) == 1
+
+
+def test_both_groups_fail(start: Start, gateway: Gateway, recorder: Callable[..., Recorder]) -> None:
+    """Then each is told why, and nobody has it."""
+    server = recorder({}, [b"451 4.3.0 one", b"451 4.3.0 other"])
+    said = start().send(BIG, MIXED)
+    assert [line[-5:] for line in said] == [b"0 one", b"other", b"0 one"]
+    assert server.taken == []
+
+
+def test_no_room_in_the_store_is_nothing_to_who_is_exempt(
+    start: Start, gateway: Gateway, recorder: Callable[..., Recorder]
+) -> None:
+    """What can't be filtered waits; the original goes to whom it is meant for."""
+    server = recorder((), store='min_free = "1000 TB"\non_full = "defer"')
+    assert starts(start().send(BIG, MIXED), b"451 4.3.0", PASSED, b"451 4.3.0")
+    assert server.taken == [([EXEMPT], BIG)]
+
+
+def test_a_bug_in_the_filter_is_nothing_to_who_is_exempt(start: Start, recorder: Callable[..., Recorder]) -> None:
+    """Nor is one, or no memory; the process ends then."""
+    server = recorder()
+    client = start(code=HOOKED.format("def bug(*_): raise ValueError('a bug')\npipeline._change = bug"))
+    assert starts(client.send(BIG, MIXED), b"451 4.3.0 pfilter: ValueError", PASSED, b"451 4.3.0")
+    assert server.taken == [([EXEMPT], BIG)]
+    assert client.ended() != 0
+
+
+BETWEEN = """
+send = reinject.send
+sent = []
+def sending(*given):
+    if sent:
+        {}
+    sent.append(send(*given))
+    return sent[-1]
+reinject.send = sending
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "taken"),
+    [
+        ("raise MemoryError", 1),
+        ("raise ValueError('a bug')", 1),
+        ("raise OSError(5, 'Input/output error')", 1),
+        ("from pfilter.base.errors import DeadlineError; raise DeadlineError('late')", 1),
+        ("os.kill(os.getpid(), signal.SIGTERM)", 2),
+        ("os.kill(os.getpid(), signal.SIGALRM)", 2),
+    ],
+)
+def test_what_happens_between_two_deliveries(
+    start: Start, recorder: Callable[..., Recorder], what: str, taken: int
+) -> None:
+    """Who got it is told 250, and nobody is who did not."""
+    server = recorder()
+    client = start(code=HOOKED.format(BETWEEN.format(what)))
+    said = client.send(BIG, MIXED)
+    assert starts(said, LINKED, PASSED if taken == 2 else b"451 4.3.0", LINKED)
+    assert len(server.taken) == taken
+
+
+def test_no_time_for_the_second_delivery(start: Start, recorder: Callable[..., Recorder]) -> None:
+    """Where the first took all of it the second waits, and the first is answered all the same, and told about."""
+    server = recorder((), policy='exempt_recipients = ["@archive.example"]\ndeadline = "30s"')
+    late = "pfilter.run.monotonic = lambda: time.monotonic() + (60 if sent else 0)\nimport time"
+    client = start(code=HOOKED.format(BETWEEN.format("pass") + late))
+    assert starts(client.send(BIG, MIXED), LINKED, b"451 4.3.0 pfilter: no time left", LINKED)
+    assert len(server.taken) == 1
+
+
+def test_the_client_is_gone_between_two_deliveries(
+    start: Start, gateway: Gateway, recorder: Callable[..., Recorder]
+) -> None:
+    """Postfix tries all again: what was not sent yet is not sent."""
+    server = recorder()
+    code = BETWEEN.format("pass") + (
+        "def taking(*given):\n    sent.append(send(*given))\n"
+        "    while len(sent) == 1 and not os.path.exists(sys.argv[2][9:] + '.gone'): pass\n    return sent[-1]\n"
+        "reinject.send = taking\n"
+    )
+    client = start(code=HOOKED.format(code))
+    client.ask(b"LHLO here")
+    assert client.envelope(MIXED).startswith(b"354")
+    client.say(stuffed(BIG))
+    while not server.taken:
+        time.sleep(0.02)
+    client.lines.close()
+    client.socket.close()
+    Path(f"{gateway.config}.gone").touch()
+    client.process.wait(30)
+    assert [named for named, _ in server.taken] == [OTHERS]
+
+
+def test_quarantine_is_for_all(start: Start, gateway: Gateway, recorder: Callable[..., Recorder]) -> None:
+    """What goes to quarantine does so once, with all recipients: 250 for each, whoever is exempt."""
+    server = recorder(())
+    ambiguous = support.message(b"Content-Type: a/b\nContent-Type: c/d\n\nx\n")
+    gateway.configure(policy='ambiguous = "quarantine"\nexempt_recipients = ["@archive.example"]')
+    assert starts(start().send(ambiguous, MIXED), *[b"250 2.0.0 quarantined"] * 3)
+    assert server.taken == []
+    (entry,) = (gateway.store / "quarantine").glob("*.json")
+    assert all(address in entry.read_text() for address in MIXED)
+
+
+def test_the_sender_is_told_behind_the_reply(start: Start, gateway: Gateway, recorder: Callable[..., Recorder]) -> None:
+    """When both groups have been tried, and all are answered, and once."""
+    server = recorder((), notify="sender = true")
+    client = start()
+    assert starts(client.send(BIG, MIXED), LINKED, PASSED, LINKED)
+    client.ask(b"QUIT")
+    client.ended()
+    assert [named for named, _ in server.taken] == [OTHERS, [EXEMPT], ["sender@example.org"]]
+
+
+REFUSING = """
+from pfilter.message.model import Refused
+def sending(message, envelope, *_):
+    return tuple(Refused(address=a, status=s, said=t, server='mx') for a, s, t in {})
+reinject.send = sending
+"""
+
+
+@pytest.mark.parametrize(
+    ("refused", "recipients", "wanted"),
+    [
+        ([("b", "4.2.0", "450 4.2.0 busy")], "abc", (b"250", b"451 4.2.0 pfilter: ", b"250")),
+        ([("b", "5.1.1", "550 5.1.1 unknown")], "abc", (b"250", b"550 5.1.1 pfilter: ", b"250")),
+        ([("b", "5.7.1", "550 5.7.1 never")], "abc", (b"250", b"451 4.7.1 pfilter: ", b"250")),
+        ([("a", "4.2.0", "450 x"), ("c", "5.1.1", "550 y")], "abc", (b"451 4.2.0", b"250", b"550 5.1.1")),
+        ([("a", "4.5.3", "452 x"), ("a", "5.1.1", "550 y")], "aba", (b"451 4.5.3", b"250", b"550 5.1.1")),
+        ([("a", "4.5.3", "452 x")], "aba", (b"250", b"250", b"451 4.5.3")),
+    ],
+    ids=["for now", "address", "policy", "two", "named twice", "the second of two"],
+)
+def test_a_refusal_is_the_recipients_own(
+    start: Start, gateway: Gateway, refused: "list[tuple[str, str, str]]", recipients: str, wanted: "tuple[bytes, ...]"
+) -> None:
+    """4xx stays with him; 5xx becomes 4xx, but where it is about the address: and that in the order of recipients."""
+    named = [f"{letter}@example.net" for letter in recipients]
+    ones = [(f"{letter}@example.net".encode(), status, said) for letter, status, said in refused]
+    client = start(code=HOOKED.format(REFUSING.format(repr(ones))))
+    assert starts(client.send(PLAIN, named), *wanted)
+    assert client.ask(b"NOOP").startswith(b"250")
+    (event,) = events(gateway, "recipient refused")
+    assert f'"recipients": {len(refused)}' in event
+
+
+def test_addresses_of_one_group_are_refused(start: Start, recorder: Callable[..., Recorder]) -> None:
+    """Others got it, so that Postfix may bounce them; where others have to come again, so have they."""
+    server = recorder({b"RCPT TO:<all@archive.example>": b"550 5.1.1 unknown"})
+    client = start()
+    assert starts(client.send(BIG, MIXED), LINKED, b"550 5.1.1 pfilter: ", LINKED)
+    server.dots = [b"451 4.3.0 no"]
+    assert starts(client.send(BIG, MIXED), b"451 4.3.0", b"451 4.1.1", b"451 4.3.0")
 
 
 # --- Interrupted
