@@ -759,6 +759,38 @@ def test_a_bug_puts_the_message_off_and_ends_the_process(start: Start, gateway: 
     assert gateway.calls == []
 
 
+def test_a_message_that_exhausts_memory(start: Start, gateway: Gateway) -> None:
+    """It is put off and named in the log, and takes its process with it; the next message has another."""
+    client = start(code=HOOKED.format("def scan(*_): bytearray(2 << 30)\npipeline.scan = scan"))
+    (said,) = client.send(ident="Q1")
+    assert said.startswith(b"451 4.3.0 pfilter: MemoryError")
+    assert client.ended() != 0
+    (event,) = events(gateway, "failed")
+    assert '"queue_id": "Q1"' in event
+    assert gateway.calls == []
+    assert start().send() == [b"250 2.0.0 passed (no attachments)"]
+
+
+def test_a_message_that_exhausts_the_processor(start: Start, gateway: Gateway) -> None:
+    """Where not even an alarm gets through the limit kills the process: nothing was said, so that Postfix keeps it."""
+    endless = "sum(map(abs, __import__('itertools').repeat(1)))"
+    hook = f"import pfilter.run\npipeline.scan = lambda *_: {endless}\npfilter.run.processor_seconds = lambda _: 1"
+    client = start(code=HOOKED.format(hook))
+    assert client.send(ident="Q1") == [b""]
+    assert client.ended() == -signal.SIGXCPU
+    assert gateway.calls == []
+
+
+def test_processor_time_is_each_messages_own(start: Start) -> None:
+    """What one used up is not missing for the next."""
+    burn = "end = time.process_time() + 0.6\n    while time.process_time() < end: pass\n    return scan(*given)"
+    hook = f"import pfilter.run, time\nscan = pipeline.scan\ndef scanning(*given):\n    {burn}\n"
+    hook += "pipeline.scan = scanning\npfilter.run.processor_seconds = lambda _: 1"
+    client = start(code=HOOKED.format(hook))
+    for _ in range(5):
+        assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+
+
 def test_sigterm_between_messages(start: Start) -> None:
     """It ends, and says so."""
     client = start()
