@@ -39,6 +39,14 @@ class Answers:
         return replies(self._lines)
 
 
+def all_well(recipients: int, places: "Sequence[Sequence[int]]", lines: "Sequence[bytes]") -> bytes:
+    """Return what is to be said where each share is taken, for all of its recipients."""
+    said = Answers(recipients)
+    for whose, line in zip(places, lines, strict=True):
+        said.give(whose, line)
+    return said.octets()
+
+
 def reply(text: str) -> bytes:
     """Return a line without controls, of bounded length."""
     return printable(text).encode("utf-8", "replace")[:LINE_LIMIT]

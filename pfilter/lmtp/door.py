@@ -186,6 +186,7 @@ class _Door:
             )
             outcome = pipeline.process(spool, message.envelope, settings, context)
             if not message.answered:  # it is in quarantine
+                run.stop_by(self.process.stop)
                 message.delivered = True
                 message.answers.fill(answers.accepted(outcome))
                 self._answer(message)
@@ -224,14 +225,13 @@ class _Door:
 
         Once one was, nothing may interrupt, and those who got it are told so, whatever becomes of the others.
         """
-        ready = Answers(len(message.envelope.recipients))
-        for share in shares:
-            ready.give(share.places, answers.accepted(share.outcome))
-        message.ready = ready.octets()  # made now: there may be no memory for it when it counts
+        # Made now: there may be no memory for it when it counts.
+        lines = [answers.accepted(share.outcome) for share in shares]
+        message.ready = answers.all_well(len(message.envelope.recipients), [share.places for share in shares], lines)
         taken = []
         stopped: Interruption | None = None
-        for share in shares:
-            failure = share.failure or stopped or self._try(message, share, settings, meanwhile)
+        for share, line in zip(shares, lines, strict=True):
+            failure = share.failure or stopped or self._try(message, share, line, settings, meanwhile)
             if failure is None:
                 taken.append(share)
                 continue
@@ -247,13 +247,12 @@ class _Door:
         return taken
 
     def _try(
-        self, message: _Message, share: "Share", settings: Settings, meanwhile: "Callable[[], None]"
+        self, message: _Message, share: "Share", line: bytes, settings: Settings, meanwhile: "Callable[[], None]"
     ) -> BaseException | None:
         """Reinject once; return what kept it from being sent."""
         try:
             message.refuse_late(settings)
             self.refuse_gone()
-            line = answers.accepted(share.outcome)
             way = self._way(settings)
             message.hand_over(settings)
             refused = reinject.send(share.spool, share.envelope, settings, lambda: run.quietly(meanwhile), way)
