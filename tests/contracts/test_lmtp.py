@@ -148,13 +148,19 @@ class Recorder(Server):
             super()._serve()
 
     def _read_data(self, lines: "Iterator[bytes]") -> None:
-        self.data = b""
-        super()._read_data(lines)
+        content = []
+        for line in lines:
+            if line == b".\r\n":
+                break
+            content.append(line)
+        else:
+            return  # they have hung up
+        self.accepted = True
         begun = max(at for at, verb in enumerate(self.verbs) if verb == b"MAIL")
         named = [line[9:-3].decode() for line in self.commands[begun:] if line.startswith(b"RCPT TO:<")]
         self.replies[b"."] = said = self.dots.pop(0) if self.dots else b"250 ok"
         if said.startswith(b"250"):
-            self.taken.append((named, self.data.replace(b"\r\n", b"\n")))
+            self.taken.append((named, b"".join(content).replace(b"\r\n", b"\n")))
 
     def stop(self) -> None:
         """Take no more connections."""
