@@ -576,6 +576,15 @@ def test_what_happens_between_two_deliveries(
     assert len(server.taken) == taken
 
 
+def test_stopped_before_the_first_delivery(start: Start, recorder: Callable[..., Recorder]) -> None:
+    """Then there is no second one either: all are told to come again."""
+    server = recorder()
+    once = "def once(self, done=[]):\n    if not done: done.append(os.kill(os.getpid(), signal.SIGTERM))\n"
+    client = start(code=HOOKED.format(once + "pfilter.lmtp.door._Door.refuse_gone = once"))
+    assert starts(client.send(BIG, MIXED), *[b"451 4.3.0 pfilter: stopped by signal 15"] * 3)
+    assert server.taken == []
+
+
 def test_no_time_for_the_second_delivery(start: Start, recorder: Callable[..., Recorder]) -> None:
     """Where the first took all of it the second waits, and the first is answered all the same, and told about."""
     server = recorder((), policy='exempt_recipients = ["@archive.example"]\ndeadline = "30s"')
@@ -843,6 +852,16 @@ def test_sigterm_behind_the_answer(start: Start, gateway: Gateway, tmp_path: Pat
     assert len(events(gateway, "message")) == 1
 
 
+def test_what_comes_behind_the_answer_has_a_limit(start: Start, gateway: Gateway) -> None:
+    """A log or a notification that hangs keeps nobody waiting: the process ends, and the message stays sent."""
+    hook = "import pfilter.run, time\npfilter.run.AFTERWARDS = 1\npipeline._tell = lambda *_: time.sleep(300)"
+    gateway.configure(reinject='timeout = "30s"\ndata_done_timeout = "60s"')
+    client = start(code=HOOKED.format(hook))
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    assert client.ended() != 0
+    assert len(events(gateway, "failed after delivery")) == 1
+
+
 def test_the_deadline_of_a_message(start: Start, gateway: Gateway) -> None:
     """Each has its own; one who does not finish in time is told to come again, and nothing of it is sent."""
     gateway.configure(policy='deadline = "4s"', reinject='timeout = "1s"\ndata_done_timeout = "1s"')
@@ -884,6 +903,24 @@ def test_it_ends_between_messages(start: Start, gateway: Gateway, limit: str) ->
     assert len(gateway.calls) == 1
 
 
+def test_it_does_not_end_within_a_transaction(start: Start, gateway: Gateway) -> None:
+    """Who has said MAIL may go on to the end of his message, however old the process is."""
+    hook = (
+        "import pfilter.lmtp.process, pfilter.lmtp.protocol as p\nmail = p.Session._verbs[b'MAIL']\n"
+        "def old(*given):\n    pfilter.lmtp.process.LIFETIME = -1\n    return mail(*given)\n"
+        "p.Session._verbs[b'MAIL'] = old"
+    )
+    client = start(code=HOOKED.format(hook))
+    client.ask(b"LHLO here")
+    assert client.ask(b"MAIL FROM:<a@example.org>").startswith(b"250")
+    assert client.ask(b"RCPT TO:<b@example.net>").startswith(b"250")
+    assert client.ask(b"DATA").startswith(b"354")
+    client.say(stuffed(PLAIN))
+    assert client.reply().startswith(b"250")
+    assert client.ended() == 0
+    assert len(gateway.calls) == 1
+
+
 def test_another_version_is_noticed(start: Start, gateway: Gateway, tmp_path: Path) -> None:
     """When the link leads to another version, a process that waits ends: the next connection's is of that."""
     link = tmp_path / "current"
@@ -909,7 +946,7 @@ def taking(self, envelope):
     signals = (signal.SIGALRM, *pfilter.run.SIGNALS)
     limits = ("AS", "CORE", "NOFILE", "FSIZE", "DATA", "STACK")
     state = {
-        "descriptors": [os.readlink(f) for f in map("/proc/self/fd/{}".format, range(64)) if os.path.lexists(f)],
+        "descriptors": [os.readlink(f) for f in map("/proc/self/fd/{}".format, range(1024)) if os.path.lexists(f)],
         "handlers": [getattr(of, "__name__", str(of)) for of in map(signal.getsignal, signals)],
         "timers": [signal.getitimer(which) for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL)],
         "masked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
@@ -1002,6 +1039,22 @@ def test_nothing_stays_of_a_message(
     assert after == before
     assert grown < 2 << 20
     assert list((gateway.store / "tmp").iterdir()) == []
+
+
+def test_a_log_that_could_not_be_written_is_tried_again(start: Start, gateway: Gateway) -> None:
+    """What went wrong with one message's events is nothing to those of the next, nor is where they went."""
+    away = gateway.root / "away" / "log"
+    gateway.configure(log=f'to = "file:{away}"\nlevel = "debug"')
+    client = start()
+    for number in range(3):
+        if number == 1:
+            away.parent.mkdir(mode=0o777)
+        if number == 2:
+            gateway.configure()
+        assert client.send(ident=f"Q{number}")[0].startswith(b"250")
+        assert client.ask(b"NOOP").startswith(b"250")
+    assert re.findall(r"Q\d", away.read_text()) == ["Q1"]
+    assert re.findall(r"Q\d", gateway.log.read_text()) == ["Q2"]
 
 
 # --- The launcher
