@@ -50,6 +50,7 @@ def tell(
         "error" if failed else "warning" if breaks else "info" if plan.changes else "debug",
         "message",
         **about,
+        sasl_user=envelope.sasl_user,
         message_id=message_id,
         recipients=len(envelope.recipients),
         size_in=outcome.size_in,

@@ -11,51 +11,42 @@ from time import monotonic
 from pfilter.base.errors import (
     EX_OK,
     EX_TEMPFAIL,
-    DeadlineError,
     StoppedError,
     UsageError,
     dsn,
     exit_status,
 )
-from pfilter.base.log import Log
-from pfilter.base.privileges import become_owner
-from pfilter.base.rlimits import confine
-from pfilter.base.spool import Spool, receive
+from pfilter.base.spool import receive
 from pfilter.config.cache import load
 from pfilter.config.settings import DEFAULT_PATH, Settings
 from pfilter.delivery.whole import Told, refuse_orphan, whole
 from pfilter.message.model import Envelope
+from pfilter.run import AFTERWARDS, HARD_LIMIT, Run, last_words, quietly, size_limit, workspace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
     from collections.abc import Callable, Sequence
+
+    from pfilter.pipeline import Share
 else:
     import _signal  # the module signal brings enum along
 
 OPTIONS = ("config", "queue-id", "client", "helo", "sasl", "end", "size")
 BLANK_LINE = "blank-line"  # the one value of --end: pipe(8)'s flag B
-AFTERWARDS = 10  # seconds for the log and the notification; each is a second in which a crash doubles the message
-HARD_LIMIT = 5  # seconds over the reinjection's own time limits
 # pipe(8) expands an empty ${sender} to this where master.cf lacks null_sender=
 NULL_SENDERS = (b"", b"<>", b"MAILER-DAEMON")
 
 
-class _Run:
+class _Run(Run):
     """One message's run: how far it came decides what a failure means."""
 
     def __init__(self, parent: int, delivered: list[bool]) -> None:
+        super().__init__()
         self.delivered = delivered
         self.refused = 0  # recipients, for their addresses
-        self.log = Log("")
         self.queue_id = ""
-        self.end = 0.0
         self.parent = parent
-
-    def on_alarm(self, *_: object) -> None:
-        """Raise where the time is over; an alarm from elsewhere means nothing."""
-        if monotonic() >= self.end:
-            raise DeadlineError("the deadline for one message has passed")
 
 
 def main(arguments: "Sequence[bytes]", parent: int = -1, delivered: "list[bool] | None" = None) -> tuple[int, str]:
@@ -70,7 +61,7 @@ def main(arguments: "Sequence[bytes]", parent: int = -1, delivered: "list[bool] 
         line = _process(run, arguments)
     except BaseException as error:  # noqa: BLE001  # whatever it is: the message must stay in the queue
         if not run.delivered[0]:
-            _last_words()
+            last_words()
             reason = _reason(error)
             status = exit_status(error, in_pipe=True)
             if status == EX_TEMPFAIL:
@@ -94,46 +85,30 @@ def _reason(error: BaseException) -> str:
     return without_tokens(sentence(error))
 
 
-def _last_words() -> None:
-    """Let nothing raise any more, and nothing hang: death by a signal is a deferral too."""
-    _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
-    _signal.signal(_signal.SIGALRM, _signal.SIG_DFL)
-    _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
-
-
 def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     began = monotonic()
     config, envelope, told = parse(arguments)
     run.queue_id = envelope.queue_id
     settings = load(config or DEFAULT_PATH)
-    become_owner(settings.store_path)
-    # To wait for Postfix's last answer takes no processor time: that limit is not among these.
-    confine(settings.deadline + settings.reinject_timeout + HARD_LIMIT + AFTERWARDS)
-    run.log = Log("" if settings.log_to == "stderr" else settings.log_to, settings.log_level, settings.log_format)
-    run.end = began + settings.deadline
-    _signal.signal(_signal.SIGALRM, run.on_alarm)
+    run.begin(settings, began)
     _signal.signal(_signal.SIGTERM, _on_term)
-    # Again and again: a first alarm can get lost where Python can't raise, in a destructor for example.
-    _signal.setitimer(_signal.ITIMER_REAL, settings.deadline, 1)
 
     from pfilter import pipeline
     from pfilter.delivery import loop
 
-    def workspace() -> str:
-        from pfilter.store import select
+    def room() -> str:
+        return workspace(settings)
 
-        return select.workspace(settings)
-
-    spool = receive(0, workspace)
+    spool = receive(0, room)
     if not spool.size:
         raise UsageError("no message on stdin")
     refuse_orphan(run.parent)
     spool = whole(spool, told, run.parent)
     loop.refuse_loop(spool, settings)
     context = pipeline.Context(
-        deliver=lambda result, _outcome, meanwhile: _deliver(run, result, envelope, settings, meanwhile),
-        size_limit=lambda: _size_limit(envelope, settings),
-        workspace=workspace,
+        deliver=lambda shares, meanwhile: _deliver(run, shares, settings, meanwhile),
+        size_limit=lambda: size_limit(envelope, settings),
+        workspace=room,
         log=run.log,
         may_notify=True,
     )
@@ -141,30 +116,17 @@ def _process(run: _Run, arguments: "Sequence[bytes]") -> str:
     return f"{line}; {run.refused} of {len(envelope.recipients)} recipients refused" if run.refused else line
 
 
-def _size_limit(envelope: Envelope, settings: Settings) -> int:
-    from pfilter.delivery import postconf
-
-    return postconf.size_limit(settings, envelope)
-
-
-def _deliver(run: _Run, result: Spool, envelope: Envelope, settings: Settings, meanwhile: "Callable[[], None]") -> None:
-    """Reinject once. From here on the reinjection's own time limits count, and nothing else may interrupt.
-
-    It starts where all up to the final dot fits in before the deadline; the answer to that is waited for beyond.
-
-    What comes after it has a short limit of its own, whose end is a success.
-    """
+def _deliver(
+    run: _Run, shares: "Sequence[Share]", settings: Settings, meanwhile: "Callable[[], None]"
+) -> "Sequence[Share]":
+    """Reinject once: there is one exit status for all. From then on a short limit counts, whose end is a success."""
     from pfilter.delivery import reinject
 
-    if monotonic() + settings.reinject_timeout > run.end:
-        raise DeadlineError("no time left for reinjection before the deadline; nothing was sent")
+    (share,) = shares
+    run.refuse_late(settings)
     refuse_orphan(run.parent)
-    for ignored in (_signal.SIGTERM, _signal.SIGHUP, _signal.SIGINT):
-        _signal.signal(ignored, _signal.SIG_IGN)
-    limit = settings.reinject_timeout + settings.reinject_data_done_timeout + HARD_LIMIT
-    run.end = monotonic() + limit
-    _signal.setitimer(_signal.ITIMER_REAL, limit, 1)
-    refused = reinject.send(result, envelope, settings, lambda: _quietly(meanwhile))
+    run.hand_over(settings)
+    refused = reinject.send(share.spool, share.envelope, settings, lambda: quietly(meanwhile))
     run.delivered[0] = True
     _signal.signal(_signal.SIGALRM, lambda *_: os._exit(EX_OK))
     _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
@@ -173,16 +135,9 @@ def _deliver(run: _Run, result: Spool, envelope: Envelope, settings: Settings, m
 
         run.refused = len(refused)
         _signal.setitimer(_signal.ITIMER_REAL, settings.reinject_timeout + HARD_LIMIT)
-        bounce.tell(refused, result, envelope, settings, run.log)
+        bounce.tell(refused, share.spool, share.envelope, settings, run.log)
         _signal.setitimer(_signal.ITIMER_REAL, AFTERWARDS)
-
-
-def _quietly(meanwhile: "Callable[[], None]") -> None:
-    """Do what is only a convenience: Postfix has the message by now, and no failure of ours may take it back."""
-    try:
-        meanwhile()
-    except Exception:  # noqa: BLE001, S110  # MemoryError is one
-        pass
+    return shares
 
 
 def _on_term(*_: object) -> None:

@@ -20,7 +20,7 @@ from pfilter.message.scan import scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pfilter.base.spool import Workspace
     from pfilter.message.scratch import Scratch
@@ -30,19 +30,35 @@ if TYPE_CHECKING:
 NO_ROOM = "no room in the store"  # why a message passes that was to be changed; see `events.TOO_LARGE`
 
 
+class Share(Frozen):
+    """What goes to some of the recipients, in one transaction; to all, where they need not be told apart."""
+
+    places: tuple[int, ...]  # whose it is: indices of the envelope's recipients
+    envelope: Envelope  # theirs alone
+    spool: Spool
+    plan: Plan
+    outcome: Outcome
+    download: "Download | None" = None
+    original: str = ""  # name of the copy in the trouble folder
+    no_room: bool = False
+    failure: Exception | None = None  # why there is nothing for them
+
+
 class Context(Frozen):
     """What the process around a message provides.
 
-    `deliver` takes the result: it raises and nothing was sent, or it returns and nothing may fail any more. It is told
-    what became of the message, and may call its last argument while it waits: to prepare for what comes after.
+    `deliver` takes all shares, tries each that has no failure, and returns those that were taken: of them nothing may
+    fail any more. Where none was it raises. It may call its last argument while it waits: to prepare for what comes
+    after. There is one share, but where `apart` says that recipients can be told different things.
     `size_limit` says how many octets it takes (0: any). `workspace` is a directory for temporary files.
     """
 
-    deliver: "Callable[[Spool, Outcome, Callable[[], None]], None]"
+    deliver: "Callable[[Sequence[Share], Callable[[], None]], Sequence[Share]]"
     size_limit: "Callable[[], int]"
     workspace: "Workspace"
     log: Log
     may_notify: bool
+    apart: bool = False
 
 
 class Examined(Frozen):
@@ -71,16 +87,14 @@ def process(spool: Spool, envelope: Envelope, settings: Settings, context: Conte
     from pfilter.message.scratch import Scratch
 
     with Scratch(context.workspace) as scratch:
-        plan = _examine(spool, message, envelope, settings, scratch).plan
-        if not plan.changes:
-            return _pass_on(spool, plan, message.message_id, envelope, settings, context, began)
-        result = _change(spool, message, plan, envelope, settings, context, scratch)
-        context.deliver(result.spool, result.outcome, lambda: _prepare(plan, context.log))
-    if result.download:
-        _notify(message, envelope, result.download, settings, context)
-    told = {"download": result.download.id if result.download else "", "original": result.original}
-    _tell(plan, result.outcome, message.message_id, envelope, settings, context, began, **told, failed=result.no_room)
-    return result.outcome
+        shares = _shares(spool, message, envelope, settings, context, scratch)
+        delivered = context.deliver(shares, lambda: _prepare(shares, context.log))
+    for share in delivered:
+        if share.download:
+            _notify(message, share.envelope, share.download, settings, context)
+        _tell(share, message.message_id, context, began)
+    _catch_up(settings, context)
+    return delivered[0].outcome
 
 
 def examine(spool: Spool, envelope: Envelope, settings: Settings, workspace: "Workspace") -> Examined:
@@ -102,10 +116,68 @@ def _pass_on(
     spool: Spool, plan: Plan, message_id: str, envelope: Envelope, settings: Settings, context: Context, began: float
 ) -> Outcome:
     """Deliver a message as it came, the file itself."""
+    shares = (_untouched(spool, plan, envelope, _all(envelope)),)
+    context.deliver(shares, lambda: _prepare(shares, context.log))
+    _tell(shares[0], message_id, context, began)
+    _catch_up(settings, context)
+    return shares[0].outcome
+
+
+def _all(envelope: Envelope) -> tuple[int, ...]:
+    return tuple(range(len(envelope.recipients)))
+
+
+def _untouched(spool: Spool, plan: Plan, envelope: Envelope, places: tuple[int, ...]) -> Share:
     outcome = Outcome(size_in=spool.lf_size, size_out=spool.lf_size, note=decide.in_a_word(plan))
-    context.deliver(spool, outcome, lambda: _prepare(plan, context.log))
-    _tell(plan, outcome, message_id, envelope, settings, context, began)
-    return outcome
+    return Share(places=places, envelope=envelope, spool=spool, plan=plan, outcome=outcome)
+
+
+def _shares(
+    spool: Spool, message: Message, envelope: Envelope, settings: Settings, context: Context, scratch: "Scratch"
+) -> tuple[Share, ...]:
+    """Return what the filter makes of a message, for all; beside it the original, for those who are exempt.
+
+    What goes wrong with the one is nothing to the others.
+    """
+    exempted = exempt.recipients(envelope, settings) if context.apart else ()
+    if not exempted:
+        return (_filtered(spool, message, envelope, _all(envelope), settings, context, scratch),)
+    others = tuple(sorted(set(_all(envelope)).difference(exempted)))
+    original = _untouched(spool, Plan(reason=exempt.RECIPIENTS), envelope.only(exempted), exempted)
+    theirs = envelope.only(others)
+    try:
+        share = _filtered(spool, message, theirs, others, settings, context, scratch)
+    except Exception as error:  # noqa: BLE001  # the door says so to those whom it is about
+        failure = error.with_traceback(None)  # which holds on to all that was at hand
+        return original.replace(places=others, envelope=theirs, failure=failure), original
+    if share.spool is spool:
+        return (share.replace(places=_all(envelope), envelope=envelope),)
+    return share, original
+
+
+def _filtered(
+    spool: Spool,
+    message: Message,
+    envelope: Envelope,
+    places: tuple[int, ...],
+    settings: Settings,
+    context: Context,
+    scratch: "Scratch",
+) -> Share:
+    plan = _examine(spool, message, envelope, settings, scratch).plan
+    if not plan.changes:
+        return _untouched(spool, plan, envelope, places)
+    made = _change(spool, message, plan, envelope, settings, context, scratch)
+    return Share(
+        places=places,
+        envelope=envelope,
+        spool=made.spool,
+        plan=plan,
+        outcome=made.outcome,
+        download=made.download,
+        original=made.original,
+        no_room=made.no_room,
+    )
 
 
 def _screen(spool: Spool, message: Message, envelope: Envelope, settings: Settings, log: Log) -> tuple[str, str]:
@@ -187,43 +259,29 @@ def _is_told(plan: Plan, log: Log) -> bool:
     return plan.changes or log.wants("debug")
 
 
-def _prepare(plan: Plan, log: Log) -> None:
-    if _is_told(plan, log):
-        from pfilter import events
+def _prepare(shares: "Sequence[Share]", log: Log) -> None:
+    for share in shares:
+        if _is_told(share.plan, log):
+            from pfilter import events
 
-        events.prepare(plan, log)
+            events.prepare(share.plan, log)
 
 
-def _tell(
-    plan: Plan,
-    outcome: Outcome,
-    message_id: str,
-    envelope: Envelope,
-    settings: Settings,
-    context: Context,
-    began: float,
-    *,
-    download: str = "",
-    original: str = "",
-    failed: bool = False,
-) -> None:
-    """Tell the log about the message, and one sender what was held back from him."""
-    if _is_told(plan, context.log):
+def _tell(share: Share, message_id: str, context: Context, began: float) -> None:
+    if _is_told(share.plan, context.log):
         from pfilter import events
 
         events.tell(
-            plan,
-            outcome,
-            envelope,
+            share.plan,
+            share.outcome,
+            share.envelope,
             context.log,
             monotonic() - began,
             message_id=message_id,
-            download=download,
-            original=original,
-            failed=failed,
+            download=share.download.id if share.download else "",
+            original=share.original,
+            failed=share.no_room,
         )
-    if context.may_notify and settings.notify_sender and _overdue(settings):
-        _catch_up(settings, context.log)
 
 
 def _overdue(settings: Settings) -> bool:
@@ -234,8 +292,10 @@ def _overdue(settings: Settings) -> bool:
         return False
 
 
-def _catch_up(settings: Settings, log: Log) -> None:
-    """Tell one sender, whoever he is; best effort as above."""
+def _catch_up(settings: Settings, context: Context) -> None:
+    """Tell one sender, whoever he is, what was held back from him; best effort as above."""
+    if not (context.may_notify and settings.notify_sender and _overdue(settings)):
+        return
     from pfilter.delivery import notification
 
     try:
@@ -243,4 +303,4 @@ def _catch_up(settings: Settings, log: Log) -> None:
     except (PfilterError, OSError, ValueError) as error:
         from pfilter.base.text import sentence, without_tokens
 
-        log.event("warning", "sender not notified", reason=without_tokens(sentence(error)))
+        context.log.event("warning", "sender not notified", reason=without_tokens(sentence(error)))

@@ -106,4 +106,4 @@ def scanner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def unconfined(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep a door that is run in this process from setting its limits on all tests to come."""
-    monkeypatch.setattr("pfilter.pipe.confine", lambda seconds: None)
+    monkeypatch.setattr("pfilter.run.confine", lambda seconds: None)

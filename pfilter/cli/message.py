@@ -14,6 +14,12 @@ from pfilter.config import load
 from pfilter.config.settings import DEFAULT_PATH, Settings
 from pfilter.message.model import Envelope
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pfilter import pipeline
+
 app = typer.Typer()
 
 SenderOption = Annotated[
@@ -52,9 +58,11 @@ def filter_command(
     spool = _open_message(file)
     settings = _settings(config_file, store, base_url)
 
-    def deliver(result: Spool, *_: object) -> None:
-        for chunk in result.windows(0, result.size):
+    def deliver(shares: "Sequence[pipeline.Share]", *_: object) -> "Sequence[pipeline.Share]":
+        (share,) = shares
+        for chunk in share.spool.windows(0, share.spool.size):
             write_all(1, chunk)
+        return shares
 
     context = pipeline.Context(
         deliver=deliver,

@@ -7,7 +7,6 @@ from pfilter.config.settings import Settings
 from pfilter.decision import exempt
 from pfilter.decision.plan import Action, AttachmentFacts, Measured, Plan
 from pfilter.message import roles
-from pfilter.message.addresses import matches
 from pfilter.message.model import Envelope, Message, Part
 
 TYPE_CHECKING = False
@@ -192,9 +191,9 @@ def _over(name: str, limit: int) -> str:
 
 def _remarks(message: Message, envelope: Envelope, settings: Settings, *, changes: bool) -> tuple[str, ...]:
     remarks = []
-    exempt = sum(matches(address, settings.exempt_recipients) for address in envelope.recipients)
-    if exempt:
-        remarks.append(f"{exempt} of {len(envelope.recipients)} recipients are exempt, filtered for all")
+    exempted = exempt.recipients(envelope, settings) if changes else ()
+    if exempted:  # the door can't answer them apart, or they would not be among these
+        remarks.append(f"{len(exempted)} of {len(envelope.recipients)} recipients are exempt, filtered for all")
     # What other domains have signed is protected, so these are ours.
     if changes and (message.values(b"dkim-signature") or message.values(b"arc-seal")):
         remarks.append(SIGNATURE_BROKEN)

@@ -23,6 +23,15 @@ def why_untouched(envelope: Envelope, settings: Settings) -> str:
         return SASL_USER
     if in_networks(envelope.client, settings.exempt_networks):
         return NETWORK
-    if envelope.recipients and all(matches(address, settings.exempt_recipients) for address in envelope.recipients):
+    if envelope.recipients and len(recipients(envelope, settings)) == len(envelope.recipients):
         return RECIPIENTS
     return ""
+
+
+def recipients(envelope: Envelope, settings: Settings) -> tuple[int, ...]:
+    """Return which of the recipients are exempt: their indices."""
+    if not settings.exempt_recipients:
+        return ()
+    return tuple(
+        place for place, address in enumerate(envelope.recipients) if matches(address, settings.exempt_recipients)
+    )

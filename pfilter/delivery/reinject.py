@@ -11,15 +11,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pfilter.delivery.smtp import Way
+
 
 def send(
-    message: Spool, envelope: Envelope, settings: Settings, meanwhile: "Callable[[], None] | None" = None
+    message: Spool,
+    envelope: Envelope,
+    settings: Settings,
+    meanwhile: "Callable[[], None] | None" = None,
+    way: "Way | None" = None,
 ) -> tuple[Refused, ...]:
     """Hand a complete message over; return the recipients who were refused for their addresses and did not get it.
 
     Raises ReinjectError; then it may have been taken all the same. Raises RecipientsError where all were refused.
     `meanwhile` is called while Postfix works, and must not raise.
     """
+    if way and settings.reinject_method == "smtp":
+        limits = (settings.reinject_timeout, settings.reinject_data_done_timeout)
+        return way.send(message, envelope, *limits, meanwhile)
     return METHODS[settings.reinject_method](message, envelope, settings, meanwhile)
 
 

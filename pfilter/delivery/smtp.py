@@ -54,6 +54,27 @@ def send(
         raise ReinjectError(f"SMTP server {server}: {error.strerror or error}") from error
 
 
+class Way:
+    """The way back to a server, for many messages."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+
+    def send(
+        self,
+        message: Spool,
+        envelope: Envelope,
+        seconds: float,
+        done_seconds: float = 0,
+        meanwhile: "Callable[[], None] | None" = None,
+    ) -> tuple[Refused, ...]:
+        """Send a message as `send` does."""
+        return send(message, envelope, self.server, seconds, done_seconds, meanwhile)
+
+    def close(self) -> None:
+        """Hang up."""
+
+
 class _TooLongError(ReinjectError):
     """The time limit of this step is over."""
 

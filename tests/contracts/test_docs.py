@@ -17,7 +17,7 @@ from pfilter import events as log_events
 from pfilter.cli import app
 from pfilter.config import keys, load
 from pfilter.decision import decide
-from pfilter.lmtp import door, protocol
+from pfilter.lmtp import door, process, protocol
 from tests.lib.support import PROJECT, plain
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -223,8 +223,8 @@ def test_numbers_of_the_lmtp_door_are_the_true_ones() -> None:
     """pfilter-lmtp(8) says when it ends, and what its limits are."""
     text = " ".join(plain(section(manual("pfilter-lmtp.8"), "DESCRIPTION")).split())
     for said in (
-        f"after {door.LIFETIME} seconds, or {door.MESSAGES} messages",
-        f"more than {door.MEMORY_LIMIT >> 20} MiB",
+        f"after {process.LIFETIME} seconds, or {process.MESSAGES} messages",
+        f"more than {process.MEMORY_LIMIT >> 20} MiB",
         f"says nothing for {door.IDLE_LIMIT} seconds",
         f"up to {protocol.LINE_LIMIT} octets",
         f"up to {protocol.RECIPIENT_LIMIT:,} recipients",

@@ -20,6 +20,7 @@ PACKAGE = PROJECT / "pfilter"
 RANKS = (
     ("launcher", "lmtp_launcher"),
     ("pipe", "lmtp", "cli"),
+    ("run",),
     ("pipeline",),
     ("rewriting", "delivery"),
     ("notices", "web", "events"),

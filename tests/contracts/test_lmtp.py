@@ -1,12 +1,14 @@
 """pfilter-lmtp as spawn(8) runs it: what it answers, what then has been sent, and that nothing stays."""
 
 import contextlib
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -133,6 +135,61 @@ def start(gateway: Gateway) -> Iterator[Start]:
         client.close()
 
 
+class Recorder(Server):
+    """An SMTP server that keeps what each transaction had: recipients, and content."""
+
+    def __init__(self, replies: "dict[bytes, bytes | None] | None" = None, dot: "Sequence[bytes | None]" = ()) -> None:
+        self.taken: list[tuple[list[str], bytes]] = []
+        self.dots = list(dot)  # what is said to the end of one message after the other; then 250
+        super().__init__(replies, sessions=1000)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            super()._serve()
+
+    def _read_data(self, lines: "Iterator[bytes]") -> None:
+        content = []
+        for line in lines:
+            if line == b".\r\n":
+                break
+            content.append(line)
+        else:
+            return  # they have hung up
+        self.accepted = True
+        begun = max(at for at, verb in enumerate(self.verbs) if verb == b"MAIL")
+        named = [line[9:-3].decode() for line in self.commands[begun:] if line.startswith(b"RCPT TO:<")]
+        self.replies[b"."] = said = self.dots.pop(0) if self.dots else b"250 ok"
+        if said and said.startswith(b"250"):
+            self.taken.append((named, b"".join(content).replace(b"\r\n", b"\n")))
+
+    def stop(self) -> None:
+        """Take no more connections."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def recorder(gateway: Gateway) -> Iterator[Callable[..., Recorder]]:
+    """Return a function that lets the way back lead to a server that records."""
+    made: list[Recorder] = []
+
+    def make(*given: object, **sections: str) -> Recorder:
+        made.append(Recorder(*given))  # type: ignore[arg-type]
+        policy = sections.pop("policy", 'exempt_recipients = ["@archive.example"]')
+        gateway.configure(policy=policy, reinject=f'method = "smtp"\nsmtp = "{made[-1].address}"', **sections)
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+def starts(said: "list[bytes]", *wanted: bytes) -> bool:
+    """Whether each reply begins as wanted."""
+    return len(said) == len(wanted) and all(map(bytes.startswith, said, wanted))
+
+
 def events(gateway: Gateway, name: str) -> "list[str]":
     """Return the events of a name."""
     text = gateway.log.read_text() if gateway.log.exists() else ""
@@ -215,13 +272,14 @@ def test_1000_recipients(start: Start, gateway: Gateway) -> None:
     assert argv[5:] == recipients
 
 
-def test_the_way_back_by_smtp(start: Start, gateway: Gateway) -> None:
+def test_the_way_back_by_smtp(start: Start, recorder: Callable[..., Recorder]) -> None:
     """By SMTP it is one transaction, with client and queue id of the front."""
-    server = Server()
-    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
-    assert start().send(PLAIN, ["a@example.net", "b@example.net"]) == [b"250 2.0.0 passed (no attachments)"] * 2
-    server.stop()
-    assert server.accepted
+    server = recorder()
+    client = start()
+    assert client.send(PLAIN, ["a@example.net", "b@example.net"]) == [b"250 2.0.0 passed (no attachments)"] * 2
+    client.ask(b"QUIT")
+    client.ended()
+    assert server.taken == [(["a@example.net", "b@example.net"], PLAIN)]
     assert server.commands[1] == b"XFORWARD ADDR=192.0.2.1 IDENT=4F2A\r\n"
     assert server.verbs == [b"EHLO", b"XFORWARD", b"MAIL", b"RCPT", b"RCPT", b"DATA", b"QUIT"]
 
@@ -229,47 +287,39 @@ def test_the_way_back_by_smtp(start: Start, gateway: Gateway) -> None:
 # --- Not sent, or not to all
 
 
-def test_one_recipient_has_no_address(start: Start, gateway: Gateway) -> None:
+def test_one_recipient_has_no_address(start: Start, gateway: Gateway, recorder: Callable[..., Recorder]) -> None:
     """He is refused for good, the others get the message: each is told his own."""
-    server = Server({b"RCPT TO:<b@example.net>": b"501 5.1.3 Bad recipient address syntax"})
-    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    server = recorder({b"RCPT TO:<b@example.net>": b"501 5.1.3 Bad recipient address syntax"})
     client = start()
     first, second, third = client.send(PLAIN, ["a@example.net", "b@example.net", "c@example.net"])
     client.ask(b"QUIT")  # what is logged is logged after the replies
-    server.stop()
-    assert server.accepted
+    assert len(server.taken) == 1  # Postfix makes the report: nobody is told twice
     assert first == third == b"250 2.0.0 passed (no attachments)"
     assert second == (b"550 5.1.3 pfilter: SMTP server refused the recipient: 501 5.1.3 Bad recipient address syntax")
     assert len(events(gateway, "recipient refused")) == 1
-    assert gateway.calls == []  # Postfix makes the report: nobody is told twice
 
 
-def test_all_recipients_have_no_address(start: Start, gateway: Gateway) -> None:
+def test_all_recipients_have_no_address(start: Start, recorder: Callable[..., Recorder]) -> None:
     """Then all are refused, as Postfix would have done."""
-    server = Server({b"RCPT": b"501 5.1.3 Bad recipient address syntax"})
-    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    recorder({b"RCPT": b"501 5.1.3 Bad recipient address syntax"})
     said = start().send(PLAIN, ["a@example.net", "b@example.net"])
-    server.stop()
     assert [line[:9] for line in said] == [b"550 5.1.3"] * 2
 
 
 @pytest.mark.parametrize("code", [b"451 4.3.0 later", b"550 5.7.1 never", None])
 @pytest.mark.parametrize("verb", [b"MAIL", b"RCPT", b"DATA", b"."])
-def test_any_other_refusal_means_later(start: Start, gateway: Gateway, verb: bytes, code: "bytes | None") -> None:
+def test_any_other_refusal_means_later(
+    start: Start, recorder: Callable[..., Recorder], verb: bytes, code: "bytes | None"
+) -> None:
     """A relay that is broken bounces nothing: all are told to come again, and the next message goes its way."""
-    server = Server({verb: code})
-    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    broken = recorder({verb: code}, [code] if verb == b"." else [])
     client = start()
     said = client.send(PLAIN, ["a@example.net", "b@example.net"])
-    server.stop()
-    assert [line[:29] for line in said] == [b"451 4.3.0 pfilter: SMTP server"] * 2 or [line[:18] for line in said] == [
-        b"451 4.3.0 pfilter:"
-    ] * 2
-    server = Server()
-    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"')
+    assert starts(said, *[b"451 4.3.0 pfilter: SMTP server" if code else b"451 4.3.0 pfilter: "] * 2)
+    assert broken.taken == []
+    other = recorder()  # and the configuration names it
     assert client.send() == [b"250 2.0.0 passed (no attachments)"]
-    server.stop()
-    assert server.accepted
+    assert len(other.taken) == 1
 
 
 def test_sendmail_fails(start: Start, gateway: Gateway) -> None:
@@ -328,10 +378,15 @@ def test_an_old_configuration_is_kept_and_a_changed_one_seen(start: Start, gatew
 
 
 def test_authenticated(start: Start, gateway: Gateway) -> None:
-    """Where all clients have logged in, every sender is ours; without, a foreign one is foreign."""
+    """Where all clients have logged in, every sender is ours, as the log says; without, a foreign one is foreign."""
     for arguments, says in (((), b"not our sender"), (("--authenticated",), b"no attachments")):
         client = start(f"--config={gateway.config}", *arguments)
         assert client.send(sender="x@example.com") == [b"250 2.0.0 passed (%s)" % says]
+        client.ask(b"QUIT")
+        client.ended()
+    foreign, ours = events(gateway, "message")
+    assert "sasl_user" not in foreign
+    assert '"sasl_user": "(authenticated)"' in ours
 
 
 def test_no_message(start: Start, gateway: Gateway) -> None:
@@ -357,6 +412,272 @@ def test_no_room_for_the_message(start: Start, gateway: Gateway) -> None:
         (said,) = client.send(data)
         assert said == b"451 4.3.0 pfilter: No space left on device"
     assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+
+
+# --- Some are exempt
+
+EXEMPT = "all@archive.example"
+MIXED = ("a@example.net", EXEMPT, "b@example.net")
+OTHERS = ["a@example.net", "b@example.net"]
+LINKED = b"250 2.0.0 1 linked, 1.2 MB -> "
+PASSED = b"250 2.0.0 passed (exempt recipients)"
+HOOKED = (
+    "import sys, os, signal\nimport pfilter.lmtp.door\nfrom pfilter import pipeline\n"
+    "from pfilter.delivery import reinject\n"
+    "{}\n"
+    "heard, said = os.dup(0), os.dup(1)\n"
+    "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+)
+
+
+def test_who_is_exempt_gets_the_original(start: Start, gateway: Gateway, recorder: Callable[..., Recorder]) -> None:
+    """The others get the filtered message, each group in a transaction of its own, and each is told his own."""
+    server = recorder()
+    client = start()
+    assert starts(client.send(BIG, MIXED), LINKED, PASSED, LINKED)
+    assert client.ask(b"QUIT").startswith(b"221")
+    client.ended()
+    (first, filtered), (second, original) = server.taken
+    assert (first, second) == (OTHERS, [EXEMPT])
+    assert BASE_URL.encode() in filtered
+    assert original == BIG
+    linked, passed = events(gateway, "message")
+    assert '"recipients": 2' in linked
+    assert "exempt" not in linked  # nobody among these is
+    assert '"recipients": 1' in passed
+    assert '"level": "debug"' in passed
+    assert '"reason": "exempt recipients"' in passed
+
+
+@pytest.mark.parametrize(
+    "data", [PLAIN, support.message(support.multipart("mixed", support.attachment(b"x", "a.bin")))]
+)
+def test_what_passes_for_all_is_sent_once(start: Start, recorder: Callable[..., Recorder], data: bytes) -> None:
+    """Where the filter has nothing to do all get the same, in one transaction."""
+    server = recorder()
+    said = start().send(data, MIXED)
+    assert said == [said[0]] * 3
+    assert [named for named, _ in server.taken] == [list(MIXED)]
+
+
+def test_the_pipe_filters_for_all(gateway: Gateway) -> None:
+    """One exit status says one thing: there all get the filtered message, and the log says that some are exempt."""
+    gateway.configure(policy='exempt_recipients = ["@archive.example"]')
+    gateway.pipe(BIG, recipients=MIXED)
+    assert BASE_URL.encode() in gateway.sent
+    (line,) = events(gateway, "message")
+    assert "1 of 3 recipients are exempt, filtered for all" in line
+
+
+def test_the_bandwidth_rule_counts_who_gets_the_filtered_message(
+    start: Start, recorder: Callable[..., Recorder]
+) -> None:
+    """Those who get the original are none of them."""
+    data = support.message(
+        support.multipart("mixed", support.part(b"Hi\n"), support.attachment(support.noise(200_000), "a.bin"))
+    )
+    server = recorder((), link='part_limit = "10 MB"\nbandwidth_limit = "900 kB"\nmin_size = "10 kB"')
+    client = start()
+    client.send(data, ("a@example.net", "b@example.net", "c@archive.example", "d@archive.example"))
+    assert [len(named) for named, _ in server.taken] == [4]  # 2 times 270 kB
+    client.send(data, ("a@example.net", "b@example.net", "c@example.net", "d@example.net", EXEMPT))
+    assert [len(named) for named, _ in server.taken] == [4, 4, 1]  # 4 times
+
+
+@pytest.mark.parametrize(
+    ("dots", "said", "again", "names"),
+    [
+        ([b"451 4.3.0 no"], (b"451 4.3.0", PASSED, b"451 4.3.0"), OTHERS, [[EXEMPT], OTHERS]),
+        ([b"250 ok", b"550 5.7.1 no"], (LINKED, b"451 4.3.0", LINKED), [EXEMPT], [OTHERS, [EXEMPT]]),
+    ],
+    ids=["the filtered", "the original"],
+)
+def test_what_fails_for_one_group_is_tried_again_for_it_alone(
+    start: Start,
+    gateway: Gateway,
+    recorder: Callable[..., Recorder],
+    dots: "list[bytes]",
+    said: "tuple[bytes, ...]",
+    again: "list[str]",
+    names: "list[list[str]]",
+) -> None:
+    """The others got it, and are told so; the second try finds the same links, and nothing is sent twice."""
+    server = recorder({}, dots)
+    client = start()
+    assert starts(client.send(BIG, MIXED), *said)
+    client.ask(b"NOOP")
+    (failure,) = events(gateway, "failed")
+    assert f'"recipients": {len(again)}' in failure
+    assert starts(client.send(BIG, again), *(b"250" for _ in again))
+    assert [named for named, _ in server.taken] == names
+    client.send(BIG, OTHERS)
+    first, second = (support.addresses(data.decode()) for named, data in server.taken if named == OTHERS)
+    assert first == second != []
+    assert len(list((gateway.store / "records").iterdir())) == 1
+
+
+def test_both_groups_fail(start: Start, gateway: Gateway, recorder: Callable[..., Recorder]) -> None:
+    """Then each is told why, and nobody has it."""
+    server = recorder({}, [b"451 4.3.0 one", b"451 4.3.0 other"])
+    said = start().send(BIG, MIXED)
+    assert [line[-5:] for line in said] == [b"0 one", b"other", b"0 one"]
+    assert server.taken == []
+
+
+def test_no_room_in_the_store_is_nothing_to_who_is_exempt(
+    start: Start, gateway: Gateway, recorder: Callable[..., Recorder]
+) -> None:
+    """What can't be filtered waits; the original goes to whom it is meant for."""
+    server = recorder((), store='min_free = "1000 TB"\non_full = "defer"')
+    assert starts(start().send(BIG, MIXED), b"451 4.3.0", PASSED, b"451 4.3.0")
+    assert server.taken == [([EXEMPT], BIG)]
+
+
+def test_a_bug_in_the_filter_is_nothing_to_who_is_exempt(start: Start, recorder: Callable[..., Recorder]) -> None:
+    """Nor is one, or no memory; the process ends then."""
+    server = recorder()
+    client = start(code=HOOKED.format("def bug(*_): raise ValueError('a bug')\npipeline._change = bug"))
+    assert starts(client.send(BIG, MIXED), b"451 4.3.0 pfilter: ValueError", PASSED, b"451 4.3.0")
+    assert server.taken == [([EXEMPT], BIG)]
+    assert client.ended() != 0
+
+
+BETWEEN = """
+send = reinject.send
+sent = []
+def sending(*given):
+    if sent:
+        {}
+    sent.append(send(*given))
+    return sent[-1]
+reinject.send = sending
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "taken"),
+    [
+        ("raise MemoryError", 1),
+        ("raise ValueError('a bug')", 1),
+        ("raise OSError(5, 'Input/output error')", 1),
+        ("from pfilter.base.errors import DeadlineError; raise DeadlineError('late')", 1),
+        ("os.kill(os.getpid(), signal.SIGTERM)", 2),
+        ("os.kill(os.getpid(), signal.SIGALRM)", 2),
+    ],
+)
+def test_what_happens_between_two_deliveries(
+    start: Start, recorder: Callable[..., Recorder], what: str, taken: int
+) -> None:
+    """Who got it is told 250, and nobody is who did not."""
+    server = recorder()
+    client = start(code=HOOKED.format(BETWEEN.format(what)))
+    said = client.send(BIG, MIXED)
+    assert starts(said, LINKED, PASSED if taken == 2 else b"451 4.3.0", LINKED)
+    assert len(server.taken) == taken
+
+
+def test_stopped_before_the_first_delivery(start: Start, recorder: Callable[..., Recorder]) -> None:
+    """Then there is no second one either: all are told to come again."""
+    server = recorder()
+    once = "def once(self, done=[]):\n    if not done: done.append(1) or os.kill(os.getpid(), signal.SIGTERM)\n"
+    client = start(code=HOOKED.format(once + "pfilter.lmtp.door._Door.refuse_gone = once"))
+    assert starts(client.send(BIG, MIXED), *[b"451 4.3.0 pfilter: stopped by signal 15"] * 3)
+    assert server.taken == []
+
+
+def test_no_time_for_the_second_delivery(start: Start, recorder: Callable[..., Recorder]) -> None:
+    """Where the first took all of it the second waits, and the first is answered all the same, and told about."""
+    server = recorder((), policy='exempt_recipients = ["@archive.example"]\ndeadline = "30s"')
+    late = "pfilter.run.monotonic = lambda: time.monotonic() + (60 if sent else 0)\nimport time"
+    client = start(code=HOOKED.format(BETWEEN.format("pass") + late))
+    assert starts(client.send(BIG, MIXED), LINKED, b"451 4.3.0 pfilter: no time left", LINKED)
+    assert len(server.taken) == 1
+
+
+def test_the_client_is_gone_between_two_deliveries(
+    start: Start, gateway: Gateway, recorder: Callable[..., Recorder]
+) -> None:
+    """Postfix tries all again: what was not sent yet is not sent."""
+    server = recorder()
+    code = BETWEEN.format("pass") + (
+        "def taking(*given):\n    sent.append(send(*given))\n"
+        "    while len(sent) == 1 and not os.path.exists(sys.argv[2][9:] + '.gone'): pass\n    return sent[-1]\n"
+        "reinject.send = taking\n"
+    )
+    client = start(code=HOOKED.format(code))
+    client.ask(b"LHLO here")
+    assert client.envelope(MIXED).startswith(b"354")
+    client.say(stuffed(BIG))
+    while not server.taken:
+        time.sleep(0.02)
+    client.lines.close()
+    client.socket.close()
+    Path(f"{gateway.config}.gone").touch()
+    client.process.wait(30)
+    assert [named for named, _ in server.taken] == [OTHERS]
+
+
+def test_quarantine_is_for_all(start: Start, gateway: Gateway, recorder: Callable[..., Recorder]) -> None:
+    """What goes to quarantine does so once, with all recipients: 250 for each, whoever is exempt."""
+    server = recorder(())
+    ambiguous = support.message(b"Content-Type: a/b\nContent-Type: c/d\n\nx\n")
+    gateway.configure(policy='ambiguous = "quarantine"\nexempt_recipients = ["@archive.example"]')
+    assert starts(start().send(ambiguous, MIXED), *[b"250 2.0.0 quarantined"] * 3)
+    assert server.taken == []
+    (entry,) = (gateway.store / "quarantine").glob("*.json")
+    assert all(address in entry.read_text() for address in MIXED)
+
+
+def test_the_sender_is_told_behind_the_reply(start: Start, gateway: Gateway, recorder: Callable[..., Recorder]) -> None:
+    """When both groups have been tried, and all are answered, and once."""
+    server = recorder((), notify="sender = true")
+    client = start()
+    assert starts(client.send(BIG, MIXED), LINKED, PASSED, LINKED)
+    client.ask(b"QUIT")
+    client.ended()
+    assert [named for named, _ in server.taken] == [OTHERS, [EXEMPT], ["sender@example.org"]]
+
+
+REFUSING = """
+from pfilter.message.model import Refused
+def sending(message, envelope, *_):
+    return tuple(Refused(address=a, status=s, said=t, server='mx') for a, s, t in {})
+reinject.send = sending
+"""
+
+
+@pytest.mark.parametrize(
+    ("refused", "recipients", "wanted"),
+    [
+        ([("b", "4.2.0", "450 4.2.0 busy")], "abc", (b"250", b"451 4.2.0 pfilter: ", b"250")),
+        ([("b", "5.1.1", "550 5.1.1 unknown")], "abc", (b"250", b"550 5.1.1 pfilter: ", b"250")),
+        ([("b", "5.7.1", "550 5.7.1 never")], "abc", (b"250", b"451 4.7.1 pfilter: ", b"250")),
+        ([("a", "4.2.0", "450 x"), ("c", "5.1.1", "550 y")], "abc", (b"451 4.2.0", b"250", b"550 5.1.1")),
+        ([("a", "4.5.3", "452 x"), ("a", "5.1.1", "550 y")], "aba", (b"451 4.5.3", b"250", b"550 5.1.1")),
+        ([("a", "4.5.3", "452 x")], "aba", (b"250", b"250", b"451 4.5.3")),
+    ],
+    ids=["for now", "address", "policy", "two", "named twice", "the second of two"],
+)
+def test_a_refusal_is_the_recipients_own(
+    start: Start, gateway: Gateway, refused: "list[tuple[str, str, str]]", recipients: str, wanted: "tuple[bytes, ...]"
+) -> None:
+    """4xx stays with him; 5xx becomes 4xx, but where it is about the address: and that in the order of recipients."""
+    named = [f"{letter}@example.net" for letter in recipients]
+    ones = [(f"{letter}@example.net".encode(), status, said) for letter, status, said in refused]
+    client = start(code=HOOKED.format(REFUSING.format(repr(ones))))
+    assert starts(client.send(PLAIN, named), *wanted)
+    assert client.ask(b"NOOP").startswith(b"250")
+    (event,) = events(gateway, "recipient refused")
+    assert f'"recipients": {len(refused)}' in event
+
+
+def test_addresses_of_one_group_are_refused(start: Start, recorder: Callable[..., Recorder]) -> None:
+    """Others got it, so that Postfix may bounce them; where others have to come again, so have they."""
+    server = recorder({b"RCPT TO:<all@archive.example>": b"550 5.1.1 unknown"})
+    client = start()
+    assert starts(client.send(BIG, MIXED), LINKED, b"550 5.1.1 pfilter: ", LINKED)
+    server.dots = [b"451 4.3.0 no"]
+    assert starts(client.send(BIG, MIXED), b"451 4.3.0", b"451 4.1.1", b"451 4.3.0")
 
 
 # --- Interrupted
@@ -415,19 +736,19 @@ def test_what_was_sent_is_never_taken_back(start: Start, gateway: Gateway) -> No
 
 
 def test_no_memory_to_say_who_was_refused(start: Start, gateway: Gateway) -> None:
-    """Then nothing is said: all come again, rather than that one is told 250 who neither got it nor hears of it."""
+    """Then all come again, rather than that one is told 250 who neither got it nor hears of it."""
     code = (
         "import sys, os\nimport pfilter.lmtp.door\nfrom pfilter.delivery import reinject\n"
         "from pfilter.message.model import Refused\n"
         "one = Refused(address=b'a@example.net', status='5.1.3', said='501 no', server='mx')\n"
         "reinject.send = lambda *_: (one,)\n"
         "def fails(*_): raise MemoryError\n"
-        "pfilter.lmtp.door._with_refused = fails\n"
+        "pfilter.lmtp.answers.refused = fails\n"
         "heard, said = os.dup(0), os.dup(1)\n"
         "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
-    assert client.send(PLAIN, ("a@example.net", "b@example.net")) == [b"", b""]
+    assert client.send(PLAIN, ("a@example.net", "b@example.net")) == [b"451 4.3.0 pfilter: MemoryError: "] * 2
     assert client.ended() != 0
 
 
@@ -444,6 +765,38 @@ def test_a_bug_puts_the_message_off_and_ends_the_process(start: Start, gateway: 
     assert client.send() == [b"451 4.3.0 pfilter: ValueError: a bug"]
     assert client.ended() != 0
     assert gateway.calls == []
+
+
+def test_a_message_that_exhausts_memory(start: Start, gateway: Gateway) -> None:
+    """It is put off and named in the log, and takes its process with it; the next message has another."""
+    client = start(code=HOOKED.format("def scan(*_): bytearray(2 << 30)\npipeline.scan = scan"))
+    (said,) = client.send(ident="Q1")
+    assert said.startswith(b"451 4.3.0 pfilter: MemoryError")
+    assert client.ended() != 0
+    (event,) = events(gateway, "failed")
+    assert '"queue_id": "Q1"' in event
+    assert gateway.calls == []
+    assert start().send() == [b"250 2.0.0 passed (no attachments)"]
+
+
+def test_a_message_that_exhausts_the_processor(start: Start, gateway: Gateway) -> None:
+    """Where not even an alarm gets through the limit kills the process: nothing was said, so that Postfix keeps it."""
+    endless = "sum(map(abs, __import__('itertools').repeat(1)))"
+    hook = f"import pfilter.run\npipeline.scan = lambda *_: {endless}\npfilter.run.processor_seconds = lambda _: 1"
+    client = start(code=HOOKED.format(hook))
+    assert client.send(ident="Q1") == [b""]
+    assert client.ended() == -signal.SIGXCPU
+    assert gateway.calls == []
+
+
+def test_processor_time_is_each_messages_own(start: Start) -> None:
+    """What one used up is not missing for the next."""
+    burn = "end = time.process_time() + 0.6\n    while time.process_time() < end: pass\n    return scan(*given)"
+    hook = f"import pfilter.run, time\nscan = pipeline.scan\ndef scanning(*given):\n    {burn}\n"
+    hook += "pipeline.scan = scanning\npfilter.run.processor_seconds = lambda _: 1"
+    client = start(code=HOOKED.format(hook))
+    for _ in range(5):
+        assert client.send() == [b"250 2.0.0 passed (no attachments)"]
 
 
 def test_sigterm_between_messages(start: Start) -> None:
@@ -499,6 +852,16 @@ def test_sigterm_behind_the_answer(start: Start, gateway: Gateway, tmp_path: Pat
     assert len(events(gateway, "message")) == 1
 
 
+def test_what_comes_behind_the_answer_has_a_limit(start: Start, gateway: Gateway) -> None:
+    """A log or a notification that hangs keeps nobody waiting: the process ends, and the message stays sent."""
+    hook = "import pfilter.run, time\npfilter.run.AFTERWARDS = 1\npipeline._tell = lambda *_: time.sleep(300)"
+    gateway.configure(reinject='timeout = "30s"\ndata_done_timeout = "60s"')
+    client = start(code=HOOKED.format(hook))
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    assert client.ended() != 0
+    assert len(events(gateway, "failed after delivery")) == 1
+
+
 def test_the_deadline_of_a_message(start: Start, gateway: Gateway) -> None:
     """Each has its own; one who does not finish in time is told to come again, and nothing of it is sent."""
     gateway.configure(policy='deadline = "4s"', reinject='timeout = "1s"\ndata_done_timeout = "1s"')
@@ -517,25 +880,43 @@ def test_the_deadline_of_a_message(start: Start, gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize(
-    "limit", ["LIFETIME = 0", "MESSAGES = 1", "MEMORY_LIMIT = 1", "_identity = iter(range(9)).__next__"]
+    "limit", ["LIFETIME = 0", "MESSAGES = 1", "MEMORY_LIMIT = 1", "identity = iter(range(9)).__next__"]
 )
 def test_it_ends_between_messages(start: Start, gateway: Gateway, limit: str) -> None:
     """Old, busy enough, grown or of yesterday: it ends after the answer, never before."""
     name, _, value = limit.partition(" = ")
-    value = f"lambda _, n={value}: n()" if name == "_identity" else value
+    value = f"lambda _, n={value}: n()" if name == "identity" else value
     code = (
         f"import sys, os\nimport pfilter.lmtp.door\n"
         "heard, said = os.dup(0), os.dup(1)\n"
         "import threading\n"
         "take = pfilter.lmtp.door._Door.take\n"
         "def taking(self, envelope):\n"
-        f"    pfilter.lmtp.door.{name} = {value}\n"
+        f"    pfilter.lmtp.process.{name} = {value}\n"
         "    take(self, envelope)\n"
         "pfilter.lmtp.door._Door.take = taking\n"
         "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    assert client.ended() == 0
+    assert len(gateway.calls) == 1
+
+
+def test_it_does_not_end_within_a_transaction(start: Start, gateway: Gateway) -> None:
+    """Who has said MAIL may go on to the end of his message, however old the process is."""
+    hook = (
+        "import pfilter.lmtp.process, pfilter.lmtp.protocol as p\nmail = p.Session._verbs[b'MAIL']\n"
+        "def old(*given):\n    pfilter.lmtp.process.LIFETIME = -1\n    return mail(*given)\n"
+        "p.Session._verbs[b'MAIL'] = old"
+    )
+    client = start(code=HOOKED.format(hook))
+    client.ask(b"LHLO here")
+    assert client.ask(b"MAIL FROM:<a@example.org>").startswith(b"250")
+    assert client.ask(b"RCPT TO:<b@example.net>").startswith(b"250")
+    assert client.ask(b"DATA").startswith(b"354")
+    client.say(stuffed(PLAIN))
+    assert client.reply().startswith(b"250")
     assert client.ended() == 0
     assert len(gateway.calls) == 1
 
@@ -557,31 +938,123 @@ def test_another_version_is_noticed(start: Start, gateway: Gateway, tmp_path: Pa
 # --- Nothing stays
 
 
-def test_nothing_stays_of_a_message(start: Start, gateway: Gateway) -> None:
-    """After many messages, good and bad ones, there are the same descriptors and no more memory."""
-    client = start()
+WATCHED = """
+import gc, json, resource
+take = pfilter.lmtp.door._Door.take
+def taking(self, envelope):
+    take(self, envelope)
+    signals = (signal.SIGALRM, *pfilter.run.SIGNALS)
+    limits = ("AS", "CORE", "NOFILE", "FSIZE", "DATA", "STACK")
+    state = {
+        "descriptors": [os.readlink(f) for f in map("/proc/self/fd/{}".format, range(1024)) if os.path.lexists(f)],
+        "handlers": [getattr(of, "__name__", str(of)) for of in map(signal.getsignal, signals)],
+        "timers": [signal.getitimer(which) for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL)],
+        "masked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        "limits": [resource.getrlimit(getattr(resource, "RLIMIT_" + name)) for name in limits],
+        "cwd and umask": [os.getcwd(), os.umask(0o077)],
+        "environment": sorted(os.environ),
+        "objects": gc.get_freeze_count() + len(gc.get_objects()),
+        "resident": pfilter.lmtp.process.resident(),
+    }
+    with open(sys.argv[2][9:] + ".state", "a") as stream:
+        print(json.dumps(state), file=stream)
+pfilter.lmtp.door._Door.take = taking
+"""
 
-    def state() -> "tuple[list[str], int]":
-        process = Path(f"/proc/{client.process.pid}")
-        links = [os.readlink(fd) for fd in (process / "fd").iterdir()]
-        return sorted(links), int((process / "statm").read_text().split()[1])
 
-    def some() -> None:
-        for _ in range(30):
-            assert client.send()[0].startswith(b"250")
-        assert client.send(BIG)[0].startswith(b"250")
-        gateway.stub("exit 75")
-        assert client.send()[0].startswith(b"451")
-        gateway.stub("")
+class Scanner(threading.Thread):
+    """What answers like clamd(8): whatever has the word VIRUS in it has a virus."""
 
-    some()
-    before, memory = state()
-    for _ in range(4):
-        some()
-    after, more = state()
+    def __init__(self, path: Path) -> None:
+        super().__init__(daemon=True)
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen(8)
+        path.chmod(0o777)
+
+    def run(self) -> None:
+        """Answer one connection after the other."""
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listener.accept()
+                with connection, connection.makefile("rb") as stream:
+                    command = b""
+                    while not command.endswith(b"\0"):
+                        command += stream.read(1)
+                    data = b""
+                    while size := int.from_bytes(stream.read(4), "big"):
+                        data += stream.read(size)
+                    connection.sendall(b"stream: Test FOUND\0" if b"VIRUS" in data else b"stream: OK\0")
+
+
+def test_nothing_stays_of_a_message(
+    start: Start, gateway: Gateway, recorder: Callable[..., Recorder], tmp_path: Path
+) -> None:
+    """After hundreds of messages of all kinds a process is what it was after some.
+
+    Descriptors, timers, handlers of signals, limits, objects and temporary files.
+    """
+    scanner = Scanner(tmp_path / "clamd")
+    scanner.start()
+    policy = 'exempt_recipients = ["@archive.example"]\nambiguous = "quarantine"'
+    scan = f'[clamav]\nsocket = "{tmp_path / "clamd"}"\n'
+    server = recorder({b"RCPT TO:<gone@example.net>": b"550 5.1.1 gone"}, policy=policy, notify="sender = true")
+    good = gateway.config.read_text()
+    table = support.attachment(support.table(), "a.csv", "text/csv")
+    zipped = support.message(support.multipart("mixed", support.part(b"Hello\n"), table))
+    client = start(code=HOOKED.replace("{}", "import pfilter.run" + WATCHED))
+    kinds: list[tuple[str, bytes, Sequence[str], str, bytes]] = [
+        (good, PLAIN, [READER], "", b"250 2.0.0 passed"),
+        (good, zipped, [READER], "", b"250 2.0.0 1 zipped"),
+        (good, BIG, [READER], "", LINKED),
+        (good, BIG, MIXED, "", LINKED),
+        (good, BIG, [READER], "451 4.3.0 no", b"451 4.3.0"),
+        (good, BIG, MIXED, "451 4.3.0 no", b"451 4.3.0"),
+        (good, PLAIN, ["gone@example.net"], "", b"550 5.1.1"),
+        (good, PLAIN, [READER, "gone@example.net"], "", b"250 2.0.0"),
+        (good, b"", [READER], "", b"451 4.3.0"),
+        (good, support.message(b"Content-Type: a/b\nContent-Type: c/d\n\nx\n"), [READER], "", b"250 2.0.0 quar"),
+        (good.replace("[store]\n", "[store]\non_full = \"defer\"\n").replace("min_free = 0", 'min_free = "999 TB"'),
+         BIG, [READER], "", b"451 4.3.0"),
+        (good.replace("[reinject]\n", "[reinject]\nmax_size = 1\n"), zipped, [READER], "", b"250 2.0.0 1 zipped"),
+        (good + scan, PLAIN + b"VIRUS\n", [READER], "", b"250 2.0.0 quarantined"),
+        (good + scan, BIG, MIXED, "", LINKED),
+        (good + "[policy\n", PLAIN, [READER], "", b"451 4.3.5"),
+        (good.replace("example.org", "example.com", 1), PLAIN, [READER], "", b"250 2.0.0 passed (not our sender)"),
+    ]  # fmt: skip
+    rounds = 20
+    for _ in range(rounds):
+        for config, data, recipients, dot, wanted in kinds:
+            assert client.ask(b"NOOP").startswith(b"250")  # what came behind the last answer is through
+            gateway.config.write_text(config)
+            server.dots = [dot.encode()] if dot else []
+            said = client.send(data, recipients)
+            assert said[0].startswith(wanted), (said, wanted)
+    assert client.ask(b"QUIT").startswith(b"221")
+    client.ended()
+    states = [json.loads(line) for line in Path(f"{gateway.config}.state").read_text().splitlines()]
+    assert len(states) == rounds * len(kinds)
+    before, after = states[4 * len(kinds)], states[-len(kinds)]  # after the same message
+    grown = after.pop("resident") - before.pop("resident")
     assert after == before
-    assert (more - memory) * os.sysconf("SC_PAGE_SIZE") < 2 << 20
+    assert grown < 2 << 20
     assert list((gateway.store / "tmp").iterdir()) == []
+
+
+def test_a_log_that_could_not_be_written_is_tried_again(start: Start, gateway: Gateway) -> None:
+    """What went wrong with one message's events is nothing to those of the next, nor is where they went."""
+    away = gateway.root / "away" / "log"
+    gateway.configure(log=f'to = "file:{away}"\nlevel = "debug"')
+    client = start()
+    for number in range(3):
+        if number == 1:
+            away.parent.mkdir(mode=0o777)
+        if number == 2:
+            gateway.configure()
+        assert client.send(ident=f"Q{number}")[0].startswith(b"250")
+        assert client.ask(b"NOOP").startswith(b"250")
+    assert re.findall(r"Q\d", away.read_text()) == ["Q1"]
+    assert re.findall(r"Q\d", gateway.log.read_text()) == ["Q2"]
 
 
 # --- The launcher

@@ -198,6 +198,7 @@ def test_sasl_user_of_a_foreign_domain(gate: Gate) -> None:
     assert gate.notification(foreign) is None
 
 
+@only(*PIPES)
 def test_some_recipients_exempt(gate: Gate) -> None:
     gate.configure(policy={"exempt_recipients": ["@archive.example"]})
     queue_id = gate.send(mails.letter(mails.film()), recipients=(READER, "a@archive.example"))
@@ -205,6 +206,20 @@ def test_some_recipients_exempt(gate: Gate) -> None:
     assert sorted(got.recipients) == ["<a@archive.example>", f"<{READER}>"]
     assert gate.linked(got) == {"film.mp4": mails.FILM}
     assert "1 of 2 recipients are exempt" in gate.event(queue_id)["remarks"]
+
+
+@only("lmtp")
+def test_some_recipients_exempt_and_told_apart(gate: Gate) -> None:
+    """By LMTP who is exempt gets the original, the others the filtered message, and Postfix logs which is which."""
+    gate.configure(policy={"exempt_recipients": ["@archive.example"]})
+    queue_id = gate.send(mails.letter(mails.film()), recipients=(READER, "a@archive.example"))
+    got = {mail.recipients[0]: mail for mail in gate.settle() if mail.sender == SENDER}
+    assert sorted(got) == ["<a@archive.example>", f"<{READER}>"]
+    assert gate.linked(got[f"<{READER}>"]) == {"film.mp4": mails.FILM}
+    assert got["<a@archive.example>"].files == {"film.mp4": mails.FILM}
+    linked, passed = (event for event in gate.events("message") if event["queue_id"] == queue_id)
+    assert (linked["reason"], passed["reason"]) == ("attachments", "exempt recipients")
+    assert linked["recipients"] == passed["recipients"] == 1
 
 
 def test_own_dkim_signature_breaks_and_is_told(gate: Gate) -> None:

@@ -12,7 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,8 +155,9 @@ def process(
             seen.append((one.range.start, one.range.end, new))
         return apply(source, edits, workspace)
 
-    def deliver(result: Spool, *_: object) -> None:
-        delivered.append(content(result))
+    def deliver(shares: "Sequence[pipeline.Share]", *_: object) -> "Sequence[pipeline.Share]":
+        delivered.extend(content(share.spool) for share in shares)
+        return shares
 
     log = RecordingLog()
     door = pipeline.Context(

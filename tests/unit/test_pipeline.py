@@ -4,14 +4,16 @@ import os
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from pfilter import pipeline
-from pfilter.base.errors import PfilterError, StoreError
+from pfilter.base.errors import DeadlineError, PfilterError, StoreError
 from pfilter.base.log import Log
 from pfilter.base.text import human_size
+from pfilter.config.settings import Settings
 from pfilter.decision.plan import Outcome
 from pfilter.message.model import Envelope
 from pfilter.store import kept
@@ -370,6 +372,12 @@ def failing_deliver(error: BaseException) -> object:
     return deliver
 
 
+def prepared(shares: "Sequence[pipeline.Share]", prepare: "Callable[[], None]") -> "Sequence[pipeline.Share]":
+    """Take all, and let what comes after be prepared meanwhile."""
+    prepare()
+    return shares
+
+
 def door(store: Path, deliver: object) -> pipeline.Context:
     """Return a door."""
     return pipeline.Context(
@@ -385,8 +393,9 @@ def test_files_are_there_before_the_message_is_sent(store: Path) -> None:
     """When the message is handed over, record, file and page exist."""
     seen: list[set[str]] = []
 
-    def deliver(*_: object) -> None:
+    def deliver(shares: "Sequence[pipeline.Share]", *_: object) -> "Sequence[pipeline.Share]":
         seen.append({path.parent.name + "/" + path.name for path in store.rglob("*") if path.is_file()})
+        return shares
 
     pipeline.process(support.BytesSpool(MIXED), ENVELOPE, link_everything(store), door(store, deliver))
     names = " ".join(seen[0])
@@ -471,7 +480,9 @@ def test_memory_does_not_grow_with_the_message(store: Path) -> None:
         "    yield b'--b--\\n'\n"
         "data = spool.finished(chunks(), lambda: store, 1 << 30)\n"
         "sizes = []\n"
-        "deliver = lambda result, *_: sizes.append(result.size)\n"
+        "def deliver(shares, *_):\n"
+        "    sizes.append(shares[0].spool.size)\n"
+        "    return shares\n"
         "door = pipeline.Context(deliver=deliver, size_limit=lambda: 0, workspace=lambda: store,\n"
         "                   log=support.RecordingLog(), may_notify=False)\n"
         "pipeline.process(data, support.ENVELOPE, support.policy(store), door)\n"
@@ -486,6 +497,99 @@ def test_memory_does_not_grow_with_the_message(store: Path) -> None:
 
     small, large = peak(2), peak(60)
     assert large - small < 8 * 1024, (small, large)
+
+
+# --- Some are exempt, and can be told apart
+
+
+SOME = ENVELOPE.replace(
+    recipients=(b"a@example.net", b"x@archive.example", b"b@example.net"),
+    dsn=b"RET=HDRS",
+    recipient_dsn=(b"A", b"X", b"B"),
+)
+EXEMPTING: dict[str, object] = {"exempt_recipients": ["@archive.example"]}
+
+
+def shares_of(data: bytes, settings: Settings, context: pipeline.Context) -> list[pipeline.Share]:
+    """Return the shares that are handed over."""
+    seen: list[pipeline.Share] = []
+
+    def deliver(shares: "Sequence[pipeline.Share]", *_: object) -> "Sequence[pipeline.Share]":
+        seen.extend(shares)
+        return [share for share in shares if not share.failure]
+
+    pipeline.process(support.BytesSpool(data), SOME, settings, context.replace(deliver=deliver))
+    return seen
+
+
+def test_each_group_has_its_share(store: Path) -> None:
+    """The filtered message for those who are not exempt, the original for those who are, each with its own envelope."""
+    context = door(store, None).replace(apart=True)
+    filtered, original = shares_of(MIXED, link_everything(store, policy=EXEMPTING), context)
+    assert filtered.places == (0, 2)
+    assert filtered.envelope.recipients == (b"a@example.net", b"b@example.net")
+    assert filtered.envelope.recipient_dsn == (b"A", b"B")
+    assert filtered.outcome.linked == 1
+    assert original.places == (1,)
+    assert original.envelope.recipients == (b"x@archive.example",)
+    assert original.envelope.recipient_dsn == (b"X",)
+    assert support.content(original.spool) == MIXED
+    assert filtered.envelope.dsn == original.envelope.dsn == b"RET=HDRS"
+    assert not filtered.plan.remarks
+
+
+@pytest.mark.parametrize(
+    ("data", "sections"),
+    [
+        (message(TEXT), {}),
+        (MIXED, {"policy": {"mode": "observe", **EXEMPTING}}),
+        (MIXED, {"store": {"min_free": 1 << 60}}),
+    ],
+    ids=["no files", "observe", "no room"],
+)
+def test_what_does_not_change_is_one_share(data: bytes, sections: "dict[str, dict[str, object]]", store: Path) -> None:
+    """Where all get the same octets they get them at once."""
+    context = door(store, None).replace(apart=True)
+    settings = link_everything(store, **{"policy": EXEMPTING, **sections})
+    (share,) = shares_of(data, settings, context)
+    assert share.envelope == SOME
+    assert share.places == (0, 1, 2)
+    assert support.content(share.spool) == data
+
+
+def test_where_recipients_cannot_be_told_apart_there_is_one_share(store: Path) -> None:
+    """All get the filtered message, and the log says that some of them are exempt."""
+    (share,) = shares_of(MIXED, link_everything(store, policy=EXEMPTING), door(store, None))
+    assert share.envelope == SOME
+    assert share.outcome.linked == 1
+    assert share.plan.remarks == ("1 of 3 recipients are exempt, filtered for all",)
+
+
+def test_what_fails_for_the_others_is_a_share_of_its_own(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who are exempt get the original all the same; what went wrong holds on to nothing."""
+
+    def fails(*_: object) -> None:
+        raise StoreError("no")
+
+    monkeypatch.setattr(pipeline, "_change", fails)
+    context = door(store, None).replace(apart=True)
+    failed, original = shares_of(MIXED, link_everything(store, policy=EXEMPTING), context)
+    assert isinstance(failed.failure, StoreError)
+    assert failed.failure.__traceback__ is None
+    assert failed.places == (0, 2)
+    assert original.failure is None
+    assert support.content(original.spool) == MIXED
+
+
+def test_an_interruption_is_everybodys(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the time is over, or somebody wants us to stop, nothing is sent to anybody."""
+
+    def stops(*_: object) -> None:
+        raise DeadlineError("late")
+
+    monkeypatch.setattr(pipeline, "_change", stops)
+    with pytest.raises(DeadlineError):
+        shares_of(MIXED, link_everything(store, policy=EXEMPTING), door(store, None).replace(apart=True))
 
 
 # --- What is logged
@@ -642,7 +746,7 @@ def test_a_broken_signature_is_told_where_only_warnings_are(store: Path, tmp_pat
     for field in ("", "DKIM-Signature: v=1; d=example.org; b=x\n"):
         data = message(multipart("mixed", TEXT, FILE), field)
         door = pipeline.Context(
-            deliver=lambda result, outcome, prepare: prepare(),
+            deliver=prepared,
             size_limit=lambda: 0,
             workspace=lambda: str(store),
             log=Log(f"file:{log}", "warning"),

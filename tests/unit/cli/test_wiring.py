@@ -8,7 +8,7 @@ import pytest
 
 from pfilter.cli import wiring
 from pfilter.config.settings import Settings
-from pfilter.lmtp import door
+from pfilter.lmtp import process
 from tests.lib import support
 
 
@@ -137,7 +137,7 @@ def test_the_time_limits_of_layout_lmtp(postfix: Path, known: dict[str, str], sa
 
 def test_the_lifetime_is_that_of_the_door() -> None:
     """What check reckons with is what happens."""
-    assert wiring.LIFETIME == door.LIFETIME
+    assert wiring.LIFETIME == process.LIFETIME
 
 
 @pytest.mark.parametrize(("users", "by_lmtp"), [(["robot"], True), (["robot"], False), ([], True)])
