@@ -291,11 +291,14 @@ class _Transaction:
         if not all(address.isascii() for address in (self.envelope.sender, *self.envelope.recipients)):
             # Only addresses need it (RFC 6531, 3.4); asked for headers' sake, mail bounces at relays without it.
             line += b" SMTPUTF8"
+        if self.envelope.dsn and b"DSN" in connection.extensions:  # RFC 3461
+            line += b" " + self.envelope.dsn
         return line + b"\r\n"
 
     def rcpt(self, connection: Connection) -> "Iterator[bytes]":
-        for address in self.envelope.recipients:
-            yield b"RCPT TO:<" + address + b">\r\n"
+        told = self.envelope.recipient_dsn if b"DSN" in connection.extensions else ()
+        for number, address in enumerate(self.envelope.recipients):
+            yield b"RCPT TO:<" + address + b">" + (b" " + told[number] if told and told[number] else b"") + b"\r\n"
 
     def data(self, connection: Connection) -> bytes:
         """Send the content: CRLF line ends, leading dots doubled (RFC 5321, 4.5.2); return what is to end it."""
@@ -371,6 +374,6 @@ def _xtext(value: str) -> bytes:
 
 
 def _refuse_controls(envelope: Envelope) -> None:
-    for address in (envelope.sender, *envelope.recipients):
-        if any(octet < 32 or octet == 127 for octet in address):
-            raise ReinjectError("an address with control characters")
+    for said in (envelope.sender, *envelope.recipients, envelope.dsn, *envelope.recipient_dsn):
+        if any(octet < 32 or octet == 127 for octet in said):
+            raise ReinjectError("an address, or what was asked for by DSN, with control characters")

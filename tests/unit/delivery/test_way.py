@@ -434,3 +434,42 @@ def test_closing_says_good_bye_and_nothing_goes_wrong(start: Start) -> None:
     server.close()
     assert server.verbs.count(b"QUIT") == 1
     way.close()
+
+
+ASKED = TWO.replace(dsn=b"RET=HDRS ENVID=a+3Db", recipient_dsn=(b"NOTIFY=NEVER ORCPT=rfc822;b@example.net", b""))
+
+
+def test_what_was_asked_for_by_dsn_is_handed_on(start: Start, ways: Ways) -> None:
+    """Where the server offers DSN it hears what was said of the message and of each recipient, octet for octet."""
+    server = start()
+    server.replies[b"EHLO"] = server.replies[b"EHLO"].replace(b"250-SIZE", b"250-DSN\r\n250-SIZE")
+    way = ways(server)
+    put(way, 1, ASKED)
+    put(way, 2, ASKED.only((1,)))
+    put(way, 3, TWO)
+    said = [line for line in server.commands if line.startswith((b"MAIL", b"RCPT"))]
+    assert said == [
+        b"MAIL FROM:<a@example.org> SIZE=14 RET=HDRS ENVID=a+3Db\r\n",
+        b"RCPT TO:<b@example.net> NOTIFY=NEVER ORCPT=rfc822;b@example.net\r\n",
+        b"RCPT TO:<c@example.net>\r\n",
+        b"MAIL FROM:<a@example.org> SIZE=14 RET=HDRS ENVID=a+3Db\r\n",
+        b"RCPT TO:<c@example.net>\r\n",
+        b"MAIL FROM:<a@example.org> SIZE=14\r\n",
+        b"RCPT TO:<b@example.net>\r\n",
+        b"RCPT TO:<c@example.net>\r\n",
+    ]
+
+
+def test_what_was_asked_for_by_dsn_and_is_not_offered(start: Start, ways: Ways) -> None:
+    """Without DSN nothing of it is said, and the message goes out all the same."""
+    server = start()
+    assert put(ways(server), 1, ASKED) == ()
+    assert not any(b"RET=" in line or b"NOTIFY=" in line for line in server.commands)
+
+
+@pytest.mark.parametrize("field", ["dsn", "recipient_dsn"])
+def test_no_commands_hide_in_parameters(field: str) -> None:
+    """What has control characters never reaches the server."""
+    evil = b"ENVID=x\r\nRCPT TO:<evil@example.net>"
+    with pytest.raises(ReinjectError, match="control"):
+        put(smtp.Way("127.0.0.1:1"), 1, TWO.replace(**{field: evil if field == "dsn" else (evil, b"")}))
