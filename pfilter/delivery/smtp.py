@@ -1,28 +1,39 @@
-"""One message to an SMTP server (RFC 5321): in one transaction, for all recipients that have an address, or for none.
+"""Messages to an SMTP server (RFC 5321), one transaction each.
 
 Not smtplib: its sendmail() goes on to DATA when recipients were refused for any reason, and importing it costs 35 ms.
-Any refusal, 4xx or 5xx, means RSET and an error: a broken relay must not bounce a company's mail. Only a recipient who
-is refused, for good, for the address alone is left out, and told of: the server would say so for ever.
+
+`send` is for who can only say one thing of a message: all recipients get it that have an address, or none. Any refusal,
+4xx or 5xx, means RSET and an error: a broken relay must not bounce a company's mail. Only a recipient who is refused,
+for good, for the address alone is left out, and told of: the server would say so for ever.
+
+A `Way` is for who can answer each recipient by himself, and has many messages: it keeps its connection. MAIL, all RCPT
+and DATA go out in one write (RFC 2920), and nothing of the content before each of them is answered. A message is sent
+again, on a new connection, only where nothing of its content can have gone out: else it might come twice.
 """
 
 import os
 from time import monotonic
 
-from pfilter.base import sockets
-from pfilter.base.errors import RecipientsError, ReinjectError
+from pfilter.base.errors import DSN_TEMPFAIL, RecipientsError, ReinjectError
 from pfilter.base.spool import Spool
+from pfilter.delivery.smtp_connection import Connection, LostError, TooLongError, readable
 from pfilter.message.model import Envelope, Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn, Self
+    from collections.abc import Callable, Iterator
 
-REPLY_LIMIT = 1 << 16  # octets of one reply
 SYNTAX_CODES = (b"501", b"553")  # of a recipient without a status of RFC 3463: the address (RFC 5321, 4.2.2)
 SYNTAX_STATUS = "5.1.3"  # RFC 3463: bad destination mailbox address syntax
 OF_THE_SENDER = (b"5.1.7", b"5.1.8")  # the other statuses about addresses are about the recipient's
 TOO_MANY_CODES = (b"452", b"552")  # recipients (RFC 5321, 4.5.3.1.10)
+NO = (b"4", b"5")  # how replies begin after which a command has done nothing
+UNAVAILABLE = b"[UNAVAILABLE]"  # Postfix, XFORWARD_README
+DATA = b"DATA\r\n"
+# Of commands in one write: they, and the replies, find room in the buffers of the two sockets (RFC 2920, 3.1).
+WRITE_LIMIT = 1 << 14  # octets
+WRITE_COMMANDS = 100
+BYE_LIMIT = 1  # second
 
 
 def send(
@@ -40,25 +51,30 @@ def send(
     is only slow has the message (RFC 5321, 4.5.3.2.6: 10 minutes), or what is left where they are 0. `meanwhile` is
     called while the server takes the message over, and must not raise.
     """
-    _refuse_controls(envelope)
-    # Who was refused, once the message is taken. Made now: no lack of memory counts from then on.
-    taken: list[tuple[Refused, ...] | None] = [None]
+    way = Way(server)
+    transaction = _Transaction(message, envelope, done_seconds, meanwhile, apart=False)
     try:
-        with _Session(server, seconds) as session:
-            return session.transaction(message, envelope, done_seconds, meanwhile, taken)
+        refused = way.take(transaction, seconds)
+        way.close()
     except MemoryError:
-        if taken[0] is None:
+        if transaction.taken is None:
             raise
-        return taken[0]
-    except OSError as error:
-        raise ReinjectError(f"SMTP server {server}: {error.strerror or error}") from error
+        return transaction.taken
+    return refused
 
 
 class Way:
-    """The way back to a server, for many messages."""
+    """A connection to `server` that is kept over messages, and opened at first need."""
 
     def __init__(self, server: str) -> None:
         self.server = server
+        self._connection: Connection | None = None
+
+    def lead_to(self, server: str) -> None:
+        """Go to another server from now on, where it is another."""
+        if server != self.server:
+            self.close()
+            self.server = server
 
     def send(
         self,
@@ -68,131 +84,230 @@ class Way:
         done_seconds: float = 0,
         meanwhile: "Callable[[], None] | None" = None,
     ) -> tuple[Refused, ...]:
-        """Send a message as `send` does."""
-        return send(message, envelope, self.server, seconds, done_seconds, meanwhile)
+        """Send a message with its envelope; return the recipients who were refused and did not get it.
+
+        A status of 5.1.x says that it is for good, and for the address alone; any other refusal has 4.x.x, 5xx too.
+        Raises ReinjectError where nobody gets it, RecipientsError where all were refused for their addresses. Time
+        limits and `meanwhile` are those of the function `send`. The connection is kept, but not after an error.
+        """
+        return self.take(_Transaction(message, envelope, done_seconds, meanwhile, apart=True), seconds)
+
+    def take(self, transaction: "_Transaction", seconds: float) -> tuple[Refused, ...]:
+        """Carry a transaction through, on another connection where the one that was kept turns out to be closed."""
+        end = monotonic() + seconds
+        try:
+            if self._connection and not self._connection.is_quiet():
+                self.drop()
+            is_kept = self._connection is not None
+            try:
+                return transaction.run(self._open(end))
+            except LostError:
+                if not is_kept or transaction.has_begun:
+                    raise
+            self.drop()
+            return transaction.run(self._open(end))
+        except MemoryError:
+            self._connection = None  # which closes it, and calls nothing that might want memory
+            if transaction.taken is None:
+                raise
+            return transaction.taken
+        except OSError as error:
+            self.drop()
+            raise ReinjectError(f"SMTP server {self.server}: {error.strerror or error}") from error
+        except BaseException:
+            self.drop()
+            raise
+
+    def _open(self, end: float) -> Connection:
+        if self._connection is None:
+            self._connection = Connection(self.server, end, own_name(self.server))
+        self._connection.end = end
+        return self._connection
 
     def close(self) -> None:
-        """Hang up."""
-
-
-class _TooLongError(ReinjectError):
-    """The time limit of this step is over."""
-
-
-class _Session:
-    def __init__(self, server: str, seconds: float) -> None:
-        self.name = own_name(server)
-        self.end = monotonic() + seconds
-        self.socket = sockets.connect(server, seconds)
-        self.buffer = b""
-        self.extensions: dict[bytes, bytes] = {}
-        self.peer = b""  # what the server calls itself
-
-    def __enter__(self) -> "Self":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+        """Say good-bye, if they listen, and hang up."""
+        if self._connection is None:
+            return
+        # The messages are theirs: nothing that fails from here on may look like a failure.
         try:
-            self.socket.close()
-        except OSError:
-            return  # what the server said counts
+            self._connection.end = monotonic() + BYE_LIMIT
+            self._connection.write(b"QUIT\r\n")
+        except Exception:  # noqa: BLE001, S110  # MemoryError is one
+            pass
+        self.drop()
 
-    def transaction(
+    def drop(self) -> None:
+        """Hang up without a word."""
+        connection, self._connection = self._connection, None
+        if connection:
+            connection.close()
+
+
+class _Transaction:
+    """What is said about one message.
+
+    `apart`: who is refused does not get it, and the others do. `has_begun`: its content may have gone out.
+    """
+
+    def __init__(
         self,
         message: Spool,
         envelope: Envelope,
         done_seconds: float,
         meanwhile: "Callable[[], None] | None",
-        taken: "list[tuple[Refused, ...] | None]",
-    ) -> tuple[Refused, ...]:
-        self.expect(b"2", "greeting")
-        self.hello()
-        self.forward(envelope)
-        self.command(b"MAIL FROM:<" + envelope.sender + b">" + self.parameters(message, envelope), b"2")
-        refused = self.recipients(envelope)
-        self.command(b"DATA", b"354")  # RFC 5321, 4.3.2: nothing else is the word to begin
-        ending = self.data(message)
-        self.refuse_early_talk()
-        self.write(ending)
-        if done_seconds:
-            self.end = monotonic() + done_seconds
-        if meanwhile:
-            meanwhile()
+        *,
+        apart: bool,
+    ) -> None:
+        _refuse_controls(envelope)
+        self.message = message
+        self.envelope = envelope
+        self.done_seconds = done_seconds
+        self.meanwhile = meanwhile
+        self.apart = apart
+        self.has_begun = False
+        self.refused: list[Refused] = []
+        self.taken: tuple[Refused, ...] | None = None  # who was refused, once the message is taken
+
+    def run(self, connection: Connection) -> tuple[Refused, ...]:
+        self.refused = []
+        self.name(connection)
+        code, lines = connection.reply()
+        if code != b"354":  # RFC 5321, 4.3.2: nothing else is the word to begin
+            connection.in_data = code[:1] not in NO
+            connection.refuse(code, lines, "DATA")
+        connection.refuse_early_words()
+        refused = tuple(self.refused)  # made now: no lack of memory counts once the message is taken
+        self.has_begun = True
+        ending = self.data(connection)
+        connection.refuse_early_talk()
+        connection.write(ending)
+        if self.done_seconds:
+            connection.end = monotonic() + self.done_seconds
+        if self.meanwhile:
+            self.meanwhile()
+        connection.in_data = False  # whatever comes now is the end of it
         try:
-            self.expect(b"2", "end of data")
-        except _TooLongError as error:
-            limit = f" within {done_seconds:.0f} s" if done_seconds else ""
+            connection.expect(b"2", "end of data")
+        except TooLongError as error:
+            limit = f" within {self.done_seconds:.0f} s" if self.done_seconds else ""
             raise ReinjectError(
                 f"SMTP server did not answer the end of data{limit}; it may have the message"
             ) from error
-        taken[0] = refused
-        # The message is theirs now: nothing that fails from here on may look like a failure.
-        try:
-            self.write(b"QUIT\r\n")
-        except (OSError, ReinjectError):
-            return refused
+        self.taken = refused
         return refused
 
-    def hello(self) -> None:
-        lines = self.command(b"EHLO " + self.name, b"2")
-        self.peer = lines[0].split(b" ")[0]
-        for line in lines[1:]:
-            keyword, _, rest = line.partition(b" ")
-            self.extensions[keyword.upper()] = rest
+    def name(self, connection: Connection) -> None:
+        """Name client, sender and recipients, and ask to begin; all but the answer to that is read."""
+        forward = self.forward(connection)
+        commands = [*forward, self.mail(connection), *self.rcpt(connection)]
+        is_piped = b"PIPELINING" in connection.extensions
+        at = 0
+        while at < len(commands):
+            end = _end_of_write(commands, at) if is_piped else at + 1
+            together = is_piped and self.apart and end == len(commands)
+            connection.ask(b"".join(commands[at:end]) + (DATA if together else b""), data=together)
+            for number in range(at, end):
+                self.heed(connection, number - len(forward))
+            at = end
+        if len(self.refused) == len(self.envelope.recipients):
+            self.give_up(connection)
+        if not connection.in_data:
+            connection.ask(DATA, data=True)
 
-    def forward(self, envelope: Envelope) -> None:
-        """Tell the server who the client was (Postfix, XFORWARD_README), for its log."""
-        offered = self.extensions.get(b"XFORWARD", b"").upper().split()
+    def heed(self, connection: Connection, number: int) -> None:
+        """Read what the server says to XFORWARD (below 0), MAIL (0) or RCPT (from 1 on)."""
+        code, lines = connection.reply()
+        if number < 0:
+            if code == b"421":
+                connection.refuse(code, lines, "XFORWARD")
+            return  # refused or not: only the log would be poorer
+        if code.startswith(b"2"):
+            return
+        if number == 0:
+            connection.refuse(code, lines, "MAIL FROM")
+        status = _status_of_address(code, lines[0])
+        if not status:
+            may_be_apart = self.apart and code[:1] in NO and code != b"421"
+            if not may_be_apart:
+                self.refuse_all(connection, code, lines, number)
+            status = _status_for_now(lines[0])
+        prefix = b".".join(_enhanced(lines[0])) + b" "
+        text = b" ".join([lines[0], *(line.removeprefix(prefix) for line in lines[1:])])
+        self.refused.append(
+            Refused(
+                address=self.envelope.recipients[number - 1],
+                status=status,
+                said=f"{code.decode('ascii')} {readable(text)}",
+                server=readable(connection.peer),
+                index=number - 1,
+            )
+        )
+
+    def refuse_all(self, connection: Connection, code: bytes, lines: list[bytes], number: int) -> None:
+        """Raise what was said to one recipient: nobody gets the message."""
+        what = "RCPT TO"
+        if code in TOO_MANY_CODES and number > 1 and _enhanced(lines[0])[1:] in ([], [b"5", b"3"]):
+            takes = f"{number - 1} of {len(self.envelope.recipients)}"
+            what = f"more (it takes {takes} recipients: smtpd_recipient_limit)"
+        connection.refuse(code, lines, what)
+
+    def give_up(self, connection: Connection) -> None:
+        """Raise why there is nobody to send to."""
+        if connection.in_data:
+            # RFC 2920, 3.1: it may want the content all the same. A connection that is lost within that is no message.
+            try:
+                connection.in_data = connection.reply()[0][:1] not in NO
+            except (OSError, ReinjectError):
+                pass  # what was said to the recipients counts
+        connection.leave()
+        refused = self.refused
+        for one in refused:
+            if one.status.startswith("4"):
+                raise ReinjectError(f"SMTP server refused RCPT TO: {one.said}")
+        who = "the recipient" if len(refused) == 1 else f"all {len(refused)} recipients"
+        raise RecipientsError(f"SMTP server refused {who}: {refused[0].said}", refused[0].status)
+
+    def forward(self, connection: Connection) -> list[bytes]:
+        """Return the command that tells who the client was (Postfix, XFORWARD_README), for the server's log."""
+        if b"XFORWARD" not in connection.extensions:
+            return []
+        offered = connection.extensions[b"XFORWARD"].upper().split()
+        envelope = self.envelope
         address = f"IPV6:{envelope.client}" if ":" in envelope.client else envelope.client
         told = ((b"ADDR", address), (b"HELO", envelope.helo), (b"IDENT", envelope.queue_id))
-        known = [name + b"=" + _xtext(value) for name, value in told if value and name in offered]
-        if known and envelope.client:
-            self.write(b"XFORWARD " + b" ".join(known) + b"\r\n")
-            self.reply()  # refused or not: only the log would be poorer
+        known = {name: _xtext(value) for name, value in told if value and envelope.client and name in offered}
+        words = {**dict.fromkeys(sorted(connection.told - known.keys()), UNAVAILABLE), **known}
+        connection.told |= known.keys()
+        return (
+            [b"XFORWARD " + b" ".join(name + b"=" + value for name, value in words.items()) + b"\r\n"] if words else []
+        )
 
-    def parameters(self, message: Spool, envelope: Envelope) -> bytes:
-        found = b""
-        if b"SIZE" in self.extensions:
+    def mail(self, connection: Connection) -> bytes:
+        line = b"MAIL FROM:<" + self.envelope.sender + b">"
+        if b"SIZE" in connection.extensions:
             # As Postfix counts for its message_size_limit: by CRLF, what is just below would never be taken.
-            found += b" SIZE=%d" % message.lf_size
-        if b"8BITMIME" in self.extensions and not _is_ascii(message):
-            found += b" BODY=8BITMIME"
-        if not all(address.isascii() for address in (envelope.sender, *envelope.recipients)):
+            line += b" SIZE=%d" % self.message.lf_size
+        if b"8BITMIME" in connection.extensions and not _is_ascii(self.message):
+            line += b" BODY=8BITMIME"
+        if not all(address.isascii() for address in (self.envelope.sender, *self.envelope.recipients)):
             # Only addresses need it (RFC 6531, 3.4); asked for headers' sake, mail bounces at relays without it.
-            found += b" SMTPUTF8"
-        return found
+            line += b" SMTPUTF8"
+        if self.envelope.dsn and b"DSN" in connection.extensions:  # RFC 3461
+            line += b" " + self.envelope.dsn
+        return line + b"\r\n"
 
-    def recipients(self, envelope: Envelope) -> tuple[Refused, ...]:
-        """Name all recipients; return those refused for their addresses. Raises ReinjectError for any other refusal."""
-        refused: list[Refused] = []
-        for number, address in enumerate(envelope.recipients):
-            self.write(b"RCPT TO:<" + address + b">\r\n")
-            code, lines = self.reply()
-            if code.startswith(b"2"):
-                continue
-            status = _status_of_address(code, lines[0])
-            if not status:
-                what = "RCPT TO"
-                if code in TOO_MANY_CODES and number and _enhanced(lines[0])[1:] in ([], [b"5", b"3"]):
-                    what = f"more (it takes {number} of {len(envelope.recipients)} recipients: smtpd_recipient_limit)"
-                self.refuse(code, lines, what)
-            prefix = status.encode("ascii") + b" "
-            text = b" ".join([lines[0], *(line.removeprefix(prefix) for line in lines[1:])])
-            said = f"{code.decode('ascii')} {_readable(text)}"
-            refused.append(Refused(address=address, status=status, said=said, server=_readable(self.peer)))
-        if len(refused) == len(envelope.recipients):
-            self.leave()
-            who = "the recipient" if len(refused) == 1 else f"all {len(refused)} recipients"
-            raise RecipientsError(f"SMTP server refused {who}: {refused[0].said}", refused[0].status)
-        return tuple(refused)
+    def rcpt(self, connection: Connection) -> "Iterator[bytes]":
+        told = self.envelope.recipient_dsn if b"DSN" in connection.extensions else ()
+        for number, address in enumerate(self.envelope.recipients):
+            yield b"RCPT TO:<" + address + b">" + (b" " + told[number] if told and told[number] else b"") + b"\r\n"
 
-    def data(self, message: Spool) -> bytes:
+    def data(self, connection: Connection) -> bytes:
         """Send the content: CRLF line ends, leading dots doubled (RFC 5321, 4.5.2); return what is to end it."""
-        if message.wire:
-            return self.data_in_wire_form(message, dotted=message.wire.dotted)
+        if self.message.wire:
+            return self.data_in_wire_form(connection, dotted=self.message.wire.dotted)
         at_start = True
         held = b""
-        for chunk in message.windows(0, message.size):
+        for chunk in self.message.windows(0, self.message.size):
             text = held + chunk
             held = b"\r" if text.endswith(b"\r") else b""
             text = (text[:-1] if held else text).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
@@ -202,89 +317,34 @@ class _Session:
                 text = b"." + text
             text = text.replace(b"\n.", b"\n..")
             at_start = text.endswith(b"\n")
-            self.write(text)
+            connection.write(text)
         if held:
-            self.write(held)
+            connection.write(held)
         return b".\r\n" if at_start and not held else b"\r\n.\r\n"
 
-    def data_in_wire_form(self, message: Spool, *, dotted: bool) -> bytes:
+    def data_in_wire_form(self, connection: Connection, *, dotted: bool) -> bytes:
         """Send a content as it is, but for leading dots, where there may be any; return what is to end it."""
         at_start = True
-        for chunk in message.windows(0, message.size):
+        for chunk in self.message.windows(0, self.message.size):
             text = chunk
             if dotted and b"." in text:
                 if at_start and text.startswith(b"."):
                     text = b"." + text
                 text = text.replace(b"\n.", b"\n..")
             at_start = chunk.endswith(b"\n")
-            self.write(text)
+            connection.write(text)
         return b".\r\n" if at_start else b"\r\n.\r\n"
 
-    def refuse_early_talk(self) -> None:
-        """Raise where the server has said something before the end of data: it can't be the answer to that."""
-        self.socket.settimeout(0)
-        try:
-            self.buffer += self.socket.recv(4096)
-        except BlockingIOError:
-            pass
-        if self.buffer:
-            self.expect(b"nothing", "data before its end")
 
-    def command(self, line: bytes, expected: bytes) -> list[bytes]:
-        """Send a command and return the lines of the reply's text."""
-        self.write(line + b"\r\n")
-        return self.expect(expected, line.split(b":")[0].decode("ascii", "replace"))
-
-    def expect(self, expected: bytes, what: str) -> list[bytes]:
-        code, lines = self.reply()
-        if not code.startswith(expected):
-            self.refuse(code, lines, what)
-        return lines
-
-    def refuse(self, code: bytes, lines: list[bytes], what: str) -> "NoReturn":
-        """Raise what the server said."""
-        self.leave()
-        raise ReinjectError(f"SMTP server refused {what}: {_readable(b' '.join([code, *lines]))}")
-
-    def leave(self) -> None:
-        """Give the transaction up."""
-        try:
-            self.write(b"RSET\r\nQUIT\r\n")
-        except (OSError, ReinjectError):
-            return  # they may hang up; what they said counts
-
-    def reply(self) -> tuple[bytes, list[bytes]]:
-        """Read a reply (RFC 5321, 4.2): its code, and the text of each line."""
-        lines: list[bytes] = []
-        while True:
-            while b"\n" not in self.buffer:
-                self.set_timeout()
-                try:
-                    received = self.socket.recv(4096)
-                except TimeoutError as error:
-                    raise _TooLongError("SMTP server took too long") from error
-                if not received:
-                    raise ReinjectError("SMTP server closed the connection")
-                self.buffer += received
-                if len(self.buffer) > REPLY_LIMIT:
-                    raise ReinjectError("SMTP server sends a reply that does not end")
-            line, _, self.buffer = self.buffer.partition(b"\n")
-            line = line.rstrip(b"\r")
-            if len(line) < 3 or not line[:3].isdigit() or len(lines) > 1000:
-                raise ReinjectError("SMTP server sends something that is not a reply")
-            lines.append(line[4:])
-            if line[3:4] != b"-":
-                return line[:3], lines
-
-    def write(self, octets: bytes) -> None:
-        self.set_timeout()
-        self.socket.sendall(octets)
-
-    def set_timeout(self) -> None:
-        remaining = self.end - monotonic()
-        if remaining <= 0:
-            raise _TooLongError("SMTP server took too long")
-        self.socket.settimeout(remaining)
+def _end_of_write(commands: list[bytes], start: int) -> int:
+    """Return the index behind the commands that go in one write, from `start` on."""
+    end, size = start, 0
+    while end < min(len(commands), start + WRITE_COMMANDS):
+        size += len(commands[end])
+        if size > WRITE_LIMIT and end > start:
+            break
+        end += 1
+    return end
 
 
 def own_name(server: str) -> bytes:
@@ -313,16 +373,16 @@ def _status_of_address(code: bytes, text: bytes) -> str:
     return status.decode("ascii") if about else ""
 
 
+def _status_for_now(text: bytes) -> str:
+    """Return the status of a refusal after which the recipient is to be tried again, whatever its class was."""
+    found = _enhanced(text)
+    return b".".join([b"4", *found[1:]]).decode("ascii") if found else DSN_TEMPFAIL
+
+
 def _enhanced(text: bytes) -> list[bytes]:
     """Return the three numbers of the status that a reply's text begins with (RFC 3463), [] where it has none."""
     numbers = text.split(b" ")[0].split(b".")
     return numbers if len(numbers) == 3 and all(number.isdigit() for number in numbers) else []
-
-
-def _readable(text: bytes) -> str:
-    from pfilter.base.text import printable
-
-    return printable(text.decode("utf-8", "replace"))
 
 
 def _xtext(value: str) -> bytes:
@@ -332,6 +392,6 @@ def _xtext(value: str) -> bytes:
 
 
 def _refuse_controls(envelope: Envelope) -> None:
-    for address in (envelope.sender, *envelope.recipients):
-        if any(octet < 32 or octet == 127 for octet in address):
-            raise ReinjectError("an address with control characters")
+    for said in (envelope.sender, *envelope.recipients, envelope.dsn, *envelope.recipient_dsn):
+        if any(octet < 32 or octet == 127 for octet in said):
+            raise ReinjectError("an address, or what was asked for by DSN, with control characters")

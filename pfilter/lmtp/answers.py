@@ -8,7 +8,7 @@ from pfilter.message.model import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 LINE_LIMIT = 400  # octets of a reply; RFC 5321, 4.5.3.1.5 allows 512
 ADDRESS = "5.1."  # RFC 3463: permanent, about the address
@@ -78,11 +78,9 @@ def failed(error: BaseException, *, final: bool = True) -> bytes:
     return reply(f"451 {status} pfilter: {reason(error)}")
 
 
-def refused(
-    ones: "Sequence[Refused]", places: "Sequence[int]", addresses: "Sequence[bytes]"
-) -> "list[tuple[int, bytes]]":
+def refused(ones: "Sequence[Refused]", places: "Sequence[int]") -> "list[tuple[int, bytes]]":
     """Return the places of recipients whom the server refused while others got it, and what they are told."""
-    return [(place, _refused(one)) for place, one in _placed(ones, places, addresses)]
+    return [(places[one.index], _refused(one)) for one in ones]
 
 
 def _refused(one: Refused) -> bytes:
@@ -90,15 +88,3 @@ def _refused(one: Refused) -> bytes:
     if one.status.startswith(ADDRESS):
         return reply(f"550 {one.status} {said}")
     return reply(f"451 4{one.status[1:]} {said}")
-
-
-def _placed(
-    ones: "Sequence[Refused]", places: "Sequence[int]", addresses: "Sequence[bytes]"
-) -> "Iterator[tuple[int, Refused]]":
-    """Yield where each stands. Of an address named more than once the last ones: the first were not too many."""
-    waiting: dict[bytes, list[Refused]] = {}
-    for one in ones:
-        waiting.setdefault(one.address, []).append(one)
-    for place, address in reversed(list(zip(places, addresses, strict=True))):
-        if waiting.get(address):
-            yield place, waiting[address].pop()

@@ -260,7 +260,7 @@ class _Door:
             message.delivered = True
             if refused:
                 # Where there is no memory for it: twice for some, rather than never for who was refused.
-                for place, said in answers.refused(refused, share.places, share.envelope.recipients):
+                for place, said in answers.refused(refused, share.places):
                     message.answers.give((place,), said)
                 message.refused += refused
             message.answers.give(share.places, line)
@@ -269,9 +269,8 @@ class _Door:
         return None
 
     def _way(self, settings: Settings) -> smtp.Way:
-        """Return the way back, kept while the configuration names the same server."""
-        if self.way is None or self.way.server != settings.reinject_smtp:
-            self.hang_up()
+        """Return the way back, which is kept."""
+        if self.way is None:
             self.way = smtp.Way(settings.reinject_smtp)
         return self.way
 

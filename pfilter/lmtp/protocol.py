@@ -19,13 +19,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# DSN (RFC 3461) is not announced, since nothing of it is handed on.
 EXTENSIONS = (
     b"PIPELINING",  # RFC 2920
     b"8BITMIME",  # RFC 6152
     b"SMTPUTF8",  # RFC 6531
     b"SIZE",  # RFC 1870; without a limit, since Postfix would bounce what is over it
     b"ENHANCEDSTATUSCODES",  # RFC 2034
+    b"DSN",  # RFC 3461; handed on as it came
     b"XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE",  # Postfix, XFORWARD_README
 )
 XFORWARD = EXTENSIONS[-1].split()[1:]
@@ -65,6 +65,8 @@ class _Transaction:
         self.forwarded: dict[bytes, str] = {}
         self.sender: bytes | None = None
         self.recipients: list[bytes] = []
+        self.dsn: list[bytes] = []  # MAIL's parameters
+        self.recipient_dsn: list[bytes] = []  # those of each RCPT, as one
 
 
 class Session:
@@ -216,6 +218,7 @@ class Session:
         if wrong:
             return self._error(wrong)
         self._transaction.sender = sender
+        self._transaction.dsn = [one for one in parameters if one.partition(b"=")[0].upper() in DSN_MAIL]
         return self._say(b"250 2.1.0 Ok")
 
     def _rcpt(self, rest: bytes) -> None:
@@ -231,6 +234,7 @@ class Session:
         if len(self._transaction.recipients) >= RECIPIENT_LIMIT:
             return self._say(b"452 4.5.3 too many recipients")  # RFC 5321, 4.5.3.1.10
         self._transaction.recipients.append(recipient)
+        self._transaction.recipient_dsn.append(b" ".join(parameters))  # there are no others
         return self._say(b"250 2.1.5 Ok")
 
     def _data(self, rest: bytes) -> Begin | None:
@@ -287,6 +291,8 @@ class Session:
             queue_id=told.get(b"IDENT", ""),
             client=client[5:] if client[:5].upper() == "IPV6:" else client,
             helo=told.get(b"HELO", ""),
+            dsn=b" ".join(self._transaction.dsn),
+            recipient_dsn=tuple(self._transaction.recipient_dsn) if any(self._transaction.recipient_dsn) else (),
         )
 
     # Content
@@ -391,12 +397,30 @@ def _is_number(value: bytes) -> bool:
     return value.isdigit() and len(value) <= 20  # RFC 1870, 5
 
 
+def _is_envid(value: bytes) -> bool:
+    # Longer than the 100 characters of RFC 3461, 5.4 may be what Postfix took: to refuse it would bounce the message.
+    return bool(value) and _xtext(value) is not None
+
+
+def _is_notify(value: bytes) -> bool:
+    words = value.upper().split(b",")
+    return words == [b"NEVER"] or all(word in (b"SUCCESS", b"FAILURE", b"DELAY") for word in words)
+
+
+def _is_orcpt(value: bytes) -> bool:
+    kind, _, address = value.partition(b";")
+    return kind.replace(b"-", b"").isalnum() and bool(address) and _xtext(address) is not None
+
+
+DSN_MAIL = (b"RET", b"ENVID")
 MAIL_PARAMETERS: "dict[bytes, Callable[[bytes], bool]]" = {
     b"SIZE": _is_number,
     b"BODY": lambda value: value.upper() in (b"7BIT", b"8BITMIME"),
     b"SMTPUTF8": lambda value: not value,
+    b"RET": lambda value: value.upper() in (b"FULL", b"HDRS"),
+    b"ENVID": _is_envid,
 }
-RCPT_PARAMETERS: "dict[bytes, Callable[[bytes], bool]]" = {}
+RCPT_PARAMETERS: "dict[bytes, Callable[[bytes], bool]]" = {b"NOTIFY": _is_notify, b"ORCPT": _is_orcpt}
 
 
 def _wrong(parameters: list[bytes], known: "dict[bytes, Callable[[bytes], bool]]") -> bytes:

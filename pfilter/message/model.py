@@ -129,9 +129,10 @@ class Envelope(Frozen):
 
 
 class Refused(Frozen):
-    """A recipient whom the SMTP server refused: for good, for the address alone, or (4xx) for now."""
+    """A recipient whom the SMTP server refused: for good, for the address alone (5.1.x), or for now (4.x.x)."""
 
     address: bytes
     status: str  # RFC 3463: "5.1.3"
     said: str  # the server's reply: "501 5.1.3 Bad recipient address syntax"
     server: str  # its name, as it greets
+    index: int = 0  # in Envelope.recipients: the same address may stand there twice

@@ -17,12 +17,13 @@ class Arrived:
     mail: str  # what stood behind MAIL FROM:
     recipients: list[str]
     raw: bytes
+    parameters: list[str]  # what stood behind each recipient
 
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read what the sink wrote: the envelope in a file of its own, beside the message."""
         envelope = json.loads(path.read_text())
-        return cls(envelope["mail"], envelope["rcpt"], path.with_suffix(".eml").read_bytes())
+        return cls(envelope["mail"], envelope["rcpt"], path.with_suffix(".eml").read_bytes(), envelope["parameters"])
 
     @property
     def sender(self) -> str:

@@ -61,8 +61,13 @@ def submit(
     xclient: dict[str, str] | None = None,
     helo: str = "client.example.org",
     chunk: bool = False,
+    mail_dsn: str = "",
+    rcpt_dsn: str = "",
 ) -> str:
-    """Send a message to a port and return its queue id. `xclient` plays another client: ADDR, HELO, LOGIN."""
+    """Send a message to a port and return its queue id. `xclient` plays another client: ADDR, HELO, LOGIN.
+
+    `mail_dsn` and `rcpt_dsn` are parameters of RFC 3461, for MAIL and each RCPT.
+    """
     recipients = list(recipients)
     with Client(port) as client:
         client.command(f"EHLO {helo}")
@@ -71,9 +76,9 @@ def submit(
             client.command(f"EHLO {helo}")
         parameters = "" if octets.isascii() else " BODY=8BITMIME"
         parameters += "" if all(map(str.isascii, [sender, *recipients])) else " SMTPUTF8"
-        client.command(f"MAIL FROM:<{sender}>{parameters}")
+        client.command(f"MAIL FROM:<{sender}>{parameters} {mail_dsn}".rstrip())
         for recipient in recipients:
-            client.command(f"RCPT TO:<{recipient}>")
+            client.command(f"RCPT TO:<{recipient}> {rcpt_dsn}".rstrip())
         said = client.bdat(octets) if chunk else client.data(octets)
         client.command("QUIT")
     found = re.search(r"queued as (\w+)", said)

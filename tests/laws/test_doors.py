@@ -1,7 +1,7 @@
 """Both doors agree: of a message in wire form (LMTP) comes what comes of it with LF line ends (pipe), by the octet."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -35,7 +35,9 @@ def passage(spool: Spool, policy: Settings, envelope: Envelope, store: Path, siz
     results: list[bytes] = []
     log = support.RecordingLog()
 
-    def deliver(result: Spool, *_: object) -> None:
+    def deliver(shares: "Sequence[pipeline.Share]", *_: object) -> "Sequence[pipeline.Share]":
+        (share,) = shares
+        result = share.spool
         results.append(b"".join(result.lf_windows(0, result.size)))
         delivered.append(result)
         if result.wire:
@@ -43,6 +45,7 @@ def passage(spool: Spool, policy: Settings, envelope: Envelope, store: Path, siz
             assert result.wire.lines == octets.count(b"\n") == octets.count(b"\r\n")
             assert result.wire.ascii == octets.isascii()
             assert result.wire.dotted or not (octets.startswith(b".") or b"\n." in octets)
+        return shares
 
     context = pipeline.Context(
         deliver=deliver, size_limit=lambda: size_limit, workspace=lambda: str(store), log=log, may_notify=False

@@ -82,9 +82,10 @@ def test_greeting_and_extensions() -> None:
     assert spoken.said.startswith(b"220 here.example ")
     lines = spoken.said.split(b"\r\n")[1:-1]
     assert [line[4:].split()[0] for line in lines] == [
-        b"here.example", b"PIPELINING", b"8BITMIME", b"SMTPUTF8", b"SIZE", b"ENHANCEDSTATUSCODES", b"XFORWARD",
+        b"here.example", b"PIPELINING", b"8BITMIME", b"SMTPUTF8", b"SIZE", b"ENHANCEDSTATUSCODES", b"DSN",
+        b"XFORWARD",
     ]  # fmt: skip
-    assert [line[:4] for line in lines] == [b"250-"] * 6 + [b"250 "]
+    assert [line[:4] for line in lines] == [b"250-"] * 7 + [b"250 "]
     assert b"SIZE" in lines[4].split(b"-")  # no limit: Postfix would bounce
 
 
@@ -144,8 +145,18 @@ AFTER_LHLO = {
     b"MAIL FROM:<a@b> SIZE=1 SIZE=2": 501,
     b"MAIL FROM:<a@b> BODY=BINARYMIME": 501,
     b"MAIL FROM:<a@b> SMTPUTF8=yes": 501,
-    b"MAIL FROM:<a@b> RET=HDRS": 555,  # DSN is not offered
-    b"MAIL FROM:<a@b> ENVID=x": 555,
+    b"MAIL FROM:<a@b> RET=HDRS": 250,
+    b"MAIL FROM:<a@b> ret=full envid=x": 250,
+    b"MAIL FROM:<a@b> RET=": 501,
+    b"MAIL FROM:<a@b> RET=SOME": 501,
+    b"MAIL FROM:<a@b> RET=HDRS RET=FULL": 501,
+    b"MAIL FROM:<a@b> ENVID=" + b"x" * 1000: 250,
+    b"MAIL FROM:<a@b> ENVID=a+3Db": 250,
+    b"MAIL FROM:<a@b> ENVID=": 501,
+    b"MAIL FROM:<a@b> ENVID=a+4": 501,
+    b"MAIL FROM:<a@b> ENVID=a+0Ab": 501,
+    b"MAIL FROM:<a@b> ENVID=a\x01b": 501,
+    b"MAIL FROM:<a@b> NOTIFY=NEVER": 555,
     b"MAIL FROM:a@b": 501,
     b"MAIL FROM:": 501,
     b"MAIL": 501,
@@ -179,7 +190,23 @@ AFTER_MAIL = {
     b"RCPT TO:<@relay,@other:a@b>": 250,
     b"RCPT TO:<>": 501,
     b"RCPT TO:a@b": 501,
-    b"RCPT TO:<a@b> NOTIFY=NEVER": 555,  # DSN is not offered
+    b"RCPT TO:<a@b> NOTIFY=NEVER": 250,
+    b"RCPT TO:<a@b> notify=success,Failure,DELAY orcpt=rfc822;a+2Bx@b": 250,
+    b"RCPT TO:<a@b> NOTIFY=SUCCESS,NEVER": 501,
+    b"RCPT TO:<a@b> NOTIFY=NEVER,NEVER": 501,
+    b"RCPT TO:<a@b> NOTIFY=SUCCESS,": 501,
+    b"RCPT TO:<a@b> NOTIFY=": 501,
+    b"RCPT TO:<a@b> NOTIFY=SOMETIMES": 501,
+    b"RCPT TO:<a@b> NOTIFY=SUCCESS NOTIFY=SUCCESS": 501,
+    b"RCPT TO:<a@b> ORCPT=utf-8;\xc3\xbc@b": 250,
+    b"RCPT TO:<a@b> ORCPT=utf-8;\\x{FC}@b": 250,
+    b"RCPT TO:<a@b> ORCPT=rfc822;" + b"x" * 1000: 250,
+    b"RCPT TO:<a@b> ORCPT=rfc822": 501,
+    b"RCPT TO:<a@b> ORCPT=rfc822;": 501,
+    b"RCPT TO:<a@b> ORCPT=;a@b": 501,
+    b"RCPT TO:<a@b> ORCPT=rfc822;a+0D+0Ab": 501,
+    b"RCPT TO:<a@b> ORCPT=rfc822;a+": 501,
+    b"RCPT TO:<a@b> RET=HDRS": 555,
     b"RCPT TO:<a@b> SIZE=1": 555,
     b"RCPT": 501,
     b"MAIL FROM:<a@b>": 503,
@@ -223,6 +250,23 @@ def test_the_envelope() -> None:
         )
     ]
     assert spoken.codes == [250, 250, 250, 250, 250, 250, 354]
+
+
+def test_what_is_said_of_dsn_is_kept_as_it_came() -> None:
+    """RET and ENVID of the message, NOTIFY and ORCPT of each recipient; what was not said is empty, and none stays."""
+    spoken = Spoken(
+        LHLO,
+        b"MAIL FROM:<a@example.org> RET=HDRS SIZE=3 envid=a+3Db BODY=8BITMIME\r\n"
+        b"RCPT TO:<b@example.net> ORCPT=rfc822;b@example.net NOTIFY=SUCCESS,FAILURE\r\n"
+        b"RCPT TO:<bad@example.net> NOTIFY=WHAT\r\n"
+        b"RCPT TO:<c@example.net>\r\nDATA\r\nx\r\n.\r\n",
+        WHOLE[len(LHLO) :],
+    )
+    first, second = spoken.envelopes
+    assert first.dsn == b"RET=HDRS envid=a+3Db"
+    assert first.recipient_dsn == (b"ORCPT=rfc822;b@example.net NOTIFY=SUCCESS,FAILURE", b"")
+    assert first.recipients == (b"b@example.net", b"c@example.net")
+    assert (second.dsn, second.recipient_dsn) == (b"", ())
 
 
 def test_a_client_is_of_one_message() -> None:
