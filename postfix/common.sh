@@ -8,6 +8,7 @@
 #                       files since, and remove may put the saved ones back byte for byte; else it undoes its own lines
 #   attached, rest      how to undo each change, one a line: P|e SETTING (set again), PX|X|MX NAME (take out), rm FILE
 #   layout              which layout is installed
+#   change/             while install goes from one layout to another: all of the above as it was before
 
 say() { printf '%s\n' "$*"; }
 die() {
@@ -54,6 +55,21 @@ checksums() { (cd "$dir" && sha256sum main.cf master.cf); }
 
 untouched() { [ -f "$saved/left" ] && [ "$(checksums)" = "$(cat "$saved/left")" ]; }
 
+# waiting PATTERN: how many messages in the queue name such a filter (grep -E). The route is part of the queue file.
+# Looked up in the files, not with postqueue, which fails in several ways where Postfix is down. Messages move between the
+# folders while we look: hence "deferred" twice, several rounds, and the highest count.
+waiting() {
+    local queue highest=0 count
+    queue=$(ask -hx queue_directory)
+    for _ in 1 2 3; do
+        count=$(find "$queue/deferred" "$queue/hold" "$queue/incoming" "$queue/active" "$queue/deferred" -type f -print0 2>/dev/null |
+            sort -zu | timeout 600 xargs -0r postcat -c "$dir" -e 2>/dev/null | grep -Ec "^content_filter: $1" || true)
+        if [ "$count" -gt "$highest" ]; then highest=$count; fi
+        if running; then sleep 1; else break; fi
+    done
+    echo "$highest"
+}
+
 # undo FILE: line by line what an undo list says.
 undo() {
     local verb what
@@ -66,11 +82,11 @@ undo() {
     done <"$1"
 }
 
-# put_back: the saved files over those in use. Renamed into place, so that Postfix never reads half a file.
+# put_back FOLDER: the saved files over those in use. Renamed into place, so that Postfix never reads half a file.
 put_back() {
-    local name
+    local name from=$1
     for name in main.cf master.cf; do
-        change cp -p "$saved/$name" "$dir/$name.pfilter-tmp"
+        change cp -p "$from/$name" "$dir/$name.pfilter-tmp"
         change mv -f "$dir/$name.pfilter-tmp" "$dir/$name"
     done
 }

@@ -6,7 +6,7 @@ import typer
 
 from pfilter.base.errors import ConfigError, UsageError
 from pfilter.base.privileges import become_owner
-from pfilter.cli import preflight
+from pfilter.cli import preflight, wiring
 from pfilter.cli.options import ConfigOption, configured, log_of, say_findings
 from pfilter.config import load, readers
 from pfilter.config.settings import DEFAULT_PATH, Settings
@@ -55,18 +55,21 @@ def serve_command(
 )
 def print_command(
     what: Annotated[
-        Literal["nginx", "apache", "s3-lifecycle", "s3-policy"],
-        typer.Argument(metavar="WHAT", help="nginx, apache, s3-lifecycle or s3-policy."),
+        Literal["nginx", "apache", "s3-lifecycle", "s3-policy", "sasl-access"],
+        typer.Argument(metavar="WHAT", help="nginx, apache, s3-lifecycle, s3-policy or sasl-access."),
     ],
     config_file: ConfigOption = "",
 ) -> None:
-    """Print the configuration of a web server or a bucket, with this installation's paths and names."""
+    """Print the configuration of a web server or a bucket, or a map of Postfix, with this installation's names."""
     from pfilter.store import bucket_rules
     from pfilter.web import server_config
 
     settings = load.load(config_file or DEFAULT_PATH)
     if what == "s3-lifecycle" or what == "s3-policy":
         typer.echo(bucket_rules.printed(what, settings))
+        return
+    if what == "sasl-access":
+        typer.echo(wiring.sasl_access(settings), nl=False)
         return
     _refuse_bucket(settings)
     typer.echo(server_config.configuration(what, settings), nl=False)

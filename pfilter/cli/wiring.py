@@ -4,6 +4,10 @@ Each function returns what is wrong and the command that mends it, one sentence 
 says nothing.
 """
 
+import itertools
+import os
+
+from pfilter.base.errors import ConfigError
 from pfilter.config.settings import Settings
 from pfilter.delivery import postconf
 
@@ -11,6 +15,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # postconf(5), of
 DEFAULT_TIME_LIMIT = 1000  # seconds: command_time_limit
 LIFETIME = 300  # seconds: what pfilter-lmtp works before it looks for an end; lmtp.LIFETIME
 LMTP = "pfilter-in"  # the service of layout lmtp that runs the filter
+EXEMPT = "pfilter-exempt"  # its service that hands mail back past the filter, and the map that says whose
+RESTRICTIONS = "smtpd_end_of_data_restrictions"  # the list that postfix/install puts the map into
+SHOWN = 5  # users that a sentence names
 AFTERWARDS = 30  # seconds, generously, for log and notification
 GROWTH = 2048  # octets that a message to one recipient grows by (measured: 1100 in front of a milter)
 MARGIN = 1 << 16  # what postfix/install leaves for that: milters and many recipients, too; an eighth of low limits
@@ -50,18 +57,65 @@ def time_limit(settings: Settings) -> list[str]:
 
 
 def exempt_users(settings: Settings) -> list[str]:
-    """Say what can't be honoured where nobody tells who has logged in."""
-    if not settings.exempt_sasl_users or not uses_lmtp(settings):
+    """Compare who is exempt by login with whose mail smtpd sends past the filter, where nobody tells the filter."""
+    if not uses_lmtp(settings):
         return []
-    return [
-        "[policy] exempt_sasl_users has no effect in layout lmtp, since LMTP does not tell who has logged in; "
-        "their mail is filtered like that of others"
-    ]
+    options = _options(settings)
+    folder = postconf.value(settings, "config_directory")
+    wanted = {user.lower() for user in settings.exempt_sasl_users}
+    found = []
+    for service in _attached(options):
+        asked = options.get(f"{service}/{RESTRICTIONS}", "").replace(",", " ").split()
+        maps = [value for name, value in itertools.pairwise(asked) if name == "check_sasl_access"]
+        ours = [one for one in maps if one == f"texthash:{os.path.join(folder, EXEMPT)}"]
+        passing = _users(ours[0].partition(":")[2]) if ours else set()
+        if passing is None or passing == wanted:
+            continue
+        if missing := wanted - passing:
+            found.append(
+                f"{service} does not know that mail of {_named(missing)} is exempt ([policy] exempt_sasl_users), and "
+                "LMTP does not tell who has logged in: it is filtered; run postfix/install again"
+            )
+        if more := passing - wanted:
+            found.append(
+                f"{service} sends mail of {_named(more)} past the filter, but [policy] exempt_sasl_users does not "
+                "have them any more: run postfix/install again"
+            )
+    return found
+
+
+def sasl_access(settings: Settings) -> str:
+    """Return the map of type texthash that check_sasl_access needs to send mail of exempt users past the filter.
+
+    Nothing where there are none. Raises ConfigError.
+    """
+    users = sorted({user.lower() for user in settings.exempt_sasl_users})
+    for user in users:
+        if user != "".join(user.split()) or user.startswith(("#", '"')) or not user.isprintable():
+            raise ConfigError(f"[policy] exempt_sasl_users: {user!r} has characters that a map of Postfix can't have")
+    host, _, port = settings.reinject_smtp.rpartition(":")
+    action = f"FILTER {EXEMPT}:[{host.strip('[]')}]:{port}"
+    return "".join(f"{user} {action}\n" for user in users)
+
+
+def _users(path: str) -> set[str] | None:
+    """Return whom a map has, None where nobody can say."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return {line.split()[0].lower() for line in stream if line.strip() and not line.startswith("#")}
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _named(users: set[str]) -> str:
+    """Name some of many."""
+    some = sorted(users)[:SHOWN]
+    return ", ".join(some) + (f" and {len(users) - SHOWN} more" if len(users) > SHOWN else "")
 
 
 def uses_lmtp(settings: Settings) -> bool:
     """Whether Postfix hands mail to the filter by LMTP."""
-    found = postconf.lines(settings, "-M", f"{LMTP}/unix")  # warnings come first
+    found = postconf.lines(settings, "-M", f"{LMTP}/unix")
     return any(line.split()[:2] == [LMTP, "unix"] for line in found)
 
 
@@ -86,15 +140,9 @@ def size_limit(settings: Settings) -> list[str]:
     whole = _number(settings, "message_size_limit")
     if not whole:
         return []
-    options = {}
-    for line in postconf.lines(settings, "-P"):
-        name, _, value = line.partition(" = ")
-        options[name.strip()] = value.strip()
+    options = _options(settings)
     found = []
-    for name, value in options.items():
-        service, _, option = name.rpartition("/")
-        if option != "content_filter" or not value.startswith("pfilter:") or service.startswith("pickup/"):
-            continue
+    for service in _attached(options):
         takes = options.get(f"{service}/message_size_limit", str(whole))
         if takes.isdecimal() and not 0 < int(takes) <= whole - GROWTH:
             found.append(
@@ -103,6 +151,21 @@ def size_limit(settings: Settings) -> list[str]:
                 f"postconf -P {service}/message_size_limit={max(1, whole - min(MARGIN, whole // 8))} && postfix reload"
             )
     return found
+
+
+def _options(settings: Settings) -> dict[str, str]:
+    """Return what master.cf sets, by SERVICE/TYPE/NAME."""
+    options = {}
+    for line in postconf.lines(settings, "-P"):
+        name, _, value = line.partition(" = ")
+        options[name.strip()] = value.strip()
+    return options
+
+
+def _attached(options: dict[str, str]) -> list[str]:
+    """Return the services, SERVICE/TYPE, whose clients' mail goes to the filter."""
+    found = [name.rpartition("/") for name, value in options.items() if value.startswith("pfilter:")]
+    return [service for service, _, name in found if name == "content_filter" and not service.startswith("pickup/")]
 
 
 def _number(settings: Settings, *asked: str) -> int:

@@ -9,6 +9,7 @@ from pfilter.message.model import Envelope
 
 SECONDS = 10
 QUEUE_FILE_OCTETS = 2048  # what a queue file holds beside the content and addresses (measured: some 1100)
+_WARNING = "postconf: warning: "
 RECORD_OCTETS = 64  # and beside the octets of each address
 
 
@@ -24,7 +25,7 @@ def size_limit(settings: Settings, envelope: Envelope) -> int:
 
 def value(settings: Settings, parameter: str) -> str:
     """Return what a parameter is set to, "" where nobody says."""
-    found = lines(settings, "-h", parameter)  # warnings come first
+    found = lines(settings, "-h", parameter)
     return found[-1].strip() if found else ""
 
 
@@ -35,7 +36,10 @@ def value_of_service(settings: Settings, option: str) -> str:
 
 
 def lines(settings: Settings, *arguments: str) -> list[str]:
-    """Return what postconf(1) answers, warnings first, nothing where it can't be asked."""
+    """Return what postconf(1) answers, nothing where it can't be asked.
+
+    Its warnings are left out: that about an unused parameter stands behind the answer.
+    """
     beside = os.path.join(os.path.dirname(settings.reinject_sendmail), "postconf")
     command = beside if os.access(beside, os.X_OK) else "/usr/sbin/postconf"
     empty = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -45,4 +49,4 @@ def lines(settings: Settings, *arguments: str) -> list[str]:
         return []
     finally:
         os.close(empty)
-    return said.strip().splitlines() if status == 0 else []
+    return [line for line in said.strip().splitlines() if _WARNING not in line] if status == 0 else []

@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -172,15 +174,88 @@ def test_authenticated(scratch: Path) -> None:
     assert postconf(scratch, "-M", "pfilter-in/unix").split()[-1] == "--authenticated"
 
 
-def test_one_layout_at_a_time(scratch: Path, layout: str) -> None:
-    """Another one is refused until the first is removed; then nothing of the first is left."""
-    other = {"smtp": "lmtp", "lmtp": "sendmail", "sendmail": "lmtp"}[layout]
-    assert install(scratch, layout).returncode == 0
-    assert "run postfix/remove first" in install(scratch, other).stderr
+def test_from_layout_to_layout(scratch: Path) -> None:
+    """Another layout is what it would be in the first place, nothing of the one before is left, and all goes away."""
+    before = snapshot(scratch)
+    fresh = {}
+    for one in LAYOUTS:
+        assert install(scratch, one).returncode == 0
+        fresh[one] = snapshot(scratch)
+        assert call("remove", scratch).returncode == 0
+        assert snapshot(scratch) == before
+    for one in ("smtp", "lmtp", "sendmail", "lmtp", "smtp", "sendmail", "smtp"):
+        done = install(scratch, one)
+        assert done.returncode == 0, done.stderr
+        found = snapshot(scratch)
+        assert found.keys() == fresh[one].keys()
+        for name in ("main.cf", "master.cf"):
+            assert sorted(found[name].split(b"\n")) == sorted(fresh[one][name].split(b"\n"))
     assert call("remove", scratch).returncode == 0
-    assert install(scratch, other).returncode == 0
+    assert snapshot(scratch) == before
+
+
+def test_a_change_that_fails_leaves_the_layout(scratch: Path) -> None:
+    """What can't be written is put back, and the layout is what it was."""
+    assert install(scratch, "smtp").returncode == 0
+    before = snapshot(scratch)
+    (scratch / "pfilter-dsn").unlink()
+    (scratch / "pfilter-dsn").mkdir()  # install(1) can't write over it
+    (scratch / "pfilter-dsn" / "x").touch()
+    done = install(scratch, "sendmail", "--authenticated")
+    assert done.returncode == 1
+    done = install(scratch, "lmtp", "--service", "nothing/inet")
+    assert done.returncode == 1
+    found = snapshot(scratch)
+    assert {name: found[name] for name in ("main.cf", "master.cf")} == {
+        name: before[name] for name in ("main.cf", "master.cf")
+    }
+    assert (scratch / "pfilter.saved" / "layout").read_text() == "smtp\n"
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Path]:
+    """Return a program beside which is one that prints the map; who is in it stands in a file."""
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    folder.chmod(0o755)
+    (folder / "users").touch()
+    (folder / "pfilter").write_text(f"#!/bin/sh\ntest $2 = sasl-access && cat {folder}/users\n")
+    (folder / "pfilter").chmod(0o755)
+    yield folder / "pfilter-lmtp"
+    shutil.rmtree(folder)
+
+
+EOD = "submission/inet/smtpd_end_of_data_restrictions"
+
+
+@pytest.mark.parametrize("own", ["", "check_client_access,cidr:/a,check_client_access,cidr:/b", "main.cf"])
+def test_exempt_users_of_layout_lmtp(scratch: Path, command: Path, own: str) -> None:
+    """Smtpd gets a map of them, in front of what the service asks beside; without users there is none."""
+    if own == "main.cf":
+        own = "reject_multi_recipient_bounce"
+        postconf(scratch, "-e", f"smtpd_end_of_data_restrictions={own}")
+    elif own:
+        postconf(scratch, "-P", f"{EOD}={own}")
+    before = snapshot(scratch)
+    (command.parent / "users").write_text("robot FILTER x\n")
+    for _ in range(2):
+        done = install(scratch, "lmtp", "--command", str(command))
+        assert done.returncode == 0, done.stderr
+        ours = f"check_sasl_access,texthash:{scratch}/pfilter-exempt"
+        assert postconf(scratch, "-h", "-P", EOD).strip() == ours + bool(own) * f",{own}"
+        assert (scratch / "pfilter-exempt").read_text() == "robot FILTER x\n"
+        assert (scratch / "pfilter-exempt").stat().st_mode & 0o777 == 0o644
+        found = snapshot(scratch)
+    assert snapshot(scratch) == found
+    (command.parent / "users").write_text("")
+    assert install(scratch, "lmtp", "--command", str(command)).returncode == 0
+    assert not (scratch / "pfilter-exempt").exists()
+    assert "sasl" not in postconf(scratch, "-P", EOD)
+    (command.parent / "users").write_text("robot FILTER x\n")
+    for by in ("lmtp", "smtp"):
+        assert install(scratch, by, "--command", str(command)).returncode == 0
+    assert "pfilter-exempt" not in (scratch / "master.cf").read_text() + (scratch / "main.cf").read_text()
     assert call("remove", scratch).returncode == 0
-    assert "pfilter" not in (scratch / "main.cf").read_text() + (scratch / "master.cf").read_text()
+    assert snapshot(scratch) == before
 
 
 SIZES = {

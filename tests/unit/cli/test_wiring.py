@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pfilter.base.errors import ConfigError
 from pfilter.cli import wiring
 from pfilter.config.settings import Settings
 from pfilter.lmtp import process
@@ -19,9 +20,10 @@ def postfix(tmp_path: Path) -> Path:
 
 
 def answers(postfix: Path, **known: str) -> None:
-    """Let postconf know these values; a warning stands in front of each answer."""
+    """Let postconf know these values; a warning stands in front of each answer, and one behind it."""
     cases = "".join(f"  {shlex.quote(name)}) echo {shlex.quote(value)} ;;\n" for name, value in known.items())
     script = f'#!/bin/sh\necho "postconf: warning: odd" >&2\nfor last; do :; done\ncase "$last" in\n{cases}esac\n'
+    script += 'echo "$0: warning: /etc/postfix/main.cf: unused parameter: x=y" >&2\n'
     path = postfix / "postconf"
     path.write_text(script)
     path.chmod(0o755)
@@ -140,9 +142,47 @@ def test_the_lifetime_is_that_of_the_door() -> None:
     assert wiring.LIFETIME == process.LIFETIME
 
 
-@pytest.mark.parametrize(("users", "by_lmtp"), [(["robot"], True), (["robot"], False), ([], True)])
-def test_exempt_users_where_nobody_tells_who_it_is(postfix: Path, users: list[str], by_lmtp: bool) -> None:
-    """In layout lmtp the key has no effect, and check says so."""
-    answers(postfix, **(LMTP if by_lmtp else {}))
+FRONT = "submission/inet/content_filter = pfilter:unix:private/pfilter-in"
+LIST = "submission/inet/smtpd_end_of_data_restrictions = check_sasl_access,texthash:{map},permit"
+
+
+@pytest.mark.parametrize(
+    ("users", "mapped", "says"),
+    [
+        (["robot"], None, ["submission/inet does not know that mail of robot is exempt"]),
+        (["Robot", "fax"], ["robot", "FAX"], []),
+        (["robot", "fax"], ["robot"], ["submission/inet does not know that mail of fax is exempt"]),
+        ([], ["robot"], ["submission/inet sends mail of robot past the filter"]),
+        ([], None, []),
+    ],
+)
+def test_exempt_users_of_layout_lmtp(
+    postfix: Path, users: list[str], mapped: list[str] | None, says: list[str]
+) -> None:
+    """Nobody tells the filter who has logged in: smtpd's map must have the users of the key, and no others."""
+    path = postfix / "pfilter-exempt"
+    options = FRONT
+    if mapped is not None:
+        path.write_text("# ours\n" + "".join(f"{user} FILTER x:[127.0.0.1]:10026\n" for user in mapped))
+        options += "\n" + LIST.format(map=path)
+    answers(postfix, **LMTP, **{"-P": options, "config_directory": str(postfix)})
     found = wiring.exempt_users(configured(postfix, policy={"exempt_sasl_users": users}))
-    assert [sentence[:28] for sentence in found] == ["[policy] exempt_sasl_users h"] * bool(users and by_lmtp)
+    assert [one[: len(wanted)] for one, wanted in zip(found, says, strict=True)] == says
+    assert all("run postfix/install again" in one for one in found)
+
+
+def test_exempt_users_of_the_other_layouts(postfix: Path) -> None:
+    """The pipe is told, and needs no map."""
+    answers(postfix, **{"-P": ATTACHED})
+    assert wiring.exempt_users(configured(postfix, policy={"exempt_sasl_users": ["robot"]})) == []
+
+
+def test_the_map_of_exempt_users(postfix: Path) -> None:
+    """One line for each user, in lower case, to the way back; a name that a map can't have is refused."""
+    reinject: dict[str, object] = {"smtp": "127.0.0.1:2026"}
+    settings = configured(postfix, policy={"exempt_sasl_users": ["Fax", "a@b", "fax"]}, reinject=reinject)
+    action = "FILTER pfilter-exempt:[127.0.0.1]:2026"
+    assert wiring.sasl_access(settings) == f"a@b {action}\nfax {action}\n"
+    for name in ("a b", "#a", '"a', "a\tb"):
+        with pytest.raises(ConfigError, match="characters"):
+            wiring.sasl_access(settings.replace(exempt_sasl_users=(name,)))
