@@ -67,19 +67,26 @@ def _facts(
     facts = facts.replace(size=decoded.size)
     if may_zip and decoded.size < settings.compress_min_size:
         why_no_zip = "small"
-    if may_zip and not why_no_zip and not zipping.promises_gain(decoded, settings.compress_min_gain):
+    share = 0.0 if why_no_zip else zipping.share_of_samples(decoded)
+    if share > 1 - settings.compress_min_gain:
         why_no_zip = "does not gain"
     if why_no_zip:
         return facts.replace(why_no_zip=why_no_zip)
-    return _zip_facts(facts, part, coded, decoded, settings, scratch)
+    return _zip_facts(facts, part, coded, decoded, share, settings, scratch)
 
 
 def _zip_facts(
-    facts: AttachmentFacts, part: Part, coded: int, decoded: Spool, settings: Settings, scratch: Scratch
+    facts: AttachmentFacts,
+    part: Part,
+    coded: int,
+    decoded: Spool,
+    share: float,
+    settings: Settings,
+    scratch: Scratch,
 ) -> AttachmentFacts:
     gainful = int(decoded.size * (1 - settings.compress_min_gain))
     limit = min(gainful, settings.link_part_limit) if settings.link_enabled else gainful
-    zipped = zipping.zipped(decoded, facts.name, limit, scratch.scratch_file)
+    zipped = zipping.zipped(decoded, facts.name, limit, scratch.scratch_file, share)
     if zipped is None:
         return facts.replace(why_no_zip="does not gain" if limit == gainful else "zip over part_limit")
     wire = facts.wire - coded + codec.encoded_base64_size(zipped.size, b"\n")

@@ -5,6 +5,7 @@ mismatch NAME.out.failed or NAME.tree.failed is written beside: look at the diff
 over the golden file.
 """
 
+import sys
 import tomllib
 import zlib
 from pathlib import Path
@@ -46,6 +47,12 @@ def compare(path: Path, found: bytes) -> None:
     if found != expected:
         failed.write_bytes(found)
     assert found == expected, f"see {failed.name}"
+
+
+@pytest.fixture(autouse=True)
+def _zlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have zlib make the zips, which is everywhere."""
+    monkeypatch.setitem(sys.modules, "deflate", None)
 
 
 @pytest.mark.parametrize("name", NAMES)
