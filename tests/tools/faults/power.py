@@ -193,7 +193,7 @@ def cases(place: Place) -> Iterator[Case]:
         Run("stripped", "sendmail", False),
     ):
         calls = trace_of(place, run)
-        first, _ = span(calls, run.config)
+        first, _ = span(calls, run.config, place.inode)
         for call in filter(attrgetter("changes"), calls):
             for way in WAYS:
                 name = f"{run}: after {call}: {way}"
