@@ -90,10 +90,10 @@ class Run(NamedTuple):
         return f"{self.mail}, {self.config}, {'warm' if self.warm else 'first message'}"
 
 
-def trace_of(place: Place, run: Run) -> list[Call]:
+def trace_of(place: Place, run: Run, *, alone: bool = False) -> list[Call]:
     """Return the calls of a run without a fault, from the launcher on."""
     place.reset(warm=run.warm)
-    ended = place.attempt(place.mails[run.mail], run.config, under=trace.record(place.log))
+    ended = place.attempt(place.mails[run.mail], run.config, under=trace.record(place.log), alone=alone)
     if ended.status != 0:
         raise RuntimeError(f"without a fault, too: {ended}")
     return trace.own(trace.read(place.log), place.command[-1])
@@ -124,8 +124,9 @@ def may_send(call: Call, inode: str) -> bool:
 
 
 def lmtp_span(calls: list[Call], inode: str) -> tuple[int, int]:
-    """Return the same of the second message over a connection; what is known last is what lmtp(8) is told."""
-    first, second = [call.order for call in calls if is_answer(call, inode)][:2]
+    """Return the same of the second message over a connection, or the only one; known is what lmtp(8) is told."""
+    answers = [call.order for call in calls if is_answer(call, inode)]
+    first, second = answers[:2] if len(answers) > 1 else (0, *answers)
     sent = [call.order for call in calls if first < call.order < second and may_send(call, inode)]
     return sent[-1], second
 

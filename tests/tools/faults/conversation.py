@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+from zlib import crc32
 
 from tests.tools.faults.mail import Mail
 from tests.tools.faults.process import descendants, kill
@@ -49,6 +50,10 @@ class Answer(NamedTuple):
 
 class _LostError(Exception):
     """The connection is over."""
+
+
+class _StaleError(_LostError):
+    """It was over before the message began: that costs the message nothing (Postfix, smtp_reuse.c)."""
 
 
 class Connection:
@@ -95,9 +100,22 @@ class Connection:
                 raise _LostError
             self._greeted = True
 
-    def send(self, mail: Mail, queue_id: str) -> Iterator[bytes]:
+    def probe(self) -> None:
+        """Look whether a connection that has been used still works, as Postfix does. Raises _StaleError."""
+        try:
+            self.say(b"RSET\r\n")
+            if self.reply().startswith(b"250 "):
+                return
+        except _LostError:
+            pass
+        raise _StaleError
+
+    def send(self, mail: Mail) -> Iterator[bytes]:
         """Send a message; yield what is said of it. Raises _LostError, TimeoutError."""
+        if self._greeted:
+            self.probe()
         self.greet()
+        queue_id = f"4F{crc32(mail.sender.encode('ascii')):X}"
         lines = [f"XFORWARD ADDR=192.0.2.1 IDENT={queue_id}", f"MAIL FROM:<{mail.sender}> SIZE={len(mail.data)}"]
         lines += [f"RCPT TO:<{reader}>" for reader in mail.readers]
         self.say("".join(f"{line}\r\n" for line in [*lines, "DATA"]).encode("ascii"))
@@ -162,12 +180,19 @@ def talk(
     watching = threading.Thread(target=meanwhile, args=(connection.process,)) if meanwhile else None
     if watching:
         watching.start()
-    for number, mail in enumerate(mails):
+    waiting = list(mails)
+    while waiting:
+        mail = waiting[0]
         replies: list[bytes] = []
         lost = hung = False
         try:
-            for reply in connection.send(mail, f"4F2A{number}"):
+            for reply in connection.send(mail):
                 replies.append(reply)
+        except _StaleError:
+            connection.end(hung=False)
+            connection = Connection(others, environment, seconds)
+            connections += 1
+            continue
         except _LostError:
             lost = True
             if replies and replies[-1].startswith(b"421"):
@@ -175,7 +200,8 @@ def talk(
         except TimeoutError:
             lost = hung = True
         answers.append(Answer(mail, tuple(replies), hung, time.time_ns()))
-        if lost and number + 1 < len(mails):
+        del waiting[0]
+        if lost and waiting:
             connection.end(hung=hung)
             connection = Connection(others, environment, seconds)
             connections += 1
