@@ -17,7 +17,7 @@ from pfilter.message.model import Envelope
 
 HELD = 16  # octets that may wait for what follows them, within a message
 REPLY_LIMIT = 512  # octets of a line; RFC 5321, 4.5.3.1.5
-ONE_BY_ONE = 6000  # octets; longer ones are cut in pieces only
+ONE_BY_ONE = 1500  # octets; longer ones are cut in pieces only
 REPLY = re.compile(rb"(?:([2-5][0-9][0-9])-[^\r\n\0]*\r\n(?=\1[- ]))*[2-5][0-9][0-9] [^\r\n\0]*\r\n")
 AFTERWARDS = b"RSET\r\nLHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n..x\r\n.\r\n"
 
