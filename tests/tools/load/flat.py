@@ -87,10 +87,10 @@ def plot(held: Sequence[Held]) -> str:
         f'<text id="title" class="title" x="16" y="26">{title}</text>',
     ]
     for megabytes in (0, 10, 20, 30, 40):
-        kind = "target" if megabytes == 40 else "grid"
+        kind, opacity = ("target", 1) if megabytes == 40 else ("spread", 0.15)
         y = up(megabytes * 1e6)
         out += [
-            f'<line class="{kind}" x1="{LEFT}" x2="{LEFT + wide}" y1="{y}" y2="{y}"/>',
+            f'<line class="{kind}" opacity="{opacity}" x1="{LEFT}" x2="{LEFT + wide}" y1="{y}" y2="{y}"/>',
             f'<text class="small" x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{megabytes} MB</text>',
         ]
     for life in lives.values():
