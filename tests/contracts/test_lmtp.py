@@ -155,7 +155,7 @@ class Recorder(Server):
             content.append(line)
         else:
             return  # they have hung up
-        self.accepted = True
+        self.messages.append(b"".join(content))
         begun = max(at for at, verb in enumerate(self.verbs) if verb == b"MAIL")
         named = [line[9:-3].decode() for line in self.commands[begun:] if line.startswith(b"RCPT TO:<")]
         self.replies[b"."] = said = self.dots.pop(0) if self.dots else b"250 ok"

@@ -53,6 +53,21 @@ def _stopping(call):
 {call} = _stopping({call})
 """
 
+# By lmtp(8) a process has many messages: what the stages look at is the one that it has now.
+OF_LMTP = """
+_take = _Door.take
+
+
+def _taking(self, envelope):
+    import sys
+
+    sys.argv[1:] = [os.fsdecode(recipient) for recipient in envelope.recipients]
+    return _take(self, envelope)
+
+
+_Door.take = _taking
+"""
+
 
 def recipient(stage: str) -> str:
     """Return the recipient of a message that stops at a stage."""
@@ -70,6 +85,8 @@ class Stages:
         for stage, call in CALLS.items():
             module = call.__module__.partition(".")[2].replace(".", "/") + ".py"
             venv.append(module, CODE.format(stage=stage, folder=folder, call=call.__qualname__))
+        venv.append("lmtp/door.py", OF_LMTP)
+        venv.append("lmtp/door.py", CODE.format(stage="receive", folder=folder, call="_Door._receive"))
 
     def stop(self) -> None:
         """From now on, messages stop."""

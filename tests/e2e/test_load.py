@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.e2e.conftest import PIPES, only
+from tests.e2e.conftest import only
 from tests.e2e.faults import appended
 from tests.e2e.installed import Venv
 from tests.tools.load.mix import Mix
@@ -12,7 +12,6 @@ MESSAGES = 120
 FEW = 60
 
 
-@only(*PIPES)
 def test_load(layout: str, ground: Path, venv: Venv, first_port: int) -> None:
     settings = Settings(MESSAGES, layout, kills_per_second=4.0, first_port=first_port + 200, limit=50.0)
     report = load(settings, ground, venv)
@@ -55,7 +54,7 @@ LocalStore.save = save
 """
 
 
-@only("smtp")
+@only("smtp", "lmtp")
 def test_harm_is_noticed(layout: str, ground: Path, broken: Venv, first_port: int) -> None:
     """The load test against a filter that does what it looks for."""
     settings = Settings(FEW, layout, kills_per_second=0, first_port=first_port + 200, limit=50.0)

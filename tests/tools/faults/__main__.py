@@ -1,9 +1,10 @@
 """Inject a fault at every step of a message's way, and judge each run by the same oracle.
 
-Runs pfilter-pipe by itself, as pipe(8) does, with a sendmail and an SMTP server that record, and a fresh store for each
-run; the upgrade runs under a real Postfix. For each run the message must be in exactly one of Postfix's queue,
-delivered once, deliberately refused; what waits is tried again without the fault and must then go out once. Every link
-in a delivered mail opens and leads to the attachment; `pfilter expire` leaves nothing.
+Runs pfilter-pipe by itself, as pipe(8) does, or pfilter-lmtp, as spawn(8) does (`--door lmtp`), with a sendmail and an
+SMTP server that record, and a fresh store for each run; the upgrade runs under a real Postfix. For each run the message
+must be in exactly one of Postfix's queue, delivered once, deliberately refused; what waits is tried again without the
+fault and must then go out once. Messages before and after it on the same connection are judged as well. Every link in a
+delivered mail opens and leads to the attachment; `pfilter expire` leaves nothing.
 
 Where Postfix had taken the message when the fault came, and nobody knew, it goes out twice ("doubled"): that window
 can't be closed. It is measured.
@@ -46,16 +47,16 @@ def run_case(number: int) -> report.Result:
     return report.Result(case.kind, case.name, verdict, time.monotonic() - began)
 
 
-def begin(folder: Path, command: list[str]) -> None:
+def begin(folder: Path, command: list[str], door: str) -> None:
     """Make this worker's place."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _PLACE[:] = [Place(folder / f"w{os.getpid():07}", command)]
+    _PLACE[:] = [Place(folder / f"w{os.getpid():07}", command, door)]
 
 
 def chosen(only: list[str], most: int, place: Place) -> Iterator[Case]:
     """Yield the cases of the kinds that were asked for, spread evenly where not all are wanted (0: all)."""
     for name, make in kinds.KINDS.items():
-        if (only and name not in only) or name in kinds.absent():
+        if (only and name not in only) or name in kinds.absent(place.door):
             continue
         found = list(make(place))
         for kind in dict.fromkeys(case.kind for case in found):
@@ -66,14 +67,19 @@ def chosen(only: list[str], most: int, place: Place) -> Iterator[Case]:
 
 def run(options: argparse.Namespace, folder: Path, results: list[report.Result]) -> None:
     """Run the matrix; `results` grows meanwhile."""
-    command = [options.command] if options.command else [str(Venv(folder / "venv", wheel(folder)).pipe)]
+    door = options.door
+    if options.command:
+        command = [options.command]
+    else:
+        venv = Venv(folder / "venv", wheel(folder))
+        command = [str(venv.lmtp if door == "lmtp" else venv.pipe)]
     if not options.only or set(options.only) & set(kinds.KINDS):
-        _PLACE[:] = [Place(folder / "w0000000", command)]
-        for name, reason in kinds.absent().items():
+        _PLACE[:] = [Place(folder / "w0000000", command, door)]
+        for name, reason in kinds.absent(door).items():
             print(f"faults: {name} not tried: {reason}", file=sys.stderr)
         _CASES[:] = chosen(options.only, options.runs, _PLACE[0])
         context = multiprocessing.get_context("fork")
-        with context.Pool(options.jobs, begin, (folder, command)) as pool:
+        with context.Pool(options.jobs, begin, (folder, command, door)) as pool:
             for result in pool.imap_unordered(run_case, range(len(_CASES))):
                 results.append(result)
                 _progress(f"{len(results)} of {len(_CASES)}: {result.kind}")
@@ -102,7 +108,8 @@ def arguments() -> argparse.Namespace:
         "--only", action="append", default=[], choices=[*kinds.KINDS, "upgrade"], help="may be repeated"
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the outcome of every run")
-    parser.add_argument("--command", help="an installed pfilter-pipe to try; by default the project is installed anew")
+    parser.add_argument("--door", choices=("pipe", "lmtp"), default="pipe", help="pfilter-pipe or -lmtp (%(default)s)")
+    parser.add_argument("--command", help="an installed program to try; by default the project is installed anew")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="(%(default)s)")
     parser.add_argument("--dir", default="/var/tmp", help="where everything happens (%(default)s)")
     parser.add_argument("--verbose", action="store_true", help="tell of violations at once")

@@ -4,8 +4,10 @@ A run without a fault says which calls there are. For a message that passes all 
 changed, those by which modules are imported are left out (they are the same ones, and change nothing).
 """
 
+import re
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.tools.faults import trace
@@ -71,6 +73,11 @@ MAKING = ("ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EACCES", "EIO")
 QUIET = ("read", "pread64", "lseek", "fstat", "newfstatat", "mmap", "munmap", "brk", "close", "ioctl", "rt_sigaction")
 
 
+SENDS = ("sendto", "sendmsg", "write", "writev")
+COMMAND = re.compile(r'"(?:EHLO|XFORWARD|MAIL|RCPT|DATA|RSET|NOOP|QUIT)\b')
+ANSWER = re.compile(r'"(?:250 2\.0\.0 (?!Ok)|451 |550 |421 )')
+
+
 class Run(NamedTuple):
     """A message, the way it is reinjected, and whether the store was in use before."""
 
@@ -83,22 +90,57 @@ class Run(NamedTuple):
         return f"{self.mail}, {self.config}, {'warm' if self.warm else 'first message'}"
 
 
-def trace_of(place: Place, run: Run) -> list[Call]:
+def trace_of(place: Place, run: Run, *, alone: bool = False) -> list[Call]:
     """Return the calls of a run without a fault, from the launcher on."""
     place.reset(warm=run.warm)
-    ended = place.attempt(place.mails[run.mail], run.config, under=trace.record(place.log))
+    ended = place.attempt(place.mails[run.mail], run.config, under=trace.record(place.log), alone=alone)
     if ended.status != 0:
         raise RuntimeError(f"without a fault, too: {ended}")
     return trace.own(trace.read(place.log), place.command[-1])
 
 
-def span(calls: list[Call], config: str) -> tuple[int, int]:
+def span(calls: list[Call], config: str, inode: str = "") -> tuple[int, int]:
     """Return the first call after which Postfix may have the message, and the one by which we know that it has."""
+    if inode:
+        return lmtp_span(calls, inode)
     if config.startswith("smtp"):
         start = next(call.order for call in reversed(calls) if call.name == "sendto" and ".\\r\\n" in call.arguments)
         return start, next(call.order for call in calls if call.order > start and call.name == "recvfrom")
     start = next(call.order for call in calls if call.name in trace.SPAWNS)
     return start, next(call.order for call in calls if call.order > start and call.name == "wait4")
+
+
+def is_answer(call: Call, inode: str) -> bool:
+    """Whether a call tells lmtp(8) what has become of a message."""
+    return call.name in SENDS and call.descriptor[1] == inode and ANSWER.search(call.arguments) is not None
+
+
+def may_send(call: Call, inode: str) -> bool:
+    """Whether a call may have been the one by which Postfix had the message: a spawn, or content over a socket."""
+    if call.name in trace.SPAWNS:
+        return True
+    of_socket = call.descriptor[1].startswith("socket:") and call.descriptor[1] != inode
+    return call.name in SENDS and of_socket and not COMMAND.search(call.arguments)
+
+
+def lmtp_span(calls: list[Call], inode: str) -> tuple[int, int]:
+    """Return the same of the second message over a connection, or the only one; known is what lmtp(8) is told."""
+    answers = [call.order for call in calls if is_answer(call, inode)]
+    first, second = answers[:2] if len(answers) > 1 else (0, *answers)
+    sent = [call.order for call in calls if first < call.order < second and may_send(call, inode)]
+    return sent[-1], second
+
+
+def in_window(log: Path, inode: str) -> bool:
+    """Whether the fault of a run was between Postfix's having a message and lmtp(8)'s being told."""
+    sent = False
+    text = log.read_text(encoding="ascii", errors="replace") if log.exists() else ""
+    for call in trace.read_text(text.partition("--- SIG")[0]):
+        sent = sent or may_send(call, inode)
+        if call.injected:
+            return sent
+        sent = sent and not is_answer(call, inode)
+    return sent
 
 
 def errors(call: Call) -> tuple[str, ...]:
@@ -135,7 +177,7 @@ def cases(place: Place) -> Iterator[Case]:
 
 def _of(place: Place, run: Run, *, signals: bool) -> Iterator[Case]:
     calls = trace_of(place, run)
-    first, known = span(calls, run.config)
+    first, known = span(calls, run.config, place.inode)
     loading = imports(calls, place)
     everything = run.mail == "passes" and run.config == "sendmail"
     for call in calls:
@@ -165,7 +207,10 @@ def _case(kind: str, run: Run, call: Call, what: str, *, may_double: bool) -> Ca
 def _inject(run: Run, call: Call, what: str, place: Place, *, may_double: bool) -> Verdict:
     mail = place.mails[run.mail]
     place.reset(warm=run.warm)
-    ended = place.attempt(mail, run.config, under=trace.inject(place.log, call, what))
+    of_all = place.door == "lmtp"  # how much of it is read at once differs from run to run: look where it was
+    inject = trace.inject_and_record if of_all else trace.inject
+    ended = place.attempt(mail, run.config, under=inject(place.log, call, what))
     reached = trace.was_injected(place.log)
+    may_double = in_window(place.log, place.inode) if of_all else may_double
     verdict = judge(place, mail, ended, run.config, may_double=may_double)
     return verdict if reached else verdict._replace(outcome="missed")

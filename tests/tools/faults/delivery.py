@@ -9,3 +9,4 @@ class Delivery(NamedTuple):
     sender: str
     readers: tuple[str, ...]
     octets: bytes
+    at: int = 0  # time.time_ns(), where it was noted

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 
-from tests.tools.faults import calls, power, sendmails, servers, strange, twice, window
+from tests.tools.faults import calls, many, power, sendmails, servers, strange, twice, window
 from tests.tools.faults.case import Case
 from tests.tools.faults.place import Place
 
@@ -20,6 +20,7 @@ KINDS: dict[str, Callable[[Place], Iterable[Case]]] = {
     "disk": strange.disks,
     "limit": strange.limits,
     "clock": strange.clocks,
+    "many": many.cases,
 }
 OWN_WORLD = "PFILTER_FAULTS_MOUNTS"  # set where mounts are nobody else's
 
@@ -33,9 +34,12 @@ def why_not() -> str:
     return f"strace can't trace here: {done.stderr.strip()[-200:]}" if done.returncode else ""
 
 
-def absent() -> dict[str, str]:
-    """Return the kinds that can't be tried here, and why."""
-    return {} if OWN_WORLD in os.environ else {"disk": "needs root and mount namespaces"}
+def absent(door: str) -> dict[str, str]:
+    """Return the kinds that can't be tried here, or not at this door, and why."""
+    found = {} if OWN_WORLD in os.environ else {"disk": "needs root and mount namespaces"}
+    if door == "lmtp":
+        return {**found, "twice": "two processes meet in the store as they do by pfilter-pipe"}
+    return {**found, "many": "pfilter-pipe has one message"}
 
 
 def own_mounts() -> list[str]:

@@ -12,6 +12,7 @@ from pfilter.store import kept
 from pfilter.store.cleanup import expire
 from pfilter.store.local import LocalStore
 from tests.lib.support import BASE_URL
+from tests.tools.faults.conversation import Answer
 from tests.tools.faults.mail import Mail
 from tests.tools.faults.place import GRACE, Place
 from tests.tools.faults.process import Ended
@@ -63,10 +64,16 @@ def judge(
     else:
         outcome = "refused"
         problems.append("hung" if ended.status is None else f"bounced: exit status {ended.status}")
+    others = list(place.others)
+    for other in others:
+        problems += _neighbour(place, other, may_double=may_double)
     if ended.status != 0:
         if not first:
             problems += _left_without_retry(place)
         problems += _retry(place, mail, config, len(first))
+    for other in others:
+        if other.status != 0:
+            problems += _retry(place, other.mail, config, len(place.taken(other.mail)))
     lost = not place.taken(mail)
     if len({page for one in place.taken(mail) for page in links(one)}) > 1:
         problems.append("the retry gave other links")
@@ -86,6 +93,19 @@ def judge_all(place: Place, mail: Mail, ended: Sequence[Ended]) -> Verdict:
     return Verdict("delivered", not taken, (*problems, *_expires(place, mail)))
 
 
+def _neighbour(place: Place, other: Answer, *, may_double: bool) -> list[str]:
+    """Say what is wrong with what became of a message before or after, on the same connection."""
+    taken, name = place.taken(other.mail), f"the message {other.mail.name}"
+    problems = [f"{name}: {problem}" for one in taken for problem in wrong(other.mail, one, place.store)]
+    if other.status not in (0, 75, -9):
+        problems.append(f"{name}: hung or bounced: {other.replies}")
+    if other.status == 0 and len(taken) != 1:
+        problems.append(f"{name}: answered 250, and delivered {len(taken)} times")
+    if other.status != 0 and len(taken) > may_double:
+        problems.append(f"{name}: delivered, known to be, and yet kept in the queue")
+    return problems
+
+
 def _said_wrong(ended: Ended) -> list[str]:
     """pipe(8) takes an enhanced status code from what a filter says: it must not contradict the exit status."""
     if ended.status == 75 and ended.said[:2] != b"4."[: len(ended.said)]:  # a limit of sizes may cut it short
@@ -98,7 +118,7 @@ def _said_wrong(ended: Ended) -> list[str]:
 def _retry(place: Place, mail: Mail, config: str, before: int) -> list[str]:
     place.stub()
     place.server.script = Script()
-    again = place.attempt(mail, config.removesuffix("-hurried"))
+    again = place.attempt(mail, config.removesuffix("-hurried"), alone=True)
     taken = place.taken(mail)
     problems = [problem for one in taken for problem in wrong(mail, one, place.store)]
     if again.status != 0 or len(taken) != before + 1:

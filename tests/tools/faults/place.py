@@ -1,7 +1,8 @@
 """One gateway in a folder: configurations, a store, a sendmail and an SMTP server that record; attempts at a message.
 
 Postfix's queue is modelled by exit statuses, as pipe(8) reads them: 0 takes the message out, 75 and death by a signal
-keep it, everything else bounces it.
+keep it, everything else bounces it. What pfilter-lmtp answers is told in the same terms; there a message has others
+before and after it, over the same connection.
 """
 
 import json
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.lib.support import BASE_URL, MARK, queue_size
+from tests.tools.faults.conversation import Answer, talk
 from tests.tools.faults.delivery import Delivery
 from tests.tools.faults.mail import CHANGES, PASSES, STRIPPED, Mail
 from tests.tools.faults.process import Ended, adopt_orphans, finish, reap, start
@@ -22,6 +24,8 @@ ENVIRONMENT = {"LANG": "C", "PATH": "/usr/bin:/bin"}  # pipe(8) passes little mo
 SECONDS = 30.0  # for one attempt; most take a tenth
 CACHE_AGE = 2.2  # seconds after which pfilter keeps the configuration in a form that loads sooner
 GRACE = 7 * 86400
+# What goes over a connection before and after the message that it is about.
+NEIGHBOURS = tuple(PASSES._replace(name=name, sender=f"{name}@example.org") for name in ("before", "after"))
 
 STUB = """#!/bin/sh
 set -e
@@ -39,10 +43,13 @@ mv $d $d.queued
 class Place:
     """Where one worker tries one message after the other, each with a store of its own."""
 
-    def __init__(self, root: Path, command: Sequence[str]) -> None:
+    def __init__(self, root: Path, command: Sequence[str], door: str = "pipe") -> None:
         adopt_orphans()
         self.root = root
         self.command = list(command)
+        self.door = door
+        self.others: list[Answer] = []  # of the last attempt, about the messages before and after
+        self.inode = ""  # of its connection
         self.store = root / "store"
         self.calls = root / "calls"
         self.log = root / "strace"
@@ -134,6 +141,8 @@ class Place:
 
     def argv(self, mail: Mail, config: str = "sendmail", command: Sequence[str] = ()) -> list[str]:
         """Return the command line as master.cf has it."""
+        if self.door == "lmtp":
+            return [*(command or self.command), f"--config={self.root / config}.toml"]
         told = [f"--config={self.root / config}.toml", "--queue-id=4F2A1"]
         told += ["--end=blank-line", f"--size={queue_size(mail.data)}"]
         return [*(command or self.command), *told, "-f", mail.sender, "--", *mail.readers]
@@ -148,12 +157,20 @@ class Place:
         meanwhile: "Callable[[subprocess.Popen[bytes]], None] | None" = None,
         seconds: float = SECONDS,
         adopted: bool = True,
+        alone: bool = False,
     ) -> Ended:
         """Run the filter once, below a command such as strace, until it and all that it started have ended.
 
         `adopted`: no other process was started meanwhile, so that whatever else ends is an orphan of this one.
+        `alone`: without others on the same connection.
         """
         argv = [*under, *self.argv(mail, config, command)]
+        if self.door == "lmtp":
+            mails = [mail] if alone else [NEIGHBOURS[0], mail, *NEIGHBOURS[1:]]
+            answers = self.talk(mails, config, argv, seconds, meanwhile)
+            one = answers.pop(0 if alone else 1)
+            self.others = answers
+            return Ended(one.status, one.said, one.at)
         process = start(argv, self.root / mail.name, self._said, ENVIRONMENT)
         if meanwhile:
             meanwhile(process)
@@ -162,6 +179,21 @@ class Place:
             reap()
         self.server.settle()
         return ended
+
+    def talk(
+        self,
+        mails: Sequence[Mail],
+        config: str,
+        argv: Sequence[str],
+        seconds: float = SECONDS,
+        meanwhile: "Callable[[subprocess.Popen[bytes]], None] | None" = None,
+    ) -> list[Answer]:
+        """Send messages over one connection, and return what was said of each."""
+        found = talk(mails, argv, self.argv(mails[0], config), ENVIRONMENT, seconds, meanwhile)
+        self.inode = found.inode
+        reap()
+        self.server.settle()
+        return found.answers
 
     def second(self, mail: Mail, config: str = "sendmail") -> "subprocess.Popen[bytes]":
         """Start the filter beside another attempt."""
@@ -183,5 +215,7 @@ class Place:
         for folder in folders:
             argv = os.fsdecode((folder / "argv").read_bytes()).split("\0")[:-1]
             readers = tuple(argv[argv.index("--") + 1 :])
-            found.append(Delivery(argv[argv.index("-f") + 1], readers, (folder / "stdin").read_bytes()))
+            noted = folder / "at"
+            at = int(noted.read_text(encoding="ascii")) if noted.exists() else 0
+            found.append(Delivery(argv[argv.index("-f") + 1], readers, (folder / "stdin").read_bytes(), at))
         return found + self.server.taken

@@ -192,8 +192,8 @@ def cases(place: Place) -> Iterator[Case]:
         Run("changes", "sendmail", True),
         Run("stripped", "sendmail", False),
     ):
-        calls = trace_of(place, run)
-        first, _ = span(calls, run.config)
+        calls = trace_of(place, run, alone=True)
+        first, _ = span(calls, run.config, place.inode)
         for call in filter(attrgetter("changes"), calls):
             for way in WAYS:
                 name = f"{run}: after {call}: {way}"
@@ -216,7 +216,7 @@ def _follow(disk: Disk, calls: list[Call], until: Callable[[Call], bool], way: s
 def _cut(run: Run, at: Call, way: str, delivered: bool, place: Place) -> Verdict:
     place.reset(warm=run.warm)
     disk = Disk(place.store)
-    place.attempt(place.mails[run.mail], run.config, under=trace.record(place.log))
+    place.attempt(place.mails[run.mail], run.config, under=trace.record(place.log), alone=True)
     left = _follow(disk, trace.read(place.log), lambda call: (call.name, call.number) == (at.name, at.number), way)
     return _restarted(run, disk, left, way, delivered, place)
 
@@ -225,9 +225,9 @@ def _killed_then_cut(run: Run, at: Call, place: Place) -> Verdict:
     mail = place.mails[run.mail]
     place.reset(warm=run.warm)
     disk = Disk(place.store)
-    place.attempt(mail, run.config, under=trace.inject_and_record(place.log, at, "signal=KILL"))
+    place.attempt(mail, run.config, under=trace.inject_and_record(place.log, at, "signal=KILL"), alone=True)
     _follow(disk, trace.read(place.log), lambda _: False, "strict")
-    place.attempt(mail, run.config, under=trace.record(place.log))
+    place.attempt(mail, run.config, under=trace.record(place.log), alone=True)
     left = _follow(disk, trace.read(place.log), lambda call: call.name in trace.SPAWNS, "strict")
     return _restarted(run, disk, left, "strict", True, place)
 

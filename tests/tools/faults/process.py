@@ -46,7 +46,7 @@ def finish(process: "subprocess.Popen[bytes]", said: Path, seconds: float) -> En
     except subprocess.TimeoutExpired:
         status = None
         for pid in [*descendants(process.pid), process.pid]:
-            _kill(pid)
+            kill(pid)
         process.wait(ORPHANS)
     at = time.time_ns()
     return Ended(status, said.read_bytes(), at)
@@ -66,7 +66,7 @@ def reap() -> bool:
         if time.monotonic() > end:
             clean = False
             for orphan in descendants(os.getpid()):
-                _kill(orphan)
+                kill(orphan)
         time.sleep(0.001)
 
 
@@ -89,6 +89,7 @@ def descendants(pid: int) -> list[int]:
     return [*found, *(below for child in found for below in descendants(child))]
 
 
-def _kill(pid: int) -> None:
+def kill(pid: int) -> None:
+    """End a process."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 
 from tests.tools.faults.delivery import Delivery
 
-REPLIES = {"": "220 peer", "EHLO": "250-peer\r\n250-SIZE\r\n250 8BITMIME", "DATA": "354 go on", "QUIT": "221 bye"}
+REPLIES = {
+    "": "220 peer",
+    "EHLO": "250-peer\r\n250-PIPELINING\r\n250-SIZE\r\n250 8BITMIME",
+    "DATA": "354 go on",
+    "QUIT": "221 bye",
+}
 END = "."  # the "verb" that ends the data
 IDLE = 20.0  # seconds
 
@@ -25,6 +30,9 @@ class Script:
     gives: int = -1  # octets that are written before it hangs up
     resets: bool = False  # hangs up by RST
     early: str = ""  # said after DATA's reply, before the data has ended
+    parting: str | None = ""  # said by itself after a message was taken, and then it hangs up; None: hangs up at once
+    message: int = -1  # which message all this is about, of those since the last reset; -1: each one
+    session: int = -1  # which connection
 
 
 class _HungUp(Exception):  # noqa: N818  # no error: it is asked for
@@ -37,8 +45,8 @@ class Server:
     def __init__(self) -> None:
         self.script = Script()
         self.taken: list[Delivery] = []
-        self.taken_at = 0
-        self.octets = (0, 0)  # read and written in the last session
+        self.octets: list[tuple[int, int]] = []  # read and written in each session
+        self.messages = 0  # begun
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
         self._idle = threading.Event()
@@ -50,6 +58,8 @@ class Server:
         """Begin anew."""
         self.script = script or Script()
         self.taken = []
+        self.octets = []
+        self.messages = 0
 
     def settle(self) -> None:
         """Wait until no session is under way."""
@@ -66,14 +76,15 @@ class Server:
             except OSError:
                 return
             self._idle.clear()
-            session = _Session(connection, self.script, self)
+            script = self.script if self.script.session in (-1, len(self.octets)) else Script()
+            session = _Session(connection, script, self)
             with contextlib.suppress(OSError, _HungUp), connection:
                 try:
                     session.talk()
                 finally:
-                    if self.script.resets:
+                    if script.resets:
                         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.octets = (session.read, session.written)
+            self.octets.append((session.read, session.written))
             self._idle.set()
 
 
@@ -84,6 +95,9 @@ class _Session:
         self.server = server
         self.read = self.written = 0
         self.buffer = b""
+        self.number = -1  # of the message
+        self.sender: str | None = None
+        self.readers: list[str] = []
         connection.settimeout(IDLE)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -98,13 +112,24 @@ class _Session:
         line, _, self.buffer = self.buffer.partition(b"\n")
         return line + b"\n"
 
-    def say(self, verb: str) -> None:
-        if verb in self.script.delays:
+    def reply(self, verb: str) -> str | None:
+        """Return what is said to a verb."""
+        usual = REPLIES.get(verb, "250 ok")
+        if verb == "RCPT" and self.sender is None:
+            usual = "503 5.5.1 MAIL first"  # as in PIPELINING, where the client has not waited (RFC 2920)
+        if verb == "DATA" and not self.readers:
+            usual = "503 5.5.1 RCPT first"
+        about = self.script.message in (-1, self.number) or verb in ("", "EHLO", "QUIT")
+        return self.script.replies.get(verb, usual) if about else usual
+
+    def say(self, verb: str) -> str:
+        if verb in self.script.delays and self.script.message in (-1, self.number):
             time.sleep(self.script.delays[verb])
-        reply = self.script.replies.get(verb, REPLIES.get(verb, "250 ok"))
+        reply = self.reply(verb)
         if reply is None:
             raise _HungUp
         self.write(reply.encode("latin-1") + b"\r\n")
+        return reply
 
     def write(self, octets: bytes) -> None:
         left = len(octets) if self.script.gives < 0 else self.script.gives - self.written
@@ -115,33 +140,40 @@ class _Session:
 
     def talk(self) -> None:
         self.say("")
-        sender = ""
-        readers: list[str] = []
         while True:
             line = self.line().decode("utf-8", "surrogateescape").strip()
             verb = line.split(" ")[0].upper()
             if verb == "MAIL":
-                sender, readers = _address(line), []
-            reply = self.script.replies.get(verb, "250")
-            if verb == "RCPT" and reply and reply.startswith("2"):
-                readers.append(_address(line))
-            self.say(verb)
+                self.server.messages += 1
+                self.number = self.server.messages - 1
+            said = self.say(verb)
             if verb == "QUIT":
                 return
-            if verb == "DATA" and str(self.script.replies.get("DATA", "354")).startswith("354"):
-                self.take(sender, tuple(readers))
+            if verb in ("RSET", "EHLO"):
+                self.sender, self.readers = None, []
+            if verb == "MAIL" and said.startswith("2"):
+                self.sender, self.readers = _address(line), []
+            if verb == "RCPT" and said.startswith("2"):
+                self.readers.append(_address(line))
+            if verb == "DATA" and said.startswith("354"):
+                self.take(self.sender or "", tuple(self.readers))
+                self.sender, self.readers = None, []
 
     def take(self, sender: str, readers: tuple[str, ...]) -> None:
-        if self.script.early:
+        about = self.script.message in (-1, self.number)
+        if self.script.early and about:
             self.write(self.script.early.encode("ascii") + b"\r\n")
         lines = []
         while (line := self.line()) != b".\r\n":
             lines.append(line.removeprefix(b".").replace(b"\r\n", b"\n"))
         # Whoever has read the final dot may have taken the message, whatever becomes of the reply.
-        if (self.script.replies.get(END, "250") or "250").startswith("2"):
-            self.server.taken.append(Delivery(sender, readers, b"".join(lines)))
-            self.server.taken_at = time.time_ns()
+        if (self.reply(END) or "250").startswith("2") and readers:
+            self.server.taken.append(Delivery(sender, readers, b"".join(lines), time.time_ns()))
         self.say(END)
+        if self.script.parting != "" and about:
+            if self.script.parting:
+                self.write(self.script.parting.encode("ascii") + b"\r\n")
+            raise _HungUp
 
 
 def _address(line: str) -> str:

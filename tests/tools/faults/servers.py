@@ -1,6 +1,10 @@
-"""The SMTP server refuses at each verb, hangs up at each octet in either direction, is late, answers garbage."""
+"""The SMTP server refuses at each verb, hangs up at each octet in either direction, is late, answers garbage.
+
+At the door for lmtp(8) all this is about the second of three messages, or the connection by which that one goes.
+"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from tests.tools.faults.case import Case
@@ -42,9 +46,14 @@ def cases(place: Place) -> Iterator[Case]:
     yield _case("too late at QUIT", Script(delays={"QUIT": TOO_LATE}), False)
     for early in ("250 ok, queued", "451 no", "what"):
         yield _case(f"says {early!r} before the end of data", Script(early=early), True)
+    for name, parting in (("", None), (" by 421", "421 4.4.2 idle"), (" by nonsense", "what")):
+        for resets in (False, True):
+            how = f"hangs up{name}{', RST,' if resets else ''} behind the reply to the message"
+            yield _case(how, Script(parting=parting, resets=resets), False)
     place.reset(warm=True)
     place.attempt(place.mails["passes"], "smtp")
-    reads, writes = place.server.octets
+    sessions = place.server.octets
+    reads, writes = sessions[min(1, len(sessions) - 1)]
     for octets in range(reads + 1):
         yield _case(f"hangs up after reading {octets} of {reads} octets", Script(takes=octets), True)
     for octets in range(writes + 1):
@@ -60,6 +69,12 @@ def _case(name: str, script: Script, may_double: bool) -> Case:
 def _run(script: Script, may_double: bool, place: Place) -> Verdict:
     mail = place.mails["passes"]
     place.reset(warm=True)
+    if place.door == "lmtp":
+        script = replace(script, message=1)
+        if script.takes >= 0 or script.gives >= 0 or {"", "EHLO"} & {*script.replies, *script.delays}:
+            place.attempt(mail, "smtp")
+            script = replace(script, message=-1, session=min(1, len(place.server.octets) - 1))
+            place.reset(warm=True)
     place.server.reset(script)
     ended = place.attempt(mail, "smtp-hurried")
     return judge(place, mail, ended, "smtp-hurried", may_double=may_double)

@@ -66,9 +66,14 @@ class Call(NamedTuple):
 
 def read(log: Path) -> list[Call]:
     """Read what `record` had written."""
+    return read_text(log.read_text(encoding="ascii", errors="replace"))
+
+
+def read_text(text: str) -> list[Call]:
+    """Read a part of it."""
     calls: list[Call] = []
     counts: Counter[str] = Counter()
-    for line in log.read_text(encoding="ascii", errors="replace").splitlines():
+    for line in text.splitlines():
         found = _LINE.match(line)
         name = found[1] if found else line.partition("(")[0]
         if not re.fullmatch(r"[a-z]\w*", name):

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.e2e import mails
-from tests.e2e.conftest import LAYOUTS, why_not
+from tests.e2e.conftest import LAYOUTS, PIPES, why_not
 from tests.e2e.installed import Venv, wheel
 from tests.e2e.rig import Gate, Instance, wait
 from tests.lib.support import message
@@ -31,7 +31,7 @@ WITHOUT_NET = ("-P", "pfilter/unix/pipe_delivery_status_filter=")
 
 
 def run(folder: Path) -> list[Result]:
-    """Upgrade in both layouts."""
+    """Upgrade in each layout."""
     if reason := why_not():
         print(f"faults: upgrade not tried: {reason}")
         return []
@@ -39,7 +39,8 @@ def run(folder: Path) -> list[Result]:
     old = Venv(folder / "0.1.0", built)
     results = []
     for layout in LAYOUTS:
-        instance = Instance(folder / f"postfix-{layout}", layout, FIRST_PORT, old.path, *WITHOUT_NET)
+        net = WITHOUT_NET if layout in PIPES else ()
+        instance = Instance(folder / f"postfix-{layout}", layout, FIRST_PORT, old.path, *net)
         try:
             for name, upgrade in (("under load", _under_load), ("interrupted", _interrupted)):
                 began = time.monotonic()
@@ -129,18 +130,19 @@ def _interrupted(gate: Gate, folder: Path, built: Path, old: Venv) -> str:
     """Whatever an interrupted upgrade leaves as the current environment: mail waits, and goes out once."""
     gate.trouble_expected = True
     half = folder / f"half-{gate.layout}"
+    program = "pfilter-pipe" if gate.layout in PIPES else "pfilter-lmtp"
     states: dict[str, Callable[[], None]] = {
         "no packages": lambda: shutil.rmtree(next(half.glob("lib/python3.*/site-packages"))),
         "half of the modules": lambda: _remove_half(half),
-        "no pfilter-pipe": (half / "bin" / "pfilter-pipe").unlink,
-        "pfilter-pipe not executable yet": lambda: (half / "bin" / "pfilter-pipe").chmod(0o644),
+        f"no {program}": (half / "bin" / program).unlink,
+        f"{program} not executable yet": lambda: (half / "bin" / program).chmod(0o644),
         "no interpreter": (half / "bin" / "python").unlink,
         "no environment": lambda: shutil.rmtree(half),
     }
     for count, (name, state) in enumerate(states.items()):
         shutil.rmtree(half, ignore_errors=True)
         shutil.copytree(old.path, half, symlinks=True)
-        script = half / "bin" / "pfilter-pipe"
+        script = half / "bin" / program
         script.write_text(script.read_text().replace(str(old.path), str(half)))
         state()
         _rename(gate, half)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-NAMES = ("scan", "header", "codec", "body", "names", "edit")
+NAMES = ("scan", "header", "codec", "body", "names", "edit", "lmtp")
 
 
 def arguments() -> argparse.Namespace:

@@ -9,6 +9,7 @@ from typing import Any
 PACKAGE = Path(__file__).resolve().parents[3] / "pfilter"
 WATCHED = {
     "message": ("scan", "delimiters", "header", "codec", "filenames", "decoded"),
+    "lmtp": ("protocol",),
     "rewriting": ("body", "body_text", "body_html", "insert", "visible", "splice", "parts"),
 }
 FILES = {str(PACKAGE / group / f"{name}.py"): name for group, names in WATCHED.items() for name in names}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.tools.fuzz import bounds, coverage
+from tests.tools.fuzz import bounds, coverage, lmtp
 
 LONGEST = 1 << 16  # octets of an input
 SLICES = (0, 1, 2, 4, 8, 20, 80)
@@ -21,6 +21,8 @@ WORDS = (
     *(b"Content-Transfer-Encoding: ", b"base64", b"quoted-printable", b"8bit", b"Content-Disposition: ", b"attachment"),
     *(b"; boundary=b", b"; charset=utf-8", b"; name=", b"; filename*0*=utf-8''", b"; filename=", b"=?utf-8?b?"),
     *(b"\x1b$B", b"\x1b(B", b"From ", b"</"),
+    *(b"LHLO x\r\n", b"MAIL FROM:<a@b>", b"RCPT TO:<a@b>", b"DATA\r\n", b"RSET\r\n", b"XFORWARD ADDR=", b"QUIT\r\n"),
+    *(b"\r\n.\r\n", b"\n.\n", b"\r\n..", b" SIZE=", b" RET=FULL", b" NOTIFY=NEVER", b" ORCPT=rfc822;a", b" ENVID="),
 )
 
 
@@ -67,6 +69,8 @@ class Keeper:
 
 def seeds(name: str, folders: "Iterable[Path]") -> "list[bytes]":
     """Return what to start from: messages, and their pieces for what takes no message."""
+    if name == "lmtp":
+        return lmtp.SEEDS
     found = [path.read_bytes() for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
     found = [data for data in found if len(data) <= LONGEST]
     if name in ("scan", "edit"):

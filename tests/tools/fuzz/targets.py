@@ -18,6 +18,7 @@ from pfilter.message.model import Message
 from pfilter.rewriting import body_html, body_text, splice
 from tests.lib import laws, support
 from tests.lib.support import BytesSpool, MemoryArena, content, scanned
+from tests.tools.fuzz import lmtp
 
 NOTE = "Files:\n\n  a.bin (1 kB)\n\nhttps://files.example.org/~d/x/"
 WIDE_NOTE = "Dateien für Sie:\n\n  日本語.txt"
@@ -206,4 +207,13 @@ def _is_sound(data: bytes, output: bytes) -> None:
 
 def targets() -> "dict[str, Callable[[bytes], None]]":
     """Return all targets by name."""
-    return {"scan": scan, "header": head, "codec": coding, "body": bodies, "names": naming, "edit": Whole()}
+    whole = Whole()
+    return {
+        "scan": scan,
+        "header": head,
+        "codec": coding,
+        "body": bodies,
+        "names": naming,
+        "edit": whole,
+        "lmtp": lmtp.reader,
+    }

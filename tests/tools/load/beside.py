@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from random import Random
 from typing import NamedTuple
 
-from tests.tools.load.place import Place, descendants, has_socket, name_of, peak_of, queue_id_of, send_signal, state_of
+from tests.tools.load.place import Place, descendants, held, name_of, peak_of, send_signal, sockets, state_of
 
 LOOK = 0.2  # seconds between two looks at the memory of all processes
 PAUSE = 0.5  # and between two clean-ups
@@ -63,7 +63,7 @@ class Kill(NamedTuple):
 
     queue_id: str
     what: str  # its name
-    reinjecting: bool  # pfilter-pipe had a connection or a child
+    reinjecting: bool  # it had a connection to the way back, or a child
 
 
 class Cleaner(Beside):
@@ -100,7 +100,7 @@ class Cleaner(Beside):
 
 
 class Killer(Beside):
-    """Kills processes by SIGKILL: pfilter-pipe, what it started, and the clean-up."""
+    """Kills processes by SIGKILL: pfilter's, what they started, and the clean-up."""
 
     def __init__(self, place: Place, cleaner: Cleaner, rate: float, seed: int) -> None:
         super().__init__(1 / rate if rate else 3600.0)
@@ -133,8 +133,7 @@ class Killer(Beside):
 
     def _strike(self, pid: int, queue_id: str) -> bool:
         """Stop it, so that what it does just now can be seen, and kill it or something that it started."""
-        command = str(self._place.instance.current / "bin" / "pfilter-pipe").encode()
-        if queue_id_of(pid, command) != queue_id or not send_signal(pid, signal.SIGSTOP):
+        if self._place.filter_of(pid) != queue_id or not send_signal(pid, signal.SIGSTOP):
             return False
         end = time.monotonic() + STOPPING
         while (state := state_of(pid)) not in "TZ" and time.monotonic() < end:
@@ -142,8 +141,10 @@ class Killer(Beside):
         if state in ("Z", ""):
             return False  # it was faster
         children = [(child, name_of(child)) for child in descendants(pid) if state_of(child) not in ("Z", "")]
-        reinjecting = bool(children) or has_socket(pid)
-        child, name = self._rng.choice(children) if children and self._rng.random() < 0.5 else (pid, "pfilter-pipe")
+        reinjecting = bool(children) or sockets(pid) > self._place.is_lmtp  # beside lmtp(8)'s
+        child, name = (
+            self._rng.choice(children) if children and self._rng.random() < 0.5 else (pid, self._place.program)
+        )
         if child == pid:
             hit = send_signal(pid, signal.SIGKILL)
         else:
@@ -155,17 +156,20 @@ class Killer(Beside):
 
 
 class Sampler(Beside):
-    """Looks at the peak memory of each pfilter-pipe that it sees."""
+    """Looks at the memory of each filter that it sees, and at its descriptors."""
 
     def __init__(self, place: Place) -> None:
         super().__init__(LOOK)
         self._place = place
         self.samples: list[tuple[float, int]] = []  # when, octets
         self.at_once: list[int] = []
+        self.held: list[tuple[float, int, int, int]] = []  # when, process, octets resident now, descriptors
 
     def step(self) -> None:
         """Look once."""
-        found = [peak for pid, _ in self._place.filters() if (peak := peak_of(pid))]
+        pids = [pid for pid, _ in self._place.filters()]
+        found = [peak for pid in pids if (peak := peak_of(pid))]
+        self.held += [(time.monotonic(), pid, *now) for pid in pids if all(now := held(pid))]
         self.samples += [(time.monotonic(), peak) for peak in found]
         self.at_once.append(len(found))
 

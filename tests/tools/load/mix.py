@@ -54,12 +54,13 @@ class Sent:
 
 
 class Mix:
-    """So many messages; the same ones for the same count and seed."""
+    """So many messages; the same ones for the same count and seed. `small`: nothing but texts."""
 
-    def __init__(self, count: int, seed: int) -> None:
+    def __init__(self, count: int, seed: int, *, small: bool = False) -> None:
         self._noise = noise(LARGEST, seed)
         self._seed = seed
-        kinds = [kind for kind in MIX[1:] for _ in range(max(1, round(count * kind.share / 1000)))][:count]
+        others = () if small else MIX[1:]
+        kinds = [kind for kind in others for _ in range(max(1, round(count * kind.share / 1000)))][:count]
         kinds += MIX[:1] * (count - len(kinds))
         Random(seed).shuffle(kinds)
         self.kinds = kinds

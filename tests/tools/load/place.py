@@ -50,8 +50,10 @@ class Place:
     def __init__(self, folder: Path, layout: str, first_port: int, venv: Venv) -> None:
         self.layout = layout
         self.venv = venv
+        self.is_lmtp = layout == "lmtp"
+        self.program = "pfilter-lmtp" if self.is_lmtp else "pfilter-pipe"
         # Without Postfix's own safety net: nothing but pfilter itself keeps mail in the queue.
-        net = ("-P", "pfilter/unix/pipe_delivery_status_filter=")
+        net = () if self.is_lmtp else ("-P", "pfilter/unix/pipe_delivery_status_filter=")
         self.instance = Instance(folder / "load", layout, first_port, venv.path, *net)
         self.web: subprocess.Popen[bytes] | None = None
         try:
@@ -79,7 +81,7 @@ class Place:
 
     def _configure(self, path: Path, keep: str) -> None:
         sections: dict[str, dict[str, object]] = {
-            "reinject": {"method": self.layout, "smtp": f"127.0.0.1:{self.port + 1}"},
+            "reinject": {"method": "smtp" if self.is_lmtp else self.layout, "smtp": f"127.0.0.1:{self.port + 1}"},
             "policy": {"own_domains": ["example.org"]},
             "store": {"path": str(self.store), "base_url": self.base_url, "min_free": 0, "keep": keep, "grace": "0s"},
             "log": {"to": f"file:{self.events}"},
@@ -96,13 +98,22 @@ class Place:
         run, front = self.instance.run, f"127.0.0.1:{self.port}/inet"
         service = " ".join(run("postconf", "-M", "pfilter/unix").split())
         # Of the way back's 11 processes, 10 are for the first.
-        service = re.sub(r"^pfilter unix (.*?) 10 pipe", r"brief unix \1 1 pipe", service)
+        service = re.sub(r"^pfilter unix (.*?) 10 (pipe|lmtp)", r"brief unix \1 1 \2", service)
         service = service.replace(str(self.instance.config), str(self.brief_config))
+        if self.is_lmtp:
+            inner = " ".join(run("postconf", "-M", "pfilter-in/unix").split())
+            inner = re.sub(r"^pfilter-in unix (.*?) 10 spawn", r"brief-in unix \1 1 spawn", inner)
+            inner = inner.replace(str(self.instance.config), str(self.brief_config))
+            assert str(self.brief_config) in inner, inner
+            run("postconf", "-M", f"brief-in/unix={inner}")
+            run("postconf", "-e", "brief_destination_concurrency_limit=1", "brief-in_time_limit=1800s")
+            run("postconf", "-e", "brief_destination_concurrency_failed_cohort_limit=0")
         listener = " ".join(run("postconf", "-M", front).split())
         listener = listener.replace(f"127.0.0.1:{self.port} ", f"127.0.0.1:{self.brief_port} ")
         listener = listener.replace("pfilter:dummy", "brief:dummy")
+        listener = listener.replace("pfilter:unix:private/pfilter-in", "brief:unix:private/brief-in")
         assert "brief unix" in service, service
-        assert "brief:dummy" in listener, listener
+        assert "=brief:" in listener, listener
         run("postconf", "-M", f"brief/unix={service}", f"127.0.0.1:{self.brief_port}/inet={listener}")
         run("postfix", "reload")
         wait(lambda: _answers(self.brief_port), "the second port")
@@ -133,11 +144,26 @@ class Place:
         return said
 
     def filters(self) -> Iterator[tuple[int, str]]:
-        """Yield the processes of pfilter-pipe, with the queue id of the message that each one has."""
-        command = os.fsencode(self.instance.current / "bin" / "pfilter-pipe")
+        """Yield pfilter's processes, with the queue id of the message that each one has; "" where nobody says."""
         for name in filter(str.isdigit, os.listdir("/proc")):
-            if queue_id := queue_id_of(int(name), command):
+            queue_id = self.filter_of(int(name))
+            if queue_id is not None:
                 yield int(name), queue_id
+
+    def filter_of(self, pid: int) -> str | None:
+        """Return the queue id that a process was given, None where it is no filter of ours, or has ended."""
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return None
+        # pipe(8) and spawn(8) have the whole command in their arguments, too.
+        command = os.fsencode(self.instance.current / "bin" / self.program)
+        if command not in words[:3] or words[0] in (b"pipe", b"spawn"):
+            return None
+        if self.is_lmtp:
+            return ""
+        found = (word[11:].decode("ascii") for word in words if word.startswith(b"--queue-id="))
+        return next(found, None)
 
     def queue(self) -> list[str]:
         """Return the queue ids of all messages in the queue."""
@@ -178,19 +204,6 @@ class Place:
                 self.web.wait(10)
         self.instance.stop()
         shutil.rmtree(self.instance.root, ignore_errors=True)
-
-
-def queue_id_of(pid: int, command: bytes) -> str:
-    """Return the queue id that a process of pfilter-pipe was given, "" where it is none, or has ended."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return ""
-    # pipe(8) itself has the whole command in its arguments, too.
-    if command not in words[:3] or words[0] == b"pipe":
-        return ""
-    found = (word[11:].decode("ascii") for word in words if word.startswith(b"--queue-id="))
-    return next(found, "")
 
 
 def _nginx(folder: Path, downloads: Path, port: int) -> str:
@@ -249,12 +262,22 @@ def state_of(pid: int) -> str:
         return ""
 
 
-def has_socket(pid: int) -> bool:
-    """Whether a process has a connection."""
+def sockets(pid: int) -> int:
+    """Return how many connections a process has."""
     try:
-        return any(os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:") for fd in os.listdir(f"/proc/{pid}/fd"))
+        links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
     except OSError:
-        return False
+        return 0
+    return sum(link.startswith("socket:") for link in links)
+
+
+def held(pid: int) -> tuple[int, int]:
+    """Return what a process holds: octets resident, and descriptors; (0, 0) where it has ended."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir(f"/proc/{pid}/fd"))
+    except (OSError, IndexError):
+        return 0, 0
 
 
 def peak_of(pid: int) -> int:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from tests.e2e.client import Client, RefusedError
 from tests.e2e.installed import Venv
+from tests.tools.load import flat
 from tests.tools.load.arrivals import Arrivals
 from tests.tools.load.beside import Beside, Cleaner, Killer, Sampler
 from tests.tools.load.mix import Mix, Sent
@@ -40,13 +41,15 @@ class Settings(NamedTuple):
     seed: int = 1
     first_port: int = 25000
     limit: float = 3600.0  # seconds until the rest is given up
+    small: bool = False  # texts alone, and nothing beside them: what do processes come to hold?
 
 
 class Report(NamedTuple):
-    """What came of it: figures by name, and each thing that must not be."""
+    """What came of it: figures by name, each thing that must not be, and what processes held over time."""
 
     figures: dict[str, Any]
     violations: list[str]
+    held: list[tuple[float, int, int, int]]
 
 
 def load(settings: Settings, folder: Path, venv: Venv) -> Report:
@@ -125,14 +128,15 @@ class _Load:
         self.settings = settings
         self.place = place
         self.sent: dict[int, Sent] = {}
-        self.mix = Mix(settings.messages, settings.seed)
+        self.mix = Mix(settings.messages, settings.seed, small=settings.small)
         self.arrivals = Arrivals(place, self.sent)
         exits.callback(self.arrivals.web.finish)
         self.cleaner = Cleaner(place)
         self.killer = Killer(place, self.cleaner, settings.kills_per_second, settings.seed)
         self.sampler = Sampler(place)
         self.sender = Sender(self.mix, self.sent, place)
-        self.beside: list[Beside] = [self.arrivals, self.cleaner, self.killer, self.sampler]
+        disturb: list[Beside] = [] if settings.small else [self.cleaner, self.killer]
+        self.beside = [self.arrivals, self.sampler, *disturb]
         for one in self.beside:
             exits.callback(one.stop)
         exits.callback(self.sender.stop)
@@ -159,12 +163,15 @@ class _Load:
         self._account(settled)
         self._attempts()
         self._memory(began, seconds)
-        self._links()
-        self._clean_up()
+        if self.settings.small:
+            self.violations += flat.violations(self.sampler.held)
+        else:
+            self._links()
+            self._clean_up()
         for one in self.beside:
             self.violations += one.problems
         self.violations += self.sender.problems
-        return Report(self.figures, self.violations)
+        return Report(self.figures, self.violations, self.sampler.held)
 
     def _wait(self) -> bool:
         """Wait until all has arrived and the queue is empty; whether it came to that."""
@@ -193,6 +200,8 @@ class _Load:
         taken = {number: sent for number, sent in self.sent.items() if sent.queue_id}
         copies = self.arrivals.copies
         kills = Counter(kill.queue_id for kill in self.killer.kills)
+        if self.place.is_lmtp:
+            kills = self._cut_off()
         lost = sorted(taken.keys() - copies.keys())
         waiting = [] if settled else self.place.queue()
         altered = [f"message {n}: {copy.problem}" for n, all_of in copies.items() for copy in all_of if copy.problem]
@@ -234,6 +243,11 @@ class _Load:
         told = Counter(kill.what for kill in kills)
         self.figures["kills"] = {"total": len(kills), **dict(told.most_common())}
         self.figures["killed while reinjecting"] = sum(kill.reinjecting for kill in kills)
+        if self.place.is_lmtp:
+            cut = sum(self._cut_off().values())
+            self.figures["messages put off by a kill"] = cut
+            if cut > len(kills):
+                self.violations.append(f"{len(kills)} kills, but {cut} connections lost")
         ids = {self.sent[number].queue_id for number in doubled}
         hit = Counter(
             f"{kill.what}, {'reinjecting' if kill.reinjecting else 'not reinjecting'}"
@@ -248,9 +262,17 @@ class _Load:
             kind: f"{twice[kind]} of {count}" for kind, count in every.most_common()
         }
 
+    def _cut_off(self) -> Counter[str]:
+        """Count for each message how often lmtp(8) lost the connection that it was on, as by kill -9 it does."""
+        line = re.compile(r"postfix/lmtp\[\d+\]: (\w+): to=.* status=deferred \(lost connection with ")
+        found = Counter(found[1] for text in self.place.instance.log().splitlines() if (found := line.search(text)))
+        recipients = {sent.queue_id: len(sent.recipients) for sent in self.sent.values()}
+        return Counter({name: count // recipients.get(name, 1) for name, count in found.items()})
+
     def _attempts(self) -> None:
-        """Count the attempts that failed, by what pipe(8) says of them."""
-        line = re.compile(r"postfix/pipe\[\d+\]: (\w+): to=.* relay=(?:pfilter|brief), .* status=(\w+) \((.*)\)$")
+        """Count the attempts that failed, by what pipe(8) or lmtp(8) says of them."""
+        relay = r"(?:pfilter|brief|none|\S+\[private/(?:pfilter|brief)-in\])"
+        line = re.compile(rf"postfix/(?:pipe|lmtp)\[\d+\]: (\w+): to=.* relay={relay}, .* status=(\w+) \((.*)\)$")
         lines: Counter[tuple[str, str]] = Counter()
         for text in self.place.instance.log().splitlines():
             if (found := line.search(text)) and found[2] != "sent":
