@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pfilter.base.spool import Workspace
+    from pfilter.delivery.smtp import Way
     from pfilter.message.scratch import Scratch
     from pfilter.rewriting.execute import Result
     from pfilter.store.record import Download
@@ -51,6 +52,7 @@ class Context(Frozen):
     fail any more. Where none was it raises. It may call its last argument while it waits: to prepare for what comes
     after. There is one share, but where `apart` says that recipients can be told different things.
     `size_limit` says how many octets it takes (0: any). `workspace` is a directory for temporary files.
+    Mail of our own goes by `way`, where there is one.
     """
 
     deliver: "Callable[[Sequence[Share], Callable[[], None]], Sequence[Share]]"
@@ -59,6 +61,7 @@ class Context(Frozen):
     log: Log
     may_notify: bool
     apart: bool = False
+    way: "Way | None" = None
 
 
 class Examined(Frozen):
@@ -203,7 +206,7 @@ def _why_held(message: Message, settings: Settings) -> str:
 def _quarantine(spool: Spool, reason: str, envelope: Envelope, settings: Settings, context: Context) -> Outcome:
     from pfilter.delivery import quarantine
 
-    return quarantine.hold(spool, envelope, reason, settings, context.log, may_notify=context.may_notify)
+    return quarantine.hold(spool, envelope, reason, settings, context.log, context.way, may_notify=context.may_notify)
 
 
 def _change(
@@ -241,7 +244,7 @@ def _notify(message: Message, envelope: Envelope, download: "Download", settings
 
     try:
         if not notification.why_not(message, envelope, settings):
-            notification.notify(message, envelope, download, settings, _held_back(settings))
+            notification.notify(message, envelope, download, settings, _held_back(settings), context.way)
     except (PfilterError, OSError, ValueError) as error:
         from pfilter.base.text import sentence, without_tokens
 
@@ -299,7 +302,7 @@ def _catch_up(settings: Settings, context: Context) -> None:
     from pfilter.delivery import notification
 
     try:
-        notification.catch_up(settings, _held_back(settings))
+        notification.catch_up(settings, _held_back(settings), context.way)
     except (PfilterError, OSError, ValueError) as error:
         from pfilter.base.text import sentence, without_tokens
 

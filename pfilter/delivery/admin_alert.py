@@ -10,10 +10,14 @@ from pfilter.message.model import Envelope
 from pfilter.notices import texts
 from pfilter.store.kept import QUARANTINE
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pfilter.delivery.smtp import Way
+
 TOLD = ".told"  # when the last one was sent
 
 
-def tell(name: str, reason: str, envelope: Envelope, settings: Settings) -> bool:
+def tell(name: str, reason: str, envelope: Envelope, settings: Settings, way: "Way | None" = None) -> bool:
     """Tell [notify] admin about a message; return whether it was time. Raises ReinjectError, OSError, ConfigError."""
     told = os.path.join(settings.store_path, QUARANTINE, TOLD)
     try:
@@ -22,7 +26,7 @@ def tell(name: str, reason: str, envelope: Envelope, settings: Settings) -> bool
             if last.st_size and time.time() - last.st_mtime < settings.notify_admin_interval:
                 return False
             mail = compose(name, reason, envelope, settings)
-            own_mail.send(mail, settings.notify_admin.encode("ascii"), settings)
+            own_mail.send(mail, settings.notify_admin.encode("ascii"), settings, way)
             os.pwrite(fd, b"told\n", 0)
     except BlockingIOError:
         return False  # another filter is at it

@@ -34,7 +34,7 @@ def tell(refused: tuple[Refused, ...], sent: Spool, envelope: Envelope, settings
         return
     try:
         # More time than a notification has: nobody else would ever tell the sender.
-        own_mail.send(compose(refused, sent, envelope), envelope.sender, settings, settings.reinject_timeout)
+        own_mail.send(compose(refused, sent, envelope), envelope.sender, settings, seconds=settings.reinject_timeout)
     except Exception as error:  # noqa: BLE001  # it is sent: a failure now would send it again
         names = " ".join(one.address.decode("utf-8", "replace") for one in refused)
         log.event("error", "refusal not reported", **about, refused=names, reason=without_tokens(sentence(error)))

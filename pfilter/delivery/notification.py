@@ -12,6 +12,10 @@ from pfilter.message.model import Envelope, Message
 from pfilter.notices import texts
 from pfilter.store.record import Download
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pfilter.delivery.smtp import Way
+
 BULK = (b"bulk", b"list", b"junk")
 # Local parts that nobody reads, without the -, _ and . within them, and how those of returned mail begin.
 ROBOTS = (b"noreply", b"donotreply", b"mailerdaemon", b"bounce", b"bounces")
@@ -47,7 +51,14 @@ def is_robot(address: bytes) -> bool:
     return local.replace(b"-", b"").replace(b"_", b"").replace(b".", b"") in ROBOTS or local.startswith(VERP)
 
 
-def notify(message: Message, envelope: Envelope, download: Download, settings: Settings, held_back: str) -> None:
+def notify(
+    message: Message,
+    envelope: Envelope,
+    download: Download,
+    settings: Settings,
+    held_back: str,
+    way: "Way | None" = None,
+) -> None:
     """Send it, the way results are sent, or hold it back in that file. Raises ReinjectError, OSError, ConfigError."""
     subject = decoded.subject_of(message)
     if settings.notify_per_hour:
@@ -62,10 +73,10 @@ def notify(message: Message, envelope: Envelope, download: Download, settings: S
                 return
         except (OSError, ValueError):
             pass  # what can't be kept is told at once
-    own_mail.send(compose(message, envelope, download, subject, settings), envelope.sender, settings)
+    own_mail.send(compose(message, envelope, download, subject, settings), envelope.sender, settings, way)
 
 
-def catch_up(settings: Settings, held_back: str) -> None:
+def catch_up(settings: Settings, held_back: str, way: "Way | None" = None) -> None:
     """Send one sender the mail about what was held back from him. Raises ReinjectError, OSError, ConfigError."""
     from time import time
 
@@ -77,7 +88,7 @@ def catch_up(settings: Settings, held_back: str) -> None:
     key, to, downloads = found
     sender = to.encode("utf-8", "surrogateescape")
     letter = texts.summary(downloads, sender.decode("utf-8", "replace"), settings)
-    own_mail.send(_mail(letter, sender, own_mail.GENERATED, [], settings), sender, settings)
+    own_mail.send(_mail(letter, sender, own_mail.GENERATED, [], settings), sender, settings, way)
     heldback.sent(held_back, key, len(downloads), time())
 
 

@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pfilter.delivery.smtp import Way
+
 TIME_LIMIT = 8  # seconds
 # Auto-Submitted (RFC 3834, 5): what comes of one message, and what does not.
 REPLIED = b"auto-replied"
@@ -43,12 +45,14 @@ def plain(text: str) -> bytes:
     return b"".join(fields.values()) + b"\n" + body
 
 
-def send(mail: bytes, recipient: bytes, settings: Settings, seconds: int = TIME_LIMIT) -> None:
+def send(
+    mail: bytes, recipient: bytes, settings: Settings, way: "Way | None" = None, seconds: int = TIME_LIMIT
+) -> None:
     """Send it as results are sent, from the null sender, within so many seconds. Raises ReinjectError, OSError."""
     spool = finished([mail], str)
     # The message itself is done; until this process ends, a crash would do it again.
     hurried = settings.replace(reinject_timeout=min(settings.reinject_timeout, seconds), reinject_data_done_timeout=0)
     try:
-        reinject.send(spool, Envelope(sender=b"", recipients=(recipient,)), hurried)
+        reinject.send(spool, Envelope(sender=b"", recipients=(recipient,)), hurried, None, way)
     finally:
         spool.close()

@@ -12,8 +12,21 @@ from pfilter.message.model import Envelope
 from pfilter.store import kept
 from pfilter.store.select import open_local
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pfilter.delivery.smtp import Way
 
-def hold(spool: Spool, envelope: Envelope, reason: str, settings: Settings, log: Log, *, may_notify: bool) -> Outcome:
+
+def hold(
+    spool: Spool,
+    envelope: Envelope,
+    reason: str,
+    settings: Settings,
+    log: Log,
+    way: "Way | None" = None,
+    *,
+    may_notify: bool,
+) -> Outcome:
     """Put a message into quarantine in place of delivering it. Raises StoreError, OSError: then it must be tried again.
 
     The administrator is told, best effort: to try again would keep the same file under the same name.
@@ -27,7 +40,7 @@ def hold(spool: Spool, envelope: Envelope, reason: str, settings: Settings, log:
         try:
             from pfilter.delivery import admin_alert
 
-            admin_alert.tell(name, reason, envelope, settings)
+            admin_alert.tell(name, reason, envelope, settings, way)
         except Exception as error:  # noqa: BLE001  # it is kept: nothing may put it off any more
             log.event("warning", "administrator not notified", **about, reason=without_tokens(sentence(error)))
     return Outcome(held=reason, size_in=spool.lf_size)

@@ -85,7 +85,7 @@ class _Door:
         self.options = options
         self.process = Process(program)
         self.settings = Watched(options.config)
-        self.way: smtp.Way | None = None
+        self.way = smtp.Way("")  # it is told later where to
         self.session = Session(smtp.own_name("0"))
         self.is_socket = stat.S_ISSOCK(os.fstat(heard).st_mode)
 
@@ -184,6 +184,7 @@ class _Door:
                 log=message.log,
                 may_notify=True,
                 apart=True,
+                way=self.way,
             )
             outcome = pipeline.process(spool, message.envelope, settings, context)
             if not message.answered:  # it is in quarantine
@@ -254,9 +255,8 @@ class _Door:
         try:
             message.refuse_late(settings)
             self.refuse_gone()
-            way = self._way(settings)
             message.hand_over(settings)
-            refused = reinject.send(share.spool, share.envelope, settings, lambda: run.quietly(meanwhile), way)
+            refused = reinject.send(share.spool, share.envelope, settings, lambda: run.quietly(meanwhile), self.way)
             message.delivered = True
             if refused:
                 # Where there is no memory for it: twice for some, rather than never for who was refused.
@@ -267,18 +267,6 @@ class _Door:
         except (Exception, Interruption) as error:  # noqa: BLE001  # what it is, is told to whom it is about
             return error
         return None
-
-    def _way(self, settings: Settings) -> smtp.Way:
-        """Return the way back, which is kept."""
-        if self.way is None:
-            self.way = smtp.Way(settings.reinject_smtp)
-        return self.way
-
-    def hang_up(self) -> None:
-        """End the way back."""
-        if self.way:
-            self.way.close()
-            self.way = None
 
     def _answer(self, message: _Message) -> None:
         """Answer a message that is taken, by some at least. Raises nothing but for want of memory."""
@@ -358,7 +346,7 @@ def main(arguments: "Sequence[bytes]", heard: int, said: int, program: str) -> i
         status = EX_TEMPFAIL
         _farewell(door, error)
     run.last_words()
-    run.quietly(door.hang_up)
+    door.way.close()
     return EX_TEMPFAIL if door.process.torn else status
 
 

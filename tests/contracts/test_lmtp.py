@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -638,37 +639,35 @@ def test_the_sender_is_told_behind_the_reply(start: Start, gateway: Gateway, rec
     assert [named for named, _ in server.taken] == [OTHERS, [EXEMPT], ["sender@example.org"]]
 
 
-REFUSING = """
-from pfilter.message.model import Refused
-def sending(message, envelope, *_):
-    return tuple(Refused(address=a, status=s, said=t, server='mx') for a, s, t in {})
-reinject.send = sending
-"""
-
-
 @pytest.mark.parametrize(
-    ("refused", "recipients", "wanted"),
+    ("said", "recipients", "wanted"),
     [
-        ([("b", "4.2.0", "450 4.2.0 busy")], "abc", (b"250", b"451 4.2.0 pfilter: ", b"250")),
-        ([("b", "5.1.1", "550 5.1.1 unknown")], "abc", (b"250", b"550 5.1.1 pfilter: ", b"250")),
-        ([("b", "5.7.1", "550 5.7.1 never")], "abc", (b"250", b"451 4.7.1 pfilter: ", b"250")),
-        ([("a", "4.2.0", "450 x"), ("c", "5.1.1", "550 y")], "abc", (b"451 4.2.0", b"250", b"550 5.1.1")),
-        ([("a", "4.5.3", "452 x"), ("a", "5.1.1", "550 y")], "aba", (b"451 4.5.3", b"250", b"550 5.1.1")),
-        ([("a", "4.5.3", "452 x")], "aba", (b"250", b"250", b"451 4.5.3")),
+        ({"b": b"450 4.2.0 busy"}, "abc", (b"250", b"451 4.2.0 pfilter: ", b"250")),
+        ({"b": b"550 5.1.1 unknown"}, "abc", (b"250", b"550 5.1.1 pfilter: ", b"250")),
+        ({"b": b"550 5.7.1 never"}, "abc", (b"250", b"451 4.7.1 pfilter: ", b"250")),
+        ({"a": b"450 4.2.0 x", "c": b"550 5.1.1 y"}, "abc", (b"451 4.2.0", b"250", b"550 5.1.1")),
+        ({"a": [b"452 4.5.3 x", b"550 5.1.1 y"]}, "aba", (b"451 4.5.3", b"250", b"550 5.1.1")),
+        ({"a": [b"250 ok", b"452 4.5.3 x"]}, "aba", (b"250", b"250", b"451 4.5.3")),
     ],
     ids=["for now", "address", "policy", "two", "named twice", "the second of two"],
 )
 def test_a_refusal_is_the_recipients_own(
-    start: Start, gateway: Gateway, refused: "list[tuple[str, str, str]]", recipients: str, wanted: "tuple[bytes, ...]"
+    start: Start,
+    gateway: Gateway,
+    recorder: Callable[..., Recorder],
+    said: "dict[str, Any]",
+    recipients: str,
+    wanted: "tuple[bytes, ...]",
 ) -> None:
     """4xx stays with him; 5xx becomes 4xx, but where it is about the address: and that in the order of recipients."""
+    server = recorder({f"RCPT TO:<{letter}@example.net>".encode(): reply for letter, reply in said.items()})
     named = [f"{letter}@example.net" for letter in recipients]
-    ones = [(f"{letter}@example.net".encode(), status, said) for letter, status, said in refused]
-    client = start(code=HOOKED.format(REFUSING.format(repr(ones))))
+    client = start()
     assert starts(client.send(PLAIN, named), *wanted)
     assert client.ask(b"NOOP").startswith(b"250")
+    assert len(server.taken) == 1
     (event,) = events(gateway, "recipient refused")
-    assert f'"recipients": {len(refused)}' in event
+    assert f'"recipients": {sum(not one.startswith(b"250") for one in wanted)}' in event
 
 
 def test_addresses_of_one_group_are_refused(start: Start, recorder: Callable[..., Recorder]) -> None:
@@ -1035,6 +1034,8 @@ def test_nothing_stays_of_a_message(
     states = [json.loads(line) for line in Path(f"{gateway.config}.state").read_text().splitlines()]
     assert len(states) == rounds * len(kinds)
     before, after = states[4 * len(kinds)], states[-len(kinds)]  # after the same message
+    for state in (before, after):  # the way back is opened anew after an error: as many, but not the same
+        state["descriptors"] = len(state["descriptors"])
     grown = after.pop("resident") - before.pop("resident")
     assert after == before
     assert grown < 2 << 20
