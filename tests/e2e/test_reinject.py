@@ -46,8 +46,6 @@ def code(number: int) -> Callable[[str], str]:
 
 
 SMTP: dict[str, tuple[Replies, str]] = {
-    "one recipient put off": ({"RCPT": code(450)}, "refused RCPT TO: 450"),
-    "one recipient refused": ({"RCPT": code(550)}, "refused RCPT TO: 550"),
     "sender refused": ({"MAIL": "553 5.1.8 not you"}, "refused MAIL FROM: 553"),
     "data refused": ({"DATA": "554 5.5.1 no"}, "refused DATA: 554"),
     "message refused": ({".": "552 5.3.4 too big"}, "refused end of data: 552"),
@@ -71,11 +69,37 @@ def test_smtp(gate: Gate, name: str) -> None:
         queue_id = gate.send(mails.letter(mails.film()), recipients=("a@example.net", "b@example.net"))
         line = gate.waits_in_queue(queue_id, says)
         assert "SMTP server" in line
-        if "RCPT" in replies:
-            assert "RSET" in server.lines
-            assert "DATA" not in server.lines
         gate.configure()
     goes_out_once(gate, ("a@example.net", "b@example.net"))
+
+
+@only("smtp")
+@pytest.mark.parametrize("number", [450, 550])
+def test_smtp_refuses_one_recipient(gate: Gate, number: int) -> None:
+    """Nobody gets it, since there is one exit status for all."""
+    with serving({"RCPT": code(number)}) as server:
+        gate.configure(reinject={"smtp": f"127.0.0.1:{server.port}"})
+        queue_id = gate.send(mails.letter(mails.film()), recipients=("a@example.net", "b@example.net"))
+        gate.waits_in_queue(queue_id, f"SMTP server refused RCPT TO: {number}")
+        assert "RSET" in server.lines
+        assert "DATA" not in server.lines
+        gate.configure()
+    goes_out_once(gate, ("a@example.net", "b@example.net"))
+
+
+@only("lmtp")
+@pytest.mark.parametrize("number", [450, 550])
+def test_smtp_refuses_one_recipient_who_waits_alone(gate: Gate, number: int) -> None:
+    """The others have it, and he gets it once, when he is no longer refused."""
+    with serving({"RCPT": code(number)}) as server:
+        gate.configure(reinject={"smtp": f"127.0.0.1:{server.port}"})
+        queue_id = gate.send(mails.letter(mails.film()), recipients=("a@example.net", "b@example.net"))
+        line = gate.waits_in_queue(queue_id, f"SMTP server refused the recipient: {number}")
+        assert "to=<b@example.net>" in line
+        assert "dsn=4.2.0" in line
+        assert any("to=<a@example.net>" in sent and "dsn=2.0.0" in sent for sent in gate.filter_lines(queue_id))
+        gate.configure()
+    goes_out_once(gate, ("b@example.net",))
 
 
 @only("smtp", "lmtp")
