@@ -88,7 +88,7 @@ INSTALLATIONS: dict[str, tuple[Callable[[Venv, str], Fault], str]] = {
         "cannot import name 'pipeline'",
     ),
     "package with a syntax error": (
-        lambda venv, layout: break_module(venv, "lmtp.py" if layout == "lmtp" else "pipe.py"),
+        lambda venv, layout: break_module(venv, "lmtp/door.py" if layout == "lmtp" else "pipe.py"),
         "SyntaxError",
     ),
     "stage with a syntax error": (lambda venv, layout: break_module(venv, "rewriting/execute.py"), "SyntaxError"),
