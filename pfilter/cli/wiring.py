@@ -13,7 +13,7 @@ from pfilter.delivery import postconf
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # postconf(5), of times
 DEFAULT_TIME_LIMIT = 1000  # seconds: command_time_limit
-LIFETIME = 300  # seconds: what pfilter-lmtp works before it looks for an end; lmtp.LIFETIME
+LIFETIME = 300  # seconds: what pfilter-lmtp works before it looks for an end; lmtp.process.LIFETIME
 LMTP = "pfilter-in"  # the service of layout lmtp that runs the filter
 EXEMPT = "pfilter-exempt"  # its service that hands mail back past the filter, and the map that says whose
 RESTRICTIONS = "smtpd_end_of_data_restrictions"  # the list that postfix/install puts the map into

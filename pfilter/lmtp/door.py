@@ -97,16 +97,16 @@ class _Door:
             event = self.session.next_event()
             if isinstance(event, Begin):
                 self.take(event.envelope)
-                if self.process.torn:
+                # Not behind the reply to a command: lmtp(8) probes what it kept by RSET, and goes on after a 250.
+                if self.process.torn or (self.session.is_idle and self.process.is_done()):
                     return
                 continue
             self.write()
-            if isinstance(event, Closed) or (self.session.is_idle and self.process.is_done()):
+            if isinstance(event, Closed) or not self.read(ends=True):
                 return
-            self.read(ends=True)
 
-    def read(self, *, ends: bool = False) -> None:
-        """Take what the client says next; between messages (`ends`) less than that may come."""
+    def read(self, *, ends: bool = False) -> bool:
+        """Take what the client says next; False where, between messages (`ends`), it is time to end instead."""
         self.write()
         silent = monotonic() + IDLE_LIMIT
         poll = select.poll()
@@ -115,7 +115,7 @@ class _Door:
             if monotonic() > silent:
                 raise _GoneError("the client says nothing")
             if ends and self.session.is_idle and self.process.is_done():
-                return
+                return False
         try:
             octets = os.read(self.heard, READ)
         except ConnectionError as error:
@@ -123,6 +123,7 @@ class _Door:
         if not octets:
             raise _GoneError("the client has hung up")
         self.session.receive(octets)
+        return True
 
     def write(self) -> None:
         """Say what there is to be said."""

@@ -214,11 +214,11 @@ def test_a_change_that_fails_leaves_the_layout(scratch: Path) -> None:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Iterator[Path]:
-    """Return a program beside which is one that prints the map; who is in it stands in a file."""
+    """Return a program beside which is one that prints the map, and warns; who is in it stands in a file."""
     folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
     folder.chmod(0o755)
     (folder / "users").touch()
-    (folder / "pfilter").write_text(f"#!/bin/sh\ntest $2 = sasl-access && cat {folder}/users\n")
+    (folder / "pfilter").write_text(f"#!/bin/sh\necho a warning >&2\ntest $2 = sasl-access && cat {folder}/users\n")
     (folder / "pfilter").chmod(0o755)
     yield folder / "pfilter-lmtp"
     shutil.rmtree(folder)

@@ -934,6 +934,20 @@ def test_another_version_is_noticed(start: Start, gateway: Gateway, tmp_path: Pa
     assert client.ended() == 0
 
 
+def test_who_was_told_that_all_is_well_may_go_on(start: Start, gateway: Gateway, tmp_path: Path) -> None:
+    """Postfix probes a connection that it kept by RSET, and puts off the message if it is closed behind the 250."""
+    program = tmp_path / "program"
+    program.write_bytes(LAUNCHER.read_bytes())
+    client = start(launcher=[str(program)])
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    assert client.ask(b"NOOP") == b"250 2.0.0 Ok"  # by now it waits
+    program.write_bytes(LAUNCHER.read_bytes() + b"\n")
+    assert client.ask(b"RSET") == b"250 2.0.0 Ok"
+    assert client.send() == [b"250 2.0.0 passed (no attachments)"]
+    assert client.ended() == 0
+    assert len(gateway.calls) == 2
+
+
 # --- Nothing stays
 
 
