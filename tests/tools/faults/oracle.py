@@ -98,9 +98,8 @@ def judge_apart(
     problems += [problem for one in taken for problem in wrong(mail, one, place.store)]
     waiting: list[str] = []
     bounced: list[str] = []
-    before = _counts(taken)
-    for number, reader in enumerate(mail.readers):
-        said = answer.replies[number] if number < len(answer.replies) else b""
+    before = counts(taken)
+    for reader, said in answer.by_reader:
         count = before[reader]
         if said.startswith(b"250 "):
             if count != 1:
@@ -126,7 +125,7 @@ def judge_apart(
     for other in others:
         if other.status != 0:
             problems += _retry(place, other.mail, config, len(place.taken(other.mail)))
-    after = _counts(place.taken(mail))
+    after = counts(place.taken(mail))
     if len({page for one in place.taken(mail) for page in links(one)}) > 1:
         problems.append("the retry gave other links")
     problems += _expires(place, mail)
@@ -136,7 +135,8 @@ def judge_apart(
     return Verdict(outcome, lost, tuple(problems))
 
 
-def _counts(taken: Sequence[Delivery]) -> Counter[str]:
+def counts(taken: Sequence[Delivery]) -> Counter[str]:
+    """Return how often each recipient got it."""
     return Counter(reader for one in taken for reader in one.readers)
 
 
@@ -148,8 +148,8 @@ def _retry_of(place: Place, mail: Mail, config: str, waiting: tuple[str, ...], b
     place.attempt(some, config.removesuffix("-hurried"), alone=True)
     taken = place.taken(mail)
     problems = [problem for one in taken for problem in wrong(mail, one, place.store)]
-    if place.answer is None or place.answer.status != 0 or _counts(taken) != before + Counter(waiting):
-        problems.append(f"the retry for {waiting}: {place.answer}, delivered {dict(before)}, then {_counts(taken)}")
+    if place.answer is None or place.answer.status != 0 or counts(taken) != before + Counter(waiting):
+        problems.append(f"the retry for {waiting}: {place.answer}, delivered {dict(before)}, then {counts(taken)}")
     return problems
 
 
