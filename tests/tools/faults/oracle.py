@@ -89,7 +89,7 @@ def judge_apart(
     """Say what came of an attempt for each recipient by himself; then try again for those who have to come again.
 
     `refused` is what the server said to recipients of theirs. Only who was refused for his address may be bounced, and
-    only where others got the message.
+    only where others got the message, or all were refused for theirs.
     """
     answer = place.answer
     assert answer is not None
@@ -99,6 +99,7 @@ def judge_apart(
     waiting: list[str] = []
     bounced: list[str] = []
     before = counts(taken)
+    unknown = [reader for reader, said in refused.items() if said[4:8] == "5.1."]
     for reader, said in answer.by_reader:
         count = before[reader]
         if said.startswith(b"250 "):
@@ -106,8 +107,8 @@ def judge_apart(
                 problems.append(f"{reader}: answered 250, and delivered {count} times")
         elif said.startswith(b"5"):
             bounced.append(reader)
-            for_good = refused.get(reader, "")[4:8] == "5.1." and said[4:8] == b"5.1."
-            if count or not for_good or not taken:
+            for_good = reader in unknown and said[4:8] == b"5.1."
+            if count or not for_good or not (taken or len(unknown) == len(mail.readers)):
                 problems.append(f"{reader}: bounced by {said!r}, delivered {count} times, {len(taken)} transactions")
         else:
             waiting.append(reader)
