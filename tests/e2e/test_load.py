@@ -23,18 +23,18 @@ def test_load(layout: str, ground: Path, venv: Venv, first_port: int) -> None:
 REINJECT = """
 _send = send
 
-def send(message, envelope, policy, meanwhile=None):
+def send(message, envelope, settings, meanwhile=None, way=None):
     import os
     from pfilter.base.spool import Spool
 
     about = message.read(0, 4096)
     if b"Subject: Load {lost:06d}" in about:
-        return
+        return ()
     if b"Subject: Load {doubled:06d}" in about:
-        _send(message, envelope, policy)
+        _send(message, envelope, settings)
     if b"Subject: Load {cut:06d}" in about:
         message = Spool(os.dup(message.fd), message.size - 40)
-    _send(message, envelope, policy, meanwhile)
+    return _send(message, envelope, settings, meanwhile, way)
 """
 # ... take a file away that was promised, put something else in its place.
 STORE = """

@@ -12,8 +12,12 @@ from tests.lib.support import PROJECT
 UNUSABLE = 2  # exit status where strace is missing or must not trace
 
 
-@pytest.mark.parametrize("kinds", [("calls",), ("power", "twice", "away"), ("sendmail", "smtp", "limit", "clock")])
-def test_some_of_the_faults(kinds: tuple[str, ...], installed: Path, tmp_path: Path) -> None:
+OF_PIPE = [("calls",), ("power", "twice", "away"), ("sendmail", "smtp", "limit", "clock")]
+DOORS = [*(("pipe", kinds) for kinds in OF_PIPE), ("lmtp", ("apart",))]
+
+
+@pytest.mark.parametrize(("door", "kinds"), DOORS)
+def test_some_of_the_faults(door: str, kinds: tuple[str, ...], installed: Path, tmp_path: Path) -> None:
     """No message is lost, doubled or cut short, every link opens, nothing remains; nor does the harness miss all."""
     told = tmp_path / "told.json"
     argv = [
@@ -29,7 +33,7 @@ def test_some_of_the_faults(kinds: tuple[str, ...], installed: Path, tmp_path: P
         "--dir",
         str(tmp_path),
     ]
-    argv += ["--command", str(installed / "bin" / "pfilter-pipe")]
+    argv += ["--door", door, "--command", str(installed / "bin" / f"pfilter-{door}")]
     for kind in kinds:
         argv += ["--only", kind]
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False, cwd=PROJECT)

@@ -43,6 +43,12 @@ class Answer(NamedTuple):
         return 0 if whole else 75 if not any(delivered) else 71
 
     @property
+    def by_reader(self) -> list[tuple[str, bytes]]:
+        """Each recipient and the reply about him, b"" where there was none."""
+        silent = [b""] * (len(self.mail.readers) - len(self.replies))
+        return list(zip(self.mail.readers, [*self.replies, *silent], strict=True))
+
+    @property
     def said(self) -> bytes:
         """The text of the first reply, from the enhanced status code on."""
         return self.replies[0][4:] if self.replies else b""

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 
-from tests.tools.faults import calls, many, power, sendmails, servers, strange, twice, window
+from tests.tools.faults import apart, calls, many, power, sendmails, servers, strange, twice, window
 from tests.tools.faults.case import Case
 from tests.tools.faults.place import Place
 
@@ -21,6 +21,7 @@ KINDS: dict[str, Callable[[Place], Iterable[Case]]] = {
     "limit": strange.limits,
     "clock": strange.clocks,
     "many": many.cases,
+    "apart": apart.cases,
 }
 OWN_WORLD = "PFILTER_FAULTS_MOUNTS"  # set where mounts are nobody else's
 
@@ -39,7 +40,7 @@ def absent(door: str) -> dict[str, str]:
     found = {} if OWN_WORLD in os.environ else {"disk": "needs root and mount namespaces"}
     if door == "lmtp":
         return {**found, "twice": "two processes meet in the store as they do by pfilter-pipe"}
-    return {**found, "many": "pfilter-pipe has one message"}
+    return {**found, **dict.fromkeys(("many", "apart"), "pfilter-pipe has one message, and one answer")}
 
 
 def own_mounts() -> list[str]:

@@ -1,4 +1,4 @@
-"""The messages that go through: one that passes, one with every kind of change, one of the null sender."""
+"""The messages that go through: one that passes, one with every kind of change, one of the null sender, one apart."""
 
 from typing import NamedTuple
 
@@ -6,6 +6,8 @@ from tests.lib.support import attachment, message, multipart, noise, part
 
 SENDER = "sender@example.org"
 READERS = ("reader@example.net", "second@example.net")
+ORDINARY, OTHER = "ordinary@example.com", "other@example.com"
+EXEMPT = "archive@example.com"  # gets everything as it came
 TEXT = "Dear both,\n\nthe film is attached.\n"
 HTML = "<html><body><p>Dear both,</p>\n<p>the film is <b>attached</b>.</p></body></html>\n"
 FILM = noise(900_000)  # linked, from a file of its own
@@ -21,6 +23,7 @@ class Mail(NamedTuple):
     sender: str
     files: dict[str, bytes]
     readers: tuple[str, ...] = READERS
+    exempt: tuple[str, ...] = ()  # those of them who get it as it came, by pfilter-lmtp
 
 
 def _text(text: str, kind: str) -> bytes:
@@ -43,3 +46,4 @@ _LETTER = message(
 PASSES = Mail("passes", message(_text(TEXT, "plain")), SENDER, {})
 CHANGES = Mail("changes", _LETTER, SENDER, _FILES)
 STRIPPED = Mail("stripped", _LETTER, "", _FILES)
+APART = Mail("apart", _LETTER, SENDER, _FILES, (ORDINARY, EXEMPT, OTHER), (EXEMPT,))

@@ -9,13 +9,13 @@ from tests.tools.faults import trace
 from tests.tools.faults.calls import failing, in_window, is_answer, may_send
 from tests.tools.faults.case import Case
 from tests.tools.faults.mail import PASSES, Mail
-from tests.tools.faults.oracle import Verdict, clean_up
+from tests.tools.faults.oracle import Verdict, clean_up, counts
 from tests.tools.faults.place import Place
 from tests.tools.faults.reader import wrong
 from tests.tools.faults.trace import Call
 
 MESSAGES = 300
-LINKED = 20  # one in so many has a link
+LINKED = 20  # one in so many has a link, and one is for recipients who are told apart
 FAULTS = 60
 SECONDS = 60.0
 ERRORS = ("ENOMEM", "EIO", "ENOSPC", "EMFILE")
@@ -25,7 +25,7 @@ def letters(place: Place) -> list[Mail]:
     """Return messages, each with a sender of its own."""
     found = []
     for number in range(MESSAGES):
-        mail = place.mails["changes"] if number % LINKED == LINKED - 1 else PASSES
+        mail = {LINKED - 1: place.mails["changes"], LINKED // 2: place.mails["apart"]}.get(number % LINKED, PASSES)
         found.append(mail._replace(name=f"m{number}", sender=f"s{number}@example.org"))
     return found
 
@@ -57,29 +57,33 @@ def _run(call: Call, what: str, place: Place) -> Verdict:
     may_double = in_window(place.log, place.inode)
     problems: list[str] = []
     doubled = waiting = 0
+    again: list[Mail] = []
     for answer in answers:
-        count = len(place.taken(answer.mail))
-        if answer.status == 0 and count != 1:
-            problems.append(f"{answer.mail.name}: answered 250, and delivered {count} times")
-        elif answer.status in (75, -9):
-            waiting += 1
-            doubled += count
-        elif answer.status != 0:
+        count = counts(place.taken(answer.mail))
+        for reader, said in answer.by_reader:
+            if said.startswith(b"250 ") and count[reader] != 1:
+                problems.append(f"{answer.mail.name}: answered 250, and {reader} got it {count[reader]} times")
+        if answer.hung or any(said.startswith(b"5") for said in answer.replies):
             problems.append(f"{answer.mail.name}: hung or bounced: {answer.replies}")
+        late = tuple(reader for reader, said in answer.by_reader if not said.startswith(b"250 "))
+        if late:
+            waiting += 1
+            doubled += any(count[reader] for reader in late)
+            again.append(answer.mail._replace(readers=late))
     if doubled > may_double:
         problems.append(f"{doubled} delivered, known to be, and yet kept in the queue")
     if waiting > 1:
         problems.append(f"{waiting} messages put off by one fault")
-    again = [answer.mail for answer in answers if answer.status != 0]
     if again:
         place.talk(again, "smtp", place.argv(PASSES, "smtp"), SECONDS)
     lost = False
     for answer in answers:
         taken = place.taken(answer.mail)
-        expected = 1 if answer.status == 0 else 2 if doubled else 1
-        lost = lost or not taken
-        if len(taken) > expected:
-            problems.append(f"{answer.mail.name}: {len(taken)} times after the retry")
+        count = counts(taken)
+        lost = lost or any(not count[reader] for reader in answer.mail.readers)
+        for reader, said in answer.by_reader:
+            if count[reader] > (1 if said.startswith(b"250 ") else 1 + doubled):
+                problems.append(f"{answer.mail.name}: {reader} got it {count[reader]} times after the retry")
         problems += [f"{answer.mail.name}: {text}" for one in taken for text in wrong(answer.mail, one, place.store)]
     problems += clean_up(place.store, 0)
     outcome = "missed" if not reached else "doubled" if doubled else "queue" if waiting else "delivered"

@@ -3,7 +3,8 @@
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from pfilter.store.cleanup import expire
 from pfilter.store.local import LocalStore
 from tests.lib.support import BASE_URL
 from tests.tools.faults.conversation import Answer
+from tests.tools.faults.delivery import Delivery
 from tests.tools.faults.mail import Mail
 from tests.tools.faults.place import GRACE, Place
 from tests.tools.faults.process import Ended
@@ -79,6 +81,77 @@ def judge(
         problems.append("the retry gave other links")
     problems += _expires(place, mail) if dates_right else _leaves_nothing(place.store)
     return Verdict(outcome, lost, (*problems, *said))
+
+
+def judge_apart(
+    place: Place, mail: Mail, config: str, refused: Mapping[str, str], *, may_double: bool = False
+) -> Verdict:
+    """Say what came of an attempt for each recipient by himself; then try again for those who have to come again.
+
+    `refused` is what the server said to recipients of theirs. Only who was refused for his address may be bounced, and
+    only where others got the message, or all were refused for theirs.
+    """
+    answer = place.answer
+    assert answer is not None
+    taken = place.taken(mail)
+    problems = ["hung"] if answer.hung else []
+    problems += [problem for one in taken for problem in wrong(mail, one, place.store)]
+    waiting: list[str] = []
+    bounced: list[str] = []
+    before = counts(taken)
+    unknown = [reader for reader, said in refused.items() if said[4:8] == "5.1."]
+    for reader, said in answer.by_reader:
+        count = before[reader]
+        if said.startswith(b"250 "):
+            if count != 1:
+                problems.append(f"{reader}: answered 250, and delivered {count} times")
+        elif said.startswith(b"5"):
+            bounced.append(reader)
+            for_good = reader in unknown and said[4:8] == b"5.1."
+            if count or not for_good or not (taken or len(unknown) == len(mail.readers)):
+                problems.append(f"{reader}: bounced by {said!r}, delivered {count} times, {len(taken)} transactions")
+        else:
+            waiting.append(reader)
+            if count > may_double:
+                problems.append(f"{reader}: delivered {count} times, known to be, and yet kept in the queue: {said!r}")
+            if said and (said[:1] != b"4" or said[4:6] != b"4."):
+                problems.append(f"{reader}: told {said!r}")
+    others = list(place.others)
+    for other in others:
+        problems += _neighbour(place, other, may_double=may_double)
+    if not taken:
+        problems += _left_without_retry(place)
+    if waiting:
+        problems += _retry_of(place, mail, config, tuple(waiting), before)
+    for other in others:
+        if other.status != 0:
+            problems += _retry(place, other.mail, config, len(place.taken(other.mail)))
+    after = counts(place.taken(mail))
+    if len({page for one in place.taken(mail) for page in links(one)}) > 1:
+        problems.append("the retry gave other links")
+    problems += _expires(place, mail)
+    doubled = any(before[reader] for reader in waiting)
+    outcome = "doubled" if doubled else "queue" if waiting else "refused" if bounced else "delivered"
+    lost = any(not after[reader] for reader in mail.readers if reader not in bounced)
+    return Verdict(outcome, lost, tuple(problems))
+
+
+def counts(taken: Sequence[Delivery]) -> Counter[str]:
+    """Return how often each recipient got it."""
+    return Counter(reader for one in taken for reader in one.readers)
+
+
+def _retry_of(place: Place, mail: Mail, config: str, waiting: tuple[str, ...], before: Counter[str]) -> list[str]:
+    """Try again for those who wait, and nobody else, without the fault."""
+    place.stub()
+    place.server.script = Script()
+    some = mail._replace(readers=waiting)
+    place.attempt(some, config.removesuffix("-hurried"), alone=True)
+    taken = place.taken(mail)
+    problems = [problem for one in taken for problem in wrong(mail, one, place.store)]
+    if place.answer is None or place.answer.status != 0 or counts(taken) != before + Counter(waiting):
+        problems.append(f"the retry for {waiting}: {place.answer}, delivered {dict(before)}, then {counts(taken)}")
+    return problems
 
 
 def judge_all(place: Place, mail: Mail, ended: Sequence[Ended]) -> Verdict:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.lib.support import BASE_URL, MARK, queue_size
 from tests.tools.faults.conversation import Answer, talk
 from tests.tools.faults.delivery import Delivery
-from tests.tools.faults.mail import CHANGES, PASSES, STRIPPED, Mail
+from tests.tools.faults.mail import APART, CHANGES, EXEMPT, PASSES, STRIPPED, Mail
 from tests.tools.faults.process import Ended, adopt_orphans, finish, reap, start
 from tests.tools.faults.server import Server
 
@@ -48,7 +48,8 @@ class Place:
         self.root = root
         self.command = list(command)
         self.door = door
-        self.others: list[Answer] = []  # of the last attempt, about the messages before and after
+        self.answer: Answer | None = None  # of the last attempt, at the door for lmtp(8)
+        self.others: list[Answer] = []  # about the messages before and after
         self.inode = ""  # of its connection
         self.store = root / "store"
         self.calls = root / "calls"
@@ -59,7 +60,7 @@ class Place:
         root.mkdir(mode=0o711)
         root.chmod(0o711)
         self.server = Server()
-        self.mails = {mail.name: mail for mail in (PASSES, CHANGES, STRIPPED)}
+        self.mails = {mail.name: mail for mail in (PASSES, CHANGES, STRIPPED, APART)}
         for mail in self.mails.values():
             (root / mail.name).write_bytes(mail.data + MARK)
         self._configure()
@@ -75,7 +76,7 @@ class Place:
                 "timeout": "10s",
                 "data_done_timeout": "10s",
             },
-            "policy": {"own_domains": ["example.org"], "deadline": "20s"},
+            "policy": {"own_domains": ["example.org"], "exempt_recipients": [EXEMPT], "deadline": "20s"},
             "link": {"part_limit": "100 KiB"},
             "store": {"path": str(self.store), "base_url": BASE_URL, "min_free": 0, "grace": f"{GRACE}s"},
             "log": {"to": f"file:{self.root / 'events'}", "level": "debug"},
@@ -103,7 +104,7 @@ class Place:
 
         self.reset()
         for config in ("notify", "smtp", "sendmail"):
-            for mail in self.mails.values():
+            for mail in (PASSES, CHANGES, STRIPPED):
                 ended = self.attempt(mail, config)
                 if ended.status != 0:
                     raise RuntimeError(f"without a fault, too: {ended}")
@@ -169,7 +170,7 @@ class Place:
             mails = [mail] if alone else [NEIGHBOURS[0], mail, *NEIGHBOURS[1:]]
             answers = self.talk(mails, config, argv, seconds, meanwhile)
             one = answers.pop(0 if alone else 1)
-            self.others = answers
+            self.answer, self.others = one, answers
             return Ended(one.status, one.said, one.at)
         process = start(argv, self.root / mail.name, self._said, ENVIRONMENT)
         if meanwhile:

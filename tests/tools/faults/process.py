@@ -43,8 +43,10 @@ def finish(process: "subprocess.Popen[bytes]", said: Path, seconds: float) -> En
     """Wait until a process and all its orphans have ended."""
     status: int | None
     # Not by wait(seconds), which looks every 50 ms: the window is shorter.
-    with open(os.pidfd_open(process.pid), "rb", buffering=0) as handle:
-        ended, _, _ = select.select([handle], [], [], seconds)
+    ended = process.poll() is not None  # somebody who has looked has taken its process id from it
+    if not ended:
+        with open(os.pidfd_open(process.pid), "rb", buffering=0) as handle:
+            ended = bool(select.select([handle], [], [], seconds)[0])
     if ended:
         status = process.wait()
     else:

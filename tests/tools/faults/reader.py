@@ -4,6 +4,7 @@ import io
 import re
 import stat
 import zipfile
+from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,9 +15,7 @@ from tests.tools.faults.mail import HTML, TEXT, Mail
 
 def wrong(mail: Mail, delivery: Delivery, store: Path) -> list[str]:
     """Say in words what is wrong with a delivery; nothing where it is whole and all its links open."""
-    problems = []
-    if (delivery.sender, delivery.readers) != (mail.sender, mail.readers):
-        problems.append(f"delivered with another envelope: {delivery.sender} {delivery.readers}")
+    problems = _of_envelope(mail, delivery)
     if delivery.octets == mail.data:
         return problems
     if not mail.files:
@@ -37,6 +36,20 @@ def wrong(mail: Mail, delivery: Delivery, store: Path) -> list[str]:
         expected = {}
     if found != expected:
         problems.append(f"a delivered mail has the files {sorted(found)}, or not as they were attached")
+    return problems
+
+
+def _of_envelope(mail: Mail, delivery: Delivery) -> list[str]:
+    """Say whether it went to somebody else; and who, where readers are told apart, got what is for the others."""
+    problems = []
+    some = bool(mail.exempt and delivery.readers) and not Counter(delivery.readers) - Counter(mail.readers)
+    if delivery.sender != mail.sender or not (some or delivery.readers == mail.readers):
+        problems.append(f"delivered with another envelope: {delivery.sender} {delivery.readers}")
+    exempt = set(delivery.readers) & set(mail.exempt)
+    if exempt and delivery.octets != mail.data:
+        problems.append(f"who is exempt got a changed message: {delivery.readers}")
+    if mail.exempt and delivery.octets == mail.data and set(delivery.readers) != exempt:
+        problems.append(f"who is not exempt got the original: {delivery.readers}")
     return problems
 
 

@@ -33,6 +33,7 @@ class Script:
     parting: str | None = ""  # said by itself after a message was taken, and then it hangs up; None: hangs up at once
     message: int = -1  # which message all this is about, of those since the last reset; -1: each one
     session: int = -1  # which connection
+    refuses: dict[str, str] = field(default_factory=dict)  # recipients, in every message, and what they are told
 
 
 class _HungUp(Exception):  # noqa: N818  # no error: it is asked for
@@ -112,9 +113,11 @@ class _Session:
         line, _, self.buffer = self.buffer.partition(b"\n")
         return line + b"\n"
 
-    def reply(self, verb: str) -> str | None:
+    def reply(self, verb: str, address: str = "") -> str | None:
         """Return what is said to a verb."""
         usual = REPLIES.get(verb, "250 ok")
+        if verb == "RCPT":
+            usual = self.script.refuses.get(address, usual)
         if verb == "RCPT" and self.sender is None:
             usual = "503 5.5.1 MAIL first"  # as in PIPELINING, where the client has not waited (RFC 2920)
         if verb == "DATA" and not self.readers:
@@ -122,10 +125,10 @@ class _Session:
         about = self.script.message in (-1, self.number) or verb in ("", "EHLO", "QUIT")
         return self.script.replies.get(verb, usual) if about else usual
 
-    def say(self, verb: str) -> str:
+    def say(self, verb: str, address: str = "") -> str:
         if verb in self.script.delays and self.script.message in (-1, self.number):
             time.sleep(self.script.delays[verb])
-        reply = self.reply(verb)
+        reply = self.reply(verb, address)
         if reply is None:
             raise _HungUp
         self.write(reply.encode("latin-1") + b"\r\n")
@@ -146,7 +149,7 @@ class _Session:
             if verb == "MAIL":
                 self.server.messages += 1
                 self.number = self.server.messages - 1
-            said = self.say(verb)
+            said = self.say(verb, _address(line))
             if verb == "QUIT":
                 return
             if verb in ("RSET", "EHLO"):
