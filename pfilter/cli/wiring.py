@@ -69,7 +69,7 @@ def exempt_users(settings: Settings) -> list[str]:
         maps = [value for name, value in itertools.pairwise(asked) if name == "check_sasl_access"]
         ours = [one for one in maps if one == f"texthash:{os.path.join(folder, EXEMPT)}"]
         passing = _users(ours[0].partition(":")[2]) if ours else set()
-        if passing is None or passing == wanted:
+        if passing is None:
             continue
         if missing := wanted - passing:
             found.append(
@@ -80,6 +80,11 @@ def exempt_users(settings: Settings) -> list[str]:
             found.append(
                 f"{service} sends mail of {_named(more)} past the filter, but [policy] exempt_sasl_users does not "
                 "have them any more: run postfix/install again"
+            )
+        if passing and settings.clamav_socket:
+            found.append(
+                f"{service} sends mail of {_named(passing)} past the filter, so that clamd does not see it "
+                "(pfilter-gateway(7), Exempt users in layout lmtp)"
             )
     return found
 

@@ -171,6 +171,18 @@ def test_exempt_users_of_layout_lmtp(
     assert all("run postfix/install again" in one for one in found)
 
 
+def test_mail_of_exempt_users_that_clamd_does_not_see(postfix: Path) -> None:
+    """Who has a scanner is told whose mail it does not see."""
+    path = postfix / "pfilter-exempt"
+    path.write_text("robot FILTER x:[127.0.0.1]:10026\n")
+    options = FRONT + "\n" + LIST.format(map=path)
+    answers(postfix, **LMTP, **{"-P": options, "config_directory": str(postfix)})
+    settings = configured(postfix, policy={"exempt_sasl_users": ["robot"]}, clamav={"socket": "/run/clamd"})
+    (found,) = wiring.exempt_users(settings)
+    assert "clamd does not see" in found
+    assert wiring.exempt_users(settings.replace(clamav_socket="")) == []
+
+
 def test_exempt_users_of_the_other_layouts(postfix: Path) -> None:
     """The pipe is told, and needs no map."""
     answers(postfix, **{"-P": ATTACHED})
