@@ -297,8 +297,9 @@ class Session:
 
     def _content(self) -> "Content | Complete | None":
         octets = self._input
-        # One octet first, by memchr(3): base64 has no dot.
-        end = octets.find(END) if b"." in octets else -1
+        # One octet first, by memchr(3): base64 has no dot. Then what both an end and a doubled dot begin with.
+        dot = octets.find(END[:3]) if b"." in octets else -1
+        end = octets.find(END, dot) if dot >= 0 else -1
         if end >= 0:
             text, self._input = octets[: end + 2], octets[end + len(END) :]
             self._next = self._ended
@@ -307,7 +308,7 @@ class Session:
             held = next((size for size in range(len(END) - 1, 0, -1) if octets.endswith(END[:size])), 0)
             text = octets[: len(octets) - held] if held else octets
             self._input = octets[len(octets) - held :] if held else b""
-        dotted = b"." in text and b"\r\n." in text
+        dotted = 0 <= dot <= len(text) - 3
         if dotted:
             text = text.replace(b"\r\n.", b"\r\n")
         if text and self._at_start:
