@@ -11,6 +11,7 @@ another way: then `wire` says nothing, and it is for `spool.as_received` to make
 
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Wire
+from pfilter.message.addresses import has_controls
 from pfilter.message.model import Envelope
 
 TYPE_CHECKING = False
@@ -158,7 +159,7 @@ class Session:
             if self._overlong or len(line) > LINE_LIMIT:
                 self._overlong = False
                 self._error(b"500 5.5.2 line too long")
-            elif not line.endswith(b"\r") or any(octet in line[:-1] for octet in (0, 13)):
+            elif not line.endswith(b"\r") or b"\0" in line or b"\r" in line[:-1]:
                 self._error(b"500 5.5.2 a command ends in <CR><LF>, and has neither of them, nor a NUL, inside")
             else:
                 verb, _, rest = line[:-1].partition(b" ")
@@ -373,7 +374,7 @@ def _path(text: bytes, keyword: bytes) -> "tuple[bytes, list[bytes]] | None":
     address = text[1:end]
     if address.startswith(b"@") and b":" in address:
         address = address.partition(b":")[2]  # a route, to be ignored (RFC 5321, 4.1.1.3)
-    if any(octet < 32 or octet == 127 for octet in address):
+    if has_controls(address):
         return None
     return address, text[end + 1 :].split()
 
@@ -442,6 +443,6 @@ def _xtext(value: bytes) -> str | None:
         if len(piece) < 2 or not all(octet in b"0123456789ABCDEFabcdef" for octet in piece[:2]):
             return None
         decoded += bytes.fromhex(piece[:2].decode("ascii")) + piece[2:]
-    if any(octet < 32 or octet == 127 for octet in decoded):
+    if has_controls(decoded):
         return None
     return decoded.decode("utf-8", "surrogateescape")
