@@ -9,10 +9,12 @@ from pfilter.config.settings import Settings
 def newest_received(spool: Spool) -> bytes:
     """Return the message's first Received field, b"" where there is none near its start."""
     start = b"\n" + spool.lf_read(0, 16384)
-    lower = start.lower()
-    found = lower.find(b"\nreceived:")
-    blank = min((at for at in (lower.find(b"\n\n"), lower.find(b"\n\r\n")) if at >= 0), default=len(start))
-    if not 0 <= found < blank:
+    blank = start.find(b"\n\n")
+    blank = len(start) if blank < 0 else blank
+    with_cr = start.find(b"\n\r\n", 0, blank)
+    blank = blank if with_cr < 0 else with_cr
+    found = start[:blank].lower().find(b"\nreceived:")
+    if found < 0:
         return b""
     end = found + 1
     while True:

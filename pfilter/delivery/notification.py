@@ -7,7 +7,7 @@ from pfilter.base import idn
 from pfilter.config.settings import Settings
 from pfilter.delivery import own_mail
 from pfilter.message import decoded, header
-from pfilter.message.addresses import domain_of, matches, matches_domain
+from pfilter.message.addresses import domain_of, has_controls, matches, matches_domain
 from pfilter.message.model import Envelope, Message
 from pfilter.notices import texts
 from pfilter.store.record import Download
@@ -28,7 +28,7 @@ def why_not(message: Message, envelope: Envelope, settings: Settings) -> str:
         return "notify.sender = false"
     if not envelope.sender:
         return "null sender"
-    if any(octet < 32 or octet == 127 for octet in envelope.sender):
+    if has_controls(envelope.sender):
         return "sender with control characters"
     if not matches_domain(domain_of(envelope.sender), settings.own_domains):
         return "sender is not ours"

@@ -17,6 +17,7 @@ from time import monotonic
 from pfilter.base.errors import DSN_TEMPFAIL, RecipientsError, ReinjectError
 from pfilter.base.spool import Spool
 from pfilter.delivery.smtp_connection import Connection, LostError, TooLongError, readable
+from pfilter.message.addresses import has_controls
 from pfilter.message.model import Envelope, Refused
 
 TYPE_CHECKING = False
@@ -393,5 +394,5 @@ def _xtext(value: str) -> bytes:
 
 def _refuse_controls(envelope: Envelope) -> None:
     for said in (envelope.sender, *envelope.recipients, envelope.dsn, *envelope.recipient_dsn):
-        if any(octet < 32 or octet == 127 for octet in said):
+        if has_controls(said):
             raise ReinjectError("an address, or what was asked for by DSN, with control characters")

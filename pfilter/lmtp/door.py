@@ -336,6 +336,7 @@ def main(arguments: "Sequence[bytes]", heard: int, said: int, program: str) -> i
     started by.
     """
     gc.disable()
+    gc.freeze()  # modules stay: the collection behind the first message need not look at them
     door = _Door(heard, said, parse(arguments), program)
     status = EX_OK
     run.stop_by(_on_stop)

@@ -9,6 +9,7 @@ from pfilter.base.rlimits import allow_processor, processor_limit
 LIFETIME = 300  # seconds; with one message behind it, well within the time limit of spawn(8)
 MESSAGES = 1000
 MEMORY_LIMIT = 96 << 20  # octets resident
+LOOK = 1  # second: how often files are looked at, which costs a third of a small message
 
 
 class Process:
@@ -18,6 +19,7 @@ class Process:
         self._program = program
         self._began = monotonic()
         self._identity = identity(program)
+        self._looked = self._began
         self._most = processor_limit()
         self.messages = 0
         self.stopped = False
@@ -33,13 +35,15 @@ class Process:
 
     def is_done(self) -> bool:
         """Whether it has done its share, or is not what would be started now."""
-        return (
-            self.stopped
-            or monotonic() > self._began + LIFETIME
-            or self.messages >= MESSAGES
-            or identity(self._program) != self._identity
-            or (self.messages > 0 and resident() > MEMORY_LIMIT)
-        )
+        now = monotonic()
+        if self.stopped or now > self._began + LIFETIME or self.messages >= MESSAGES:
+            return True
+        if now < self._looked + LOOK:
+            return False
+        self._looked = now
+        if identity(self._program) != self._identity or (self.messages > 0 and resident() > MEMORY_LIMIT):
+            self.stopped = True
+        return self.stopped
 
 
 def identity(program: str) -> "tuple[object, ...]":

@@ -9,10 +9,9 @@ it. A CR or LF that is no line end is rare, since Postfix sends none of the latt
 another way: then `wire` says nothing, and it is for `spool.as_received` to make of it what pipe(8) would.
 """
 
-from re import compile as pattern
-
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Wire
+from pfilter.message.addresses import has_controls
 from pfilter.message.model import Envelope
 
 TYPE_CHECKING = False
@@ -35,7 +34,7 @@ RECIPIENT_LIMIT = 10_000  # of one message; Postfix sends the others later, by t
 COMMAND_LIMIT = 100  # without a message in between; those that name recipients do not count
 ERROR_LIMIT = 20
 END = b"\r\n.\r\n"
-_BARE_CR = pattern(rb"\r(?!\n)")
+_BUT_LINE_ENDS = bytes(octet for octet in range(256) if octet not in b"\r\n")
 
 
 class Begin(Frozen):
@@ -160,7 +159,7 @@ class Session:
             if self._overlong or len(line) > LINE_LIMIT:
                 self._overlong = False
                 self._error(b"500 5.5.2 line too long")
-            elif not line.endswith(b"\r") or any(octet in line[:-1] for octet in (0, 13)):
+            elif not line.endswith(b"\r") or b"\0" in line or b"\r" in line[:-1]:
                 self._error(b"500 5.5.2 a command ends in <CR><LF>, and has neither of them, nor a NUL, inside")
             else:
                 verb, _, rest = line[:-1].partition(b" ")
@@ -299,8 +298,9 @@ class Session:
 
     def _content(self) -> "Content | Complete | None":
         octets = self._input
-        # One octet first, by memchr(3): base64 has no dot.
-        end = octets.find(END) if b"." in octets else -1
+        # One octet first, by memchr(3): base64 has no dot. Then what both an end and a doubled dot begin with.
+        dot = octets.find(END[:3]) if b"." in octets else -1
+        end = octets.find(END, dot) if dot >= 0 else -1
         if end >= 0:
             text, self._input = octets[: end + 2], octets[end + len(END) :]
             self._next = self._ended
@@ -309,7 +309,7 @@ class Session:
             held = next((size for size in range(len(END) - 1, 0, -1) if octets.endswith(END[:size])), 0)
             text = octets[: len(octets) - held] if held else octets
             self._input = octets[len(octets) - held :] if held else b""
-        dotted = b"." in text and b"\r\n." in text
+        dotted = 0 <= dot <= len(text) - 3
         if dotted:
             text = text.replace(b"\r\n.", b"\r\n")
         if text and self._at_start:
@@ -325,8 +325,9 @@ class Session:
         known = self._wire
         if known is None:
             return
-        lines = len(text) - len(text.replace(b"\n", b""))  # quicker than to count
-        if len(text) - len(text.replace(b"\r", b"")) != lines or _BARE_CR.search(text):
+        ends = text.translate(None, _BUT_LINE_ENDS)  # quicker than to count, and than a pattern, which loads re
+        lines = len(ends) // 2
+        if ends != b"\r\n" * lines:
             self._wire = None
         else:
             is_ascii = known.ascii and text.isascii()
@@ -373,7 +374,7 @@ def _path(text: bytes, keyword: bytes) -> "tuple[bytes, list[bytes]] | None":
     address = text[1:end]
     if address.startswith(b"@") and b":" in address:
         address = address.partition(b":")[2]  # a route, to be ignored (RFC 5321, 4.1.1.3)
-    if any(octet < 32 or octet == 127 for octet in address):
+    if has_controls(address):
         return None
     return address, text[end + 1 :].split()
 
@@ -442,6 +443,6 @@ def _xtext(value: bytes) -> str | None:
         if len(piece) < 2 or not all(octet in b"0123456789ABCDEFabcdef" for octet in piece[:2]):
             return None
         decoded += bytes.fromhex(piece[:2].decode("ascii")) + piece[2:]
-    if any(octet < 32 or octet == 127 for octet in decoded):
+    if has_controls(decoded):
         return None
     return decoded.decode("utf-8", "surrogateescape")

@@ -7,6 +7,13 @@ compared (see `idn`) once, so that no message pays for it.
 
 from pfilter.base import idn
 
+CONTROLS = bytes((*range(32), 127))
+
+
+def has_controls(octets: bytes) -> bool:
+    """Whether a control character is among octets: no address has one."""
+    return len(octets.translate(None, CONTROLS)) < len(octets)
+
 
 def domain_of(address: bytes) -> bytes:
     """Return the domain of an address in the form that is compared (see `idn`), b"" where there is none."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BLANKS = b"\r\n\t "
 BASE64_LINE = 57  # octets that make a line of 76 (RFC 2045, 6.8)
-LARGE_BASE64 = 1 << 19  # octets from which on pybase64 saves more than its import costs
+LARGE_BASE64 = 1 << 19  # octets, of all in a process, from which on pybase64 saves more than its import costs
 QP_LINE_LIMIT = 1 << 16  # a line of quoted-printable longer than this is cut where it does no harm
 QP_BLANKS_LIMIT = 1 << 20
 # Blanks at the end of a line are no content (RFC 2045, 6.7, rule 3), which a2b_qp does not know. The look-behind makes
@@ -31,6 +31,9 @@ _QP_LONG = re.compile(rb"(?<![^\n])([^\n]{74,75})(=20|=09)(?![^\n])")
 
 class Undecodable(ValueError):  # noqa: N818  # a property of the mail, not an error of ours
     """The part's octets are not what its Content-Transfer-Encoding says."""
+
+
+_octets = 0  # of base64 decoded
 
 
 def decode(spool: Spool, body: Range, encoding: bytes) -> "Iterator[bytes]":
@@ -70,7 +73,9 @@ def decode_base64(chunks: "Iterable[bytes]") -> "Iterator[bytes]":
 
 def _quads(data: bytes) -> bytes:
     """Decode base64 without blanks. Raises binascii.Error."""
-    if len(data) < LARGE_BASE64:
+    global _octets  # noqa: PLW0603  # how much a process has had to do belongs to no message
+    _octets += len(data)
+    if _octets < LARGE_BASE64:
         return binascii.a2b_base64(data, strict_mode=True)
     from pybase64 import b64decode
 

@@ -270,6 +270,38 @@ def test_the_way_back_by_smtp_loads_little(gateway: Gateway) -> None:
     assert "_socket" in modules
 
 
+BY_LMTP = """
+import sys
+before = set(sys.modules)
+from pfilter.lmtp.door import main
+status = main([sys.argv[1].encode()], 0, 1, sys.argv[0])
+print(*sorted(set(sys.modules) - before), file=sys.stderr)
+"""
+
+
+def test_the_first_message_by_lmtp_loads_little(gateway: Gateway) -> None:
+    """On a quiet gateway each message pays for a process: one that needs nothing imports none of what is expensive."""
+    server = Server()
+    gateway.configure(reinject=f'method = "smtp"\nsmtp = "{server.address}"', log='to = "syslog"\nlevel = "info"')
+    loaded(gateway, support.message(support.part(b"Hello\n")), "keep")
+    server.stop()
+    server = Server(address=server.address)
+    data = support.message(support.multipart("alternative", support.part(b"Hi\n"), support.part(b"<p>Hi", "text/html")))
+    envelope = b"MAIL FROM:<sender@example.org>\r\nRCPT TO:<reader@example.net>\r\nDATA\r\n"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", BY_LMTP, f"--config={gateway.config}"],
+        input=b"LHLO here\r\n" + envelope + support.crlf(data) + b".\r\nQUIT\r\n",
+        capture_output=True,
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(PROJECT)},
+    )
+    server.stop()
+    assert b"\n250 2.0.0 passed (no attachments)\r\n" in done.stdout
+    modules = set(done.stderr.decode().split())
+    assert {name.split(".")[0] for name in modules} & set(EXPENSIVE) == set()
+    assert modules & set(FOR_OTHERS) <= {"pfilter.base.text"}
+
+
 def test_a_message_with_a_small_attachment_loads_no_packages(warm: Gateway) -> None:
     """Measuring a small attachment with a plain name needs none of the packages."""
     data = support.message(support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x", "a.bin")))

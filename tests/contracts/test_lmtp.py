@@ -891,7 +891,7 @@ def test_it_ends_between_messages(start: Start, gateway: Gateway, limit: str) ->
         "import threading\n"
         "take = pfilter.lmtp.door._Door.take\n"
         "def taking(self, envelope):\n"
-        f"    pfilter.lmtp.process.{name} = {value}\n"
+        f"    pfilter.lmtp.process.{name} = {value}\n    pfilter.lmtp.process.LOOK = 0\n"
         "    take(self, envelope)\n"
         "pfilter.lmtp.door._Door.take = taking\n"
         "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"

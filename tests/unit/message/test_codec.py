@@ -51,12 +51,30 @@ def test_base64_size_is_known_before(size: int, eol: bytes) -> None:
 
 @given(st.lists(st.sampled_from([b"QUJD", b"QQ==", b"QUI=", b"====", b"A===", b"A-_A", b"AB A", b"=", b"A", b"\xff"])))
 def test_both_decoders_of_base64_agree(quads: list[bytes]) -> None:
-    """A large chunk is decoded by another library than a small one: to the same octets, or by neither."""
+    """Much is decoded by another library than little: to the same octets, or by neither."""
     coded = b"".join(quads)
-    small = outcome_of(coded)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(codec, "LARGE_BASE64", 1 << 40)
+        small = outcome_of(coded)
         patch.setattr(codec, "LARGE_BASE64", 0)
         assert outcome_of(coded) == small
+
+
+def test_much_base64_is_decoded_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that has had much of it, in one message or in many, decodes the rest by the quicker library."""
+    slowly: list[bytes] = []
+    a2b_base64 = binascii.a2b_base64
+
+    def noted(data: bytes, *, strict_mode: bool) -> bytes:
+        slowly.append(data)
+        return a2b_base64(data, strict_mode=strict_mode)
+
+    monkeypatch.setattr(binascii, "a2b_base64", noted)
+    monkeypatch.setattr(codec, "LARGE_BASE64", 100)
+    monkeypatch.setattr(codec, "_octets", 0)
+    for _ in range(10):
+        assert b"".join(codec.decode_base64([b"QUJD" * 10])) == b"ABC" * 10
+    assert slowly == [b"QUJD" * 10] * 2
 
 
 def outcome_of(coded: bytes) -> bytes | None:
