@@ -22,10 +22,10 @@ def decoded(data: bytes) -> bytes:
     return b"".join(codec.decode(BytesSpool(data), root.body, root.encoding))
 
 
-def inserted(data: bytes, behind: int, octets: bytes) -> bytes:
-    """Return a message with octets before the last so many of its body."""
+def inserted(data: bytes, place: int, octets: bytes) -> bytes:
+    """Return a message with octets behind the first so many of its body."""
     found = scanned(data)
-    edits = insert.insert(BytesSpool(data), found.root, behind, octets, found.eol)
+    edits = insert.insert(BytesSpool(data), found.root, place, octets, found.eol)
     assert edits is not None
     return content(splice.apply(BytesSpool(data), edits, tempfile.gettempdir))
 
@@ -40,11 +40,10 @@ def test_quoted_printable(pieces: list[bytes], octets: bytes, at: float) -> None
     except codec.Undecodable:
         assume(False)
     assume(found.root.body.size)
-    behind = int(at * len(old))
-    result = inserted(data, behind, octets)
-    place = len(old) - behind
+    place = int(at * len(old))
+    result = inserted(data, place, octets)
     assert decoded(result) == old[:place] + octets + old[place:]
-    (only,) = insert.insert(BytesSpool(data), found.root, behind, octets, found.eol) or []
+    (only,) = insert.insert(BytesSpool(data), found.root, place, octets, found.eol) or []
     assert only.range.size == 0
 
 
@@ -61,9 +60,8 @@ def test_base64(raw: bytes, length: int, octets: bytes, at: float, *, final: boo
     lines = b"\n".join(dense[start : start + length] for start in range(0, len(dense), length))
     data = message(support.part(lines + (b"\n" if final else b""), encoding="base64"))
     assume(scanned(data).root.body.size)
-    behind = int(at * len(raw))
-    place = len(raw) - behind
-    result = decoded(inserted(data, behind, octets))
-    blanks = result[place + len(octets) : len(result) - behind]
+    place = int(at * len(raw))
+    result = decoded(inserted(data, place, octets))
+    blanks = result[place + len(octets) : len(result) - (len(raw) - place)]
     assert result == raw[:place] + octets + blanks + raw[place:]
     assert blanks in (b"", b" ", b"  ")
