@@ -159,7 +159,7 @@ TEXTS = {
     "an earlier notice in what Outlook quotes": Case(f"{WORDS}§\n{HEADERS['English']}\n\nHi Ann,\n\n{EARLIER}"),
     "an earlier notice among the words": Case(f"As I wrote:\n\n{EARLIER}\nAnn\n§\n-- \nAnn\n", reply=False),
     "words that look like it": Case(
-        "Agenda:\n\nVon: 10:00\n\n- On Monday Bob wrote:\n\n5 > 3\n\nDate: to be found\n\n------ Lunch ------\n\nAnn\n§",
+        "Agenda:\n\nVon: 10:00\n\n- On Monday Bob wrote:\n\n5 > 3\n\nDate: to be found\n\nAnn\n§",
         reply=False,
     ),
     "no boundary, no reply": Case(f"{WORDS}§", reply=False),
