@@ -108,7 +108,7 @@ def test_charsets(gate: Gate, name: str, file_name: str) -> None:
     )  # fmt: skip
     gate.send(mails.letter(film, body=body))
     got = gate.delivered()
-    shown, heading, notice = got.text.replace("\r\n", "\n").partition("The following attachment")
+    shown, heading, notice = got.text.replace("\r\n", "\n").partition("1 file")
     assert NOTICE in heading + notice
     assert shown.rstrip("\n") == text.rstrip("\n")
     assert first_line in got.html
@@ -128,7 +128,7 @@ def test_body_in_which_nothing_can_be_written(gate: Gate) -> None:
         gate.send(mails.letter(mails.film(), body=body))
         got = gate.delivered()
         assert gate.linked(got) == {"film.mp4": mails.FILM}
-        assert got.text.startswith("The following attachment")
+        assert got.text.startswith("1 file to download")
         assert body.replace(b"\n", b"\r\n") in got.raw
         assert got.raw.count(NOTICE.encode()) == 1
         gate.forget()

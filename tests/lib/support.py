@@ -42,7 +42,7 @@ SMALL_CORPUS = TESTS / "laws" / "corpus"
 BASE_URL = "https://files.example.org/d"
 SECRET = b"0123456789abcdef" * 4 + b"\n"
 NOW = 1_800_000_000  # 2027-01-15 08:00:00 UTC
-NOTICE = "of this message can be downloaded until"
+NOTICE = "to download, available until"
 ENVELOPE = Envelope(sender=b"sender@example.org", recipients=(b"reader@example.net",))
 
 

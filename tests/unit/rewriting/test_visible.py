@@ -14,7 +14,7 @@ from tests.lib import support
 from tests.lib.support import attachment, link_everything, multipart, part, process
 
 MARK = b"<table><tr><td>NOTICE</td></tr></table>"
-NOTICE = "The following attachment"
+NOTICE = "1 file to download"
 RAW = ("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "plaintext")
 HIDING = (*RAW, "template", "noscript", "select", "svg", "math", "object", "canvas", "head", "frameset", "details",
           "dialog", "datalist", "audio", "video", "blockquote")  # fmt: skip
