@@ -45,7 +45,8 @@ ATTRIBUTIONS = (
 SEPARATORS = (
     "Original Message", "Original Appointment", "Forwarded message", "Reply message", "Mail original",
     "Ursprüngliche Nachricht", "Originalnachricht", "Original-Nachricht", "Weitergeleitete Nachricht",
-    "Message d'origine", "Message original", "Message transféré", "Message transmis", "E-mail d'origine",
+    "Message d'origine", "Message original", "Message transféré", "Message transéré", "Message transmis",
+    "E-mail d'origine",
     "Mensaje original", "Mensaje reenviado", "Mensagem original", "Mensagem encaminhada",
     "Messaggio originale", "Messaggio inoltrato", "Oorspronkelijk bericht", "Origineel bericht",
     "Doorgestuurd bericht", "Ursprungligt meddelande", "Originalmeddelande", "Vidarebefordrat meddelande",
@@ -92,13 +93,14 @@ def _any(words: "tuple[str, ...]") -> str:
     return "|".join(re.escape(word).replace("'", "['’]") for word in sorted(words, key=len, reverse=True))
 
 
-_ATTRIBUTION = re.compile(
-    "|".join(rf"{before}.*{verb}" if before else rf"\S.*\b{verb}" for before, verb in ATTRIBUTIONS)
-)
+_LED = re.compile("|".join(rf"{before}.*{verb}" for before, verb in ATTRIBUTIONS if before))
+_LEADS = re.compile(r"(?:On|Am|Le|El|Il|Em|Op|Den|På)\b.*\d")
+_UNLED = re.compile("|".join(rf"\S.*\b{verb}" for before, verb in ATTRIBUTIONS if not before))
 _ATTRIBUTION_END = re.compile(r"[:：]$|@[^<>\s]+>:?$")
 _CERTAIN = re.compile(r"\d[:.h]\d\d|@[^<>\s]+\.\w")  # a time, an address
+_DATED = re.compile(r"\d[./年-]\d|\d{4}|\d:\d\d|<|@|\bkl\b")
 _SEPARATOR = re.compile(rf"(?i)[-–—]{{3,}} ?(?:{_any(SEPARATORS)}):? ?[-–—]{{3,}}(?: ?.*)?|(?:{_any(FORWARDS)}) ?:")
-_WROTE_BETWEEN = re.compile(r"-{3,} ?On\b.* wrote ?-{3,}")  # Zoho Mail
+_WROTE_BETWEEN = re.compile(r"[-=]{3,} ?(?:On|At)\b.* wrote:? ?[-=]{3,}")  # Zoho Mail, Foxmail
 _RULE = re.compile(r"_{20,}|-{4,}[^-].*[^-]-{4,}|-{20,}|[–—]{10,}")  # a separator where a header follows it
 _FOOTER = re.compile(r"_{30,}")  # of mailing lists; and of Outlook
 _FROM = re.compile(rf"\*?(?:{_any(FROM)})\*? ?[:：]\*? ?\S")
@@ -177,7 +179,7 @@ def _is_separator(lines: "list[Line]", number: int) -> bool:
         return False
     if any(pattern.fullmatch(text) for pattern in (_SEPARATOR, _WROTE_BETWEEN, _FOOTER)):
         return True
-    return bool(_RULE.fullmatch(text)) and number + 1 < len(lines) and _is_header(lines, number + 1)
+    return bool(_RULE.fullmatch(text)) and _further(lines, number + 1) >= 2
 
 
 def says_that_a_message_follows(text: str) -> bool:
@@ -188,13 +190,18 @@ def says_that_a_message_follows(text: str) -> bool:
 def _is_header(lines: "list[Line]", number: int) -> bool:
     if lines[number].kind or not _FROM.match(lines[number].text):
         return False
-    following = lines[number + 1 : number + 1 + HEADER_LINES]
-    return sum(bool(_FURTHER.match(line.text)) for line in following) >= 2
+    return _further(lines, number + 1) >= 2
+
+
+def _further(lines: "list[Line]", number: int) -> int:
+    """Return how many fields of a header stand in the lines from this one on."""
+    return sum(bool(_FURTHER.match(line.text)) for line in lines[number : number + HEADER_LINES])
 
 
 def _attribution(lines: "list[Line]", number: int) -> int:
     """Return how many lines, from this one on, say who wrote what follows; 0 where they do not."""
     text = ""
+    texts = [line.text for line in lines[number : number + WRAPPED]]
     for count, line in enumerate(lines[number : number + WRAPPED], 1):
         if (count > 1 and not line.glued) or line.text.startswith(">") or line.kind:
             return 0
@@ -204,7 +211,11 @@ def _attribution(lines: "list[Line]", number: int) -> int:
         if not _ATTRIBUTION_END.search(text):
             continue
         stripped = text.rstrip(":： \xa0")
-        if _ATTRIBUTION.fullmatch(stripped) and (_CERTAIN.search(text) or _is_quoted(lines, number + count)):
+        led = _LED.fullmatch(stripped)
+        if not (led or _UNLED.fullmatch(stripped)) or not (_CERTAIN.search(text) or _is_quoted(lines, number + count)):
+            continue
+        # The line in front may be the last of the words: then a later one begins it, or it has nothing to do with it.
+        if count == 1 or (_DATED.search(texts[0]) and not any(map(_LEADS.match, texts[1:count]))):
             return count
     return 0
 

@@ -120,6 +120,18 @@ TEXTS = {
         for name, line in SEPARATORS.items()
     },
     **{f"header: {name}": Case(f"{WORDS}§\n{lines}\n\nCould you send?\n") for name, lines in HEADERS.items()},
+    "attribution without an empty line": Case(f"Hello\n§On 24/11/2026 10:00, Bob wrote:\n{QUOTED}"),
+    "attribution without an empty line, name first": Case(
+        f'Hello\n§02.04.2012 14:20 пользователь "Bob" <\nbob@example.com> написал:\n\n{QUOTED}'
+    ),
+    "attribution below words that begin like one": Case(
+        f"On Monday at 10:00 we start.\n§On 24/11/2026 10:00, Bob\n<bob@example.com> wrote:\n{QUOTED}"
+    ),
+    "forward, subject first": Case(
+        "§-------- Weitergeleitet --------\nBetreff: Pläne\nDatum: heute\nVon: Bob\nAn: Ann\n\nHi\n", reply=False
+    ),
+    "Foxmail": Case(f"{WORDS}§\n======= At 2026-11-24, 12:25:00 you wrote: =======\n\n>Hi\n"),
+    "Zoho": Case(f"{WORDS}§\n---- On Tue, 24 Nov 2026 10:00:00 +0100 Bob <bob@example.com> wrote ----\n\nHi\n"),
     "quotation at once": Case(f"{WORDS}§\n{QUOTED}"),
     "quotation without an empty line": Case(f"here they are§{QUOTED}".replace("§", "\n§")),
     "signature": Case(f"{WORDS}§\n-- \nAnn Smith\nExample Ltd.\n", reply=False),

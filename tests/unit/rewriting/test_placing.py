@@ -2,16 +2,22 @@
 
 import re
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 from email_reply_parser import EmailReplyParser
+from hypothesis import given
+from hypothesis import strategies as st
 from quotequail import quote, quote_html, unwrap
 
+from pfilter.message import codec
 from pfilter.notices.texts import Notice
-from pfilter.rewriting import placing, splice
+from pfilter.rewriting import body, history_html, insert, placing, splice
 from tests.lib import support
 from tests.lib.replies import BOTH, HTMLS, TEXTS, Case
 from tests.lib.support import BytesSpool, MemoryArena, content, multipart, part, scanned
+from tests.unit.rewriting.test_body import ENCODERS
+from tests.unit.rewriting.test_visible import MARK, TOKENS, ancestors_of_the_notice, is_seen
 
 if TYPE_CHECKING:
     from pfilter.config.settings import Place
@@ -25,8 +31,6 @@ ENCODINGS = ("8bit", "quoted-printable", "base64")
 
 def mail(case: Case, encoding: str = "8bit") -> bytes:
     """Return a message with a case's body or bodies, without the mark."""
-    from tests.unit.rewriting.test_body import ENCODERS
-
     bodies = [
         part(ENCODERS[encoding](body.replace("§", "").encode()), f"text/{kind}; charset=utf-8", encoding=encoding)
         for kind, body in (("plain", case.text), ("html", case.html))
@@ -92,8 +96,6 @@ def test_text_and_html_agree(name: str) -> None:
 @pytest.mark.parametrize("place", ["top", "end"])
 def test_one_place_for_all(case: Case, place: "Place") -> None:
     """With top the notice is above everything, with end below everything, or it is a part of its own."""
-    from tests.unit.rewriting.test_visible import ancestors_of_the_notice
-
     new = told(mail(case), place)
     if new is None:
         assert place == "end"  # where a quotation is still open
@@ -134,3 +136,107 @@ def test_libraries_show_the_notice_in_html(case: Case) -> None:
     """Programs that hide history in HTML by quotequail do not hide the notice."""
     (new,) = told(mail(case)) or []
     assert SHOWN in "".join(piece for shown, piece in quote_html(new) if shown)
+
+
+# --- Only insertion
+
+LINES = st.sampled_from(
+    ["", "", "words", "Grüße = Küsse", "  indented  ", "> quoted", ">", "-- ", "--", "Ann",
+     "On 24/11/2026 10:00, Bob wrote:",
+     "-----Original Message-----", "From: Bob", "Sent: today", "To: Ann", "日本語のメール", "x" * 200]
+)  # fmt: skip
+CODECS = [
+    ("utf-8", "8bit"), ("utf-8", "base64"), ("utf-8", "quoted-printable"), ("iso-8859-1", "quoted-printable"),
+    ("iso-2022-jp", "7bit"), ("iso-2022-jp", "base64"), ("utf-16-le", "base64"), ("utf-16-be", "base64"),
+    ("shift_jis", "8bit"), ("gb18030", "base64"),
+]  # fmt: skip
+
+
+@given(
+    lines=st.lists(LINES, max_size=12),
+    eol=st.sampled_from(["\n", "\r\n"]),
+    coding=st.sampled_from(CODECS),
+    place=st.sampled_from(["auto", "top", "end"]),
+    block=st.sampled_from([8, 1 << 16]),
+)
+def test_a_text_is_only_added_to(
+    lines: list[str], eol: str, coding: tuple[str, str], place: "Place", block: int
+) -> None:
+    """Whatever the lines, charset, encoding: what the reader has beside the notice is what there was, to the octet."""
+    charset, encoding = coding
+    old = eol.join(lines).encode(charset, "replace")
+    octets = ENCODERS[encoding](old)
+    if eol == "\r\n":
+        octets = octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    data = support.message(part(octets, f"text/plain; charset={charset}", encoding=encoding))
+    found = scanned(data)
+    with mock.patch.object(insert, "BLOCK", block):
+        edits = placing.put_notice(BytesSpool(data), found, [found.root], NOTICE, place, MemoryArena())
+    assert edits is not None
+    result = content(splice.apply(BytesSpool(data), edits, lambda: "/tmp"))
+    again = scanned(result).root
+    assert again.param(b"charset") == charset.encode()
+    before = b"".join(codec.decode(BytesSpool(data), found.root.body, found.root.encoding))
+    after = b"".join(codec.decode(BytesSpool(result), again.body, again.encoding))
+    start, notice, end = after.decode(charset).replace("\r\n", "\n").partition(NOTICE.text)
+    assert notice
+    # What stands beside the notice is the old text, with line ends added to it where they meet.
+    text = before.decode(charset).replace("\r\n", "\n")
+    assert any(
+        start.rstrip("\n") == text[:cut].rstrip("\n") and end.strip("\n") == text[cut:].strip("\n")
+        for cut in range(len(text) + 1)
+    )
+    if encoding != "base64":
+        assert all(edit.range.size == 0 for edit in edits)
+
+
+def test_a_byte_order_mark_stays_in_front() -> None:
+    """A notice at the top stands behind it."""
+    for encoding in ENCODINGS:
+        octets = ENCODERS[encoding]("\ufeffHello\n".encode())
+        (new,) = told(support.message(part(octets, "text/plain; charset=utf-8", encoding=encoding)), "top") or []
+        assert re.sub(r"\n{3,}", "\n\n", new) == f"\ufeff{NOTICE.text}\n\nHello\n"
+
+
+@pytest.mark.parametrize("encoding", ["quoted-printable", "base64", "7bit"])
+def test_a_long_thread_stays_to_the_octet(encoding: str) -> None:
+    """Below megabytes of history nothing is coded anew: what stands behind the notice stands as it stood."""
+    old = "words\n\nOn 24/11/2026 10:00, Bob wrote:\n" + "> What was said before, in many words = ever more\n" * 15_000
+    data = support.message(part(ENCODERS[encoding](old.encode()), "text/plain; charset=us-ascii", encoding=encoding))
+    found = scanned(data)
+    (edit,) = placing.put_notice(BytesSpool(data), found, [found.root], NOTICE, "auto", MemoryArena()) or []
+    assert edit.range.size <= 4
+    assert edit.range.end < found.root.body.start + 50
+    (new,) = told(data) or []
+    stands(new, old.replace("On 24", "§On 24"), NOTICE.text)
+
+
+def test_a_text_without_end_is_not_searched() -> None:
+    """A text over the limit gets the notice at its end, or, a reply, at its top; its octets stay."""
+    old = "words\n\n-- \nAnn\n" + "a line\n" * (body.LOOKED // 7 + 1)
+    for fields, start in (("", False), ("In-Reply-To: <1@example.com>\n", True)):
+        data = support.message(part(old.encode()), fields)
+        (new,) = told(data) or []
+        assert new.startswith(NOTICE.text) == start
+        assert new.rstrip("\n").endswith(NOTICE.text) != start
+        assert old in new
+
+
+MARKED = st.sampled_from(['\n<div class="gmail_quote">', '<blockquote type="cite">', '<blockquote class="gmail_quote">', '<div id="appendonsend">', "<p>", "</p>\n", '<div class="moz-signature">', '<td class="gmail_signature">', '<span class="gmail_signature">', "words", "more", "</blockquote>", "<label>\n", '<a href="x">', "-- <br>", "&gt; q<br>", "<ul>", "<li>", "<pre>", "<!--[if !mso]><!-->", "<!--<![endif]-->", '<div hidden class="gmail_quote">\n'])  # fmt: skip
+
+
+@given(tokens=st.lists(st.one_of(MARKED, TOKENS), max_size=14))
+def test_whatever_marks_there_are_a_notice_is_seen(tokens: list[str]) -> None:
+    """In no order of tags and marks does a notice stand where an HTML5 parser hides or quotes it, or in a link."""
+    data = "".join(tokens).encode()
+    found = history_html.read(data, "utf-8")
+    if found is None:
+        return
+    for place in {found.top, found.below.place if found.below else -1} - {-1, found.end}:
+        html = data[:place] + b"\n" + MARK + b"\n" + data[place:]
+        try:
+            names = {one.tag.rpartition("}")[2] for one in ancestors_of_the_notice(html)}
+        except (AssertionError, IndexError):  # of the parser itself
+            return
+        assert is_seen(html), html
+        assert not {"a", "label", "button"} & names, html
