@@ -60,7 +60,8 @@ _TABLE = frozenset((*_CELLS, *b"table tbody thead tfoot tr".split()))
 _ENDS_P = BREAKS - _TABLE - {b"br"} | {b"table"}
 _BLOCK_SCOPES = visible.BLOCKS | frozenset((b"table", *_CELLS))
 _HEAD = frozenset(b"html head body title style meta link base script".split())
-_NO_PLACE = frozenset(b"a button label table tbody thead tfoot tr colgroup".split())
+_CLICKED = (b"a", b"button", b"label")  # nothing of ours goes into these
+_ROWS = frozenset(b"table tbody thead tfoot tr colgroup".split())  # nor into these, unless it is in a cell
 _SMALL = re.compile(rb"(?i)(?:^|[\s;\"'])(?:width|height)\s*[=:]\s*[\"']?\s*[01](?![\d.%])")
 _IMAGE = "\ufffc"
 _BLANKS = " \t\r\n\xa0\u00ad\u034f\u2007\u200b\u200c\u200d\ufeff"
@@ -100,12 +101,13 @@ def read(data: bytes, charset: str) -> Read | None:
 class _Element:
     """An open element."""
 
-    __slots__ = ("barred", "kind", "name")
+    __slots__ = ("between_cells", "clicked", "kind", "name")
 
-    def __init__(self, name: bytes, kind: str, barred: bool) -> None:
+    def __init__(self, name: bytes, kind: str, around: "_Element | None") -> None:
         self.name = name
         self.kind = kind
-        self.barred = barred  # whether nothing may be put into it
+        self.clicked = name in _CLICKED or bool(around and around.clicked)
+        self.between_cells = name in _ROWS or (name not in _CELLS and bool(around and around.between_cells))
 
 
 class _Lines(visible.Reader):
@@ -124,6 +126,7 @@ class _Lines(visible.Reader):
         self._after = False  # behind the mark of a history that has no end
         self._done = False
         self._condition = False  # within a conditional comment that shows what is in it
+        self._link = False  # opened and not ended, which the parser opens again if it has to close it
         self._looks = 0
         self._words = ""
         self._kind = ""
@@ -169,6 +172,7 @@ class _Lines(visible.Reader):
             if name.removeprefix(b"/") in BREAKS:
                 self._break()
                 self._breaks += name[:1] != b"/"
+            self._link = name == b"a" or (self._link and name != b"/a")
             if name.startswith(b"/"):
                 self._end(name[1:])
             else:
@@ -219,7 +223,8 @@ class _Lines(visible.Reader):
         depth = len(self._stack)
         if self._gap_fixed or depth >= self._gap_depth or not seen or self._condition:
             return
-        if not (self._stack and self._stack[-1].barred):
+        inside = self._stack[-1] if self._stack else None
+        if not (self._link or (inside and (inside.clicked or inside.between_cells))):
             self._gap, self._gap_depth = offset, depth
 
     def _forget(self) -> None:
@@ -228,6 +233,8 @@ class _Lines(visible.Reader):
     # --- elements
 
     def _start(self, name: bytes, attributes: bytes, seen: bool) -> None:
+        if name in _TABLE and name != b"table" and not self._open.get(b"table"):
+            return  # no element at all
         kind = _mark(name, attributes)
         if kind:
             self._gap_fixed = self._gap >= 0  # nothing of ours goes into what is marked
@@ -253,8 +260,7 @@ class _Lines(visible.Reader):
         if len(self._stack) >= DEPTH:
             self._give_up()
             return
-        inherited = bool(self._stack) and self._stack[-1].barred and name not in _CELLS
-        self._stack.append(_Element(name, kind, inherited or name in _NO_PLACE))
+        self._stack.append(_Element(name, kind, self._stack[-1] if self._stack else None))
         self._open[name] = self._open.get(name, 0) + 1
         if kind in self._kinds:
             self._kinds[kind] += 1

@@ -222,7 +222,19 @@ def test_a_text_without_end_is_not_searched() -> None:
         assert old in new
 
 
-MARKED = st.sampled_from(['\n<div class="gmail_quote">', '<blockquote type="cite">', '<blockquote class="gmail_quote">', '<div id="appendonsend">', "<p>", "</p>\n", '<div class="moz-signature">', '<td class="gmail_signature">', '<span class="gmail_signature">', "words", "more", "</blockquote>", "<label>\n", '<a href="x">', "-- <br>", "&gt; q<br>", "<ul>", "<li>", "<pre>", "<!--[if !mso]><!-->", "<!--<![endif]-->", '<div hidden class="gmail_quote">\n'])  # fmt: skip
+MARKS = (
+    *('<div class="gmail_quote">', '<blockquote type="cite">', '<blockquote class="gmail_quote">', "</blockquote>"),
+    *(
+        '<div id="appendonsend">',
+        '<div class="moz-signature">',
+        '<span class="gmail_signature">',
+        "-- <br>",
+        "&gt; q<br>",
+    ),
+    *('<td class="gmail_signature">', '<div hidden class="gmail_quote">', "<!--[if !mso]><!-->", "<!--<![endif]-->"),
+    *('<a href="x">', "</a>", "<p>", "</p>", "<ul>", "<li>", "<pre>", "<label>", "words", "more", "&gt; q<br>"),
+)
+MARKED = st.sampled_from(MARKS)
 
 
 @given(tokens=st.lists(st.one_of(MARKED, TOKENS), max_size=14))
