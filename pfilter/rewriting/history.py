@@ -96,6 +96,10 @@ def _any(words: "tuple[str, ...]") -> str:
 _LED = re.compile("|".join(rf"{before}.*{verb}" for before, verb in ATTRIBUTIONS if before))
 _LEADS = re.compile(r"(?:On|Am|Le|El|Il|Em|Op|Den|På)\b.*\d")
 _UNLED = re.compile("|".join(rf"\S.*\b{verb}" for before, verb in ATTRIBUTIONS if not before))
+_VERB = re.compile(  # one of which each of them has, or an address: most lines have none
+    r"@|wrote|schrieb|crit|escrib|escreveu|schreef|geschreven|skrev|kirjoitti|napis|pisze|napsal|напис|пише|yazd|írta"
+    r"|a scris|のメール|書きました|[写寫]道|作成"
+)
 _ATTRIBUTION_END = re.compile(r"[:：]$|@[^<>\s]+>:?$")
 _CERTAIN = re.compile(r"\d[:.h]\d\d|@[^<>\s]+\.\w")  # a time, an address
 _DATED = re.compile(r"\d[./年-]\d|\d{4}|\d:\d\d|<|@|\bkl\b")
@@ -108,6 +112,7 @@ _FURTHER = re.compile(rf"\*?(?:{_any(FURTHER)})\*? ?[:：]")
 _SENT_FROM = re.compile("|".join(SENT_FROM))
 _DELIMITERS = ("--", "-- ", "—", "– ")
 
+LINES = 20_000  # more of them are not looked at; quoted ones that follow each other are one
 HEADER_LINES = 6  # in which the rest of a header stands below its first
 WRAPPED = 3  # lines of an attribution
 LONGEST = 300  # characters of an attribution
@@ -177,6 +182,8 @@ def _is_separator(lines: "list[Line]", number: int) -> bool:
         return _is_header(lines, number)
     if len(text) > LONGEST:
         return False
+    if not text.startswith(("-", "–", "—", "=", "_")) and not text.endswith((":", "：")):
+        return False
     if any(pattern.fullmatch(text) for pattern in (_SEPARATOR, _WROTE_BETWEEN, _FOOTER)):
         return True
     return bool(_RULE.fullmatch(text)) and _further(lines, number + 1) >= 2
@@ -208,7 +215,7 @@ def _attribution(lines: "list[Line]", number: int) -> int:
         text += (" " if text else "") + line.text
         if len(text) > LONGEST:
             return 0
-        if not _ATTRIBUTION_END.search(text):
+        if not _ATTRIBUTION_END.search(text) or not _VERB.search(text):
             continue
         stripped = text.rstrip(":： \xa0")
         led = _LED.fullmatch(stripped)

@@ -14,8 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# More lines, elements deeper in each other, or more looks at open ones are hostile, and end the search.
-LINES = 20_000
+# Elements deeper in each other, or more looks at open ones, are hostile, and end the search.
 DEPTH = 512  # as browsers have it
 LOOKS = 1 << 20
 
@@ -106,8 +105,8 @@ class _Element:
     def __init__(self, name: bytes, kind: str, around: "_Element | None") -> None:
         self.name = name
         self.kind = kind
-        self.clicked = name in _CLICKED or bool(around and around.clicked)
-        self.between_cells = name in _ROWS or (name not in _CELLS and bool(around and around.between_cells))
+        self.clicked: bool = name in _CLICKED or bool(around and around.clicked)
+        self.between_cells: bool = name in _ROWS or (name not in _CELLS and bool(around and around.between_cells))
 
 
 class _Lines(visible.Reader):
@@ -197,11 +196,13 @@ class _Lines(visible.Reader):
         if not self._words or self._done:
             return
         words, self._words = self._words.strip(_BLANKS), ""
-        if len(self.lines) >= LINES:
+        if len(self.lines) >= history.LINES:
             self._give_up()
             return
         if not self._quotations and self._kind == history.QUOTE and history.says_that_a_message_follows(words):
             self._after, self._kind = True, history.HISTORY  # a forwarded one, which may quote others in its turn
+        if self._kind == history.QUOTE and self.lines and self.lines[-1].kind == history.QUOTE:
+            return
         self.lines.append(history.Line(text=words, kind=self._kind, glued=self._glued))
         self.gaps.append(self._line_gap)
         self._done = self._kind == history.HISTORY
