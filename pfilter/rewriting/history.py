@@ -162,7 +162,7 @@ def _kind(lines: "list[Line]", number: int) -> tuple[str, int]:
     line = lines[number]
     if line.kind:
         return line.kind, 1
-    if line.text.startswith((">", "＞")):
+    if line.text.startswith((">", "＞")) and not line.text.startswith(">From "):  # which a mailbox file made of From
         return QUOTE, 1
     if line.text in _DELIMITERS or (len(line.text) < 100 and _SENT_FROM.fullmatch(line.text)):
         return SIGNATURE, 1

@@ -130,6 +130,7 @@ TEXTS = {
     "forward, subject first": Case(
         "§-------- Weitergeleitet --------\nBetreff: Pläne\nDatum: heute\nVon: Bob\nAn: Ann\n\nHi\n", reply=False
     ),
+    "words that a mailbox file quoted": Case(">From here on\nall is well.\n\n>From there\nas well.\n§", reply=False),
     "Foxmail": Case(f"{WORDS}§\n======= At 2026-11-24, 12:25:00 you wrote: =======\n\n>Hi\n"),
     "Zoho": Case(f"{WORDS}§\n---- On Tue, 24 Nov 2026 10:00:00 +0100 Bob <bob@example.com> wrote ----\n\nHi\n"),
     "quotation at once": Case(f"{WORDS}§\n{QUOTED}"),
