@@ -239,7 +239,10 @@ def test_only_the_edits_differ(gate: Gate) -> None:
     gate.send(message(entity))
     got = gate.delivered()
     without = message(entity).replace(b"--outer\n" + mails.film() + b"\n", b"").replace(b"\n", b"\r\n")
-    start, end = got.content.index(b"\r\nThe following"), got.content.index(b"\r\n--outer\r\nContent-Type: application")
+    start, end = (
+        got.content.index(b"\r\n1 file to download"),
+        got.content.index(b"\r\n--outer\r\nContent-Type: application"),
+    )
     notice = got.content[start:end]
     assert got.content.replace(notice, b"") == without
     assert gate.linked(got) == {"film.mp4": mails.FILM}

@@ -8,7 +8,7 @@ import pytest
 from email_reply_parser import EmailReplyParser
 from hypothesis import given
 from hypothesis import strategies as st
-from quotequail import quote, quote_html, unwrap
+from quotequail import quote, quote_html, unwrap, unwrap_html
 
 from pfilter.message import codec
 from pfilter.notices.texts import Notice
@@ -131,11 +131,15 @@ def test_libraries_show_the_notice_in_a_text(case: Case) -> None:
     assert SHOWN in EmailReplyParser.parse_reply(new)
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, id=n) for n, c in HTMLS.items() if not c.below_history])
+@pytest.mark.parametrize("case", HTML_CASES)
 def test_libraries_show_the_notice_in_html(case: Case) -> None:
     """Programs that hide history in HTML by quotequail do not hide the notice."""
     (new,) = told(mail(case)) or []
-    assert SHOWN in "".join(piece for shown, piece in quote_html(new) if shown)
+    shown = "".join(piece for shown, piece in quote_html(new) if shown)
+    if case.below_history:
+        assert SHOWN not in shown  # as the words themselves
+        shown = (unwrap_html(new) or {}).get("html_bottom", "")
+    assert SHOWN in shown
 
 
 # --- Only insertion
