@@ -72,7 +72,7 @@ def _into_quoted_printable(encoded: bytes, size: int, place: int, octets: bytes,
     text = b"".join(codec.encode_quoted_printable([octets], eol))
     line = encoded[encoded.rfind(b"\n", 0, at) + 1 : at]
     # A blank that is content must not come to stand at the end of a line; and no line may get too long.
-    if line and (line.endswith((b" ", b"\t")) or not octets.startswith((b"\n", b"\r\n"))):
+    if line and (line.endswith((b" ", b"\t", b"\r")) or not octets.startswith((b"\n", b"\r\n"))):
         text = b"=" + eol + text
     if encoded[at:] and not encoded.startswith((b"\n", b"\r\n"), at) and not octets.endswith(b"\n"):
         text = codec.soft_broken(text, eol)

@@ -11,7 +11,23 @@ from pfilter.rewriting import insert, splice
 from tests.lib import support
 from tests.lib.support import BytesSpool, content, message, scanned
 
-PIECES = (b"a", b" ", b"\t", b"=20", b"=0A", b"=3D", b"=\n", b" =\n", b"= \n", b"\n", b"word", b"x" * 30, b"  \n", b"=")
+PIECES = (
+    b"a",
+    b" ",
+    b"\t",
+    b"=20",
+    b"=0A",
+    b"=3D",
+    b"=\n",
+    b" =\n",
+    b"= \n",
+    b"\n",
+    b"word",
+    b"x" * 30,
+    b"  \n",
+    b"=",
+    b" \r",
+)
 NEW = st.builds(lambda before, more, after: before + b"NOTE line\n" + b"more" * more + after,
                 st.sampled_from([b"", b"\n"]), st.integers(0, 30), st.sampled_from([b"", b"\n"]))  # fmt: skip
 
@@ -65,3 +81,13 @@ def test_base64(raw: bytes, length: int, octets: bytes, at: float, *, final: boo
     blanks = result[place + len(octets) : len(result) - (len(raw) - place)]
     assert result == raw[:place] + octets + blanks + raw[place:]
     assert blanks in (b"", b" ", b"  ")
+
+
+def test_a_blank_before_a_bare_cr_stays_content() -> None:
+    """What is inserted behind a bare CR begins a line of its own, so that the blank before it does not become padding."""
+    data = message(support.multipart("mixed", support.part(b"Hello \r=", encoding="quoted-printable")))
+    found = scanned(data)
+    (edit,) = insert.insert(BytesSpool(data), found.parts[1], 7, b"\n\nNOTE", found.eol) or []
+    result = content(splice.apply(BytesSpool(data), [edit], tempfile.gettempdir))
+    body = scanned(result).parts[1].body
+    assert b"".join(codec.decode(BytesSpool(result), body, b"quoted-printable")) == b"Hello \r\n\nNOTE"
