@@ -84,7 +84,7 @@ def test_base64(raw: bytes, length: int, octets: bytes, at: float, *, final: boo
 
 
 def test_a_blank_before_a_bare_cr_stays_content() -> None:
-    """What is inserted behind a bare CR begins a line of its own, so that the blank before it does not become padding."""
+    """What stands behind a bare CR begins a line of its own, so that the blank before it does not become padding."""
     data = message(support.multipart("mixed", support.part(b"Hello \r=", encoding="quoted-printable")))
     found = scanned(data)
     (edit,) = insert.insert(BytesSpool(data), found.parts[1], 7, b"\n\nNOTE", found.eol) or []

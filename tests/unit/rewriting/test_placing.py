@@ -1,6 +1,8 @@
 """Where a notice stands: directly below what the sender wrote, whatever program wrote it."""
 
 import re
+from html import unescape
+from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
@@ -10,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quotequail import quote, quote_html, unwrap, unwrap_html
 
-from pfilter.message import codec
+from pfilter.message import codec, roles
 from pfilter.notices.texts import Notice
 from pfilter.rewriting import body, history_html, insert, placing, splice
 from tests.lib import support
@@ -256,3 +258,54 @@ def test_whatever_marks_there_are_a_notice_is_seen(tokens: list[str]) -> None:
             return
         assert is_seen(html), html
         assert not {"a", "label", "button"} & names, html
+
+
+# --- Replies of real programs
+
+# What the sender's words end with, and what follows them.
+REAL = {
+    "android": ("Hello", "02.04.2012 14:20"),
+    "aol": ("Hello", "-----Original Message-----"),
+    "apple_mail": ("Hello", "On Apr 3, 2012, at 4:19 PM, bob wrote:"),
+    "apple_mail_2": ("Hello", "> On 22 Aug 2015, at 19:21"),
+    "comcast": ("Hello", "----- Original Message -----"),
+    "gmail": ("Hello", "On Mon, Apr 2, 2012 at 6:26 PM"),
+    "hotmail": ("Hello", "> Subject: Test"),
+    "iphone": ("Hello", "Sent from my iPhone"),
+    "outlook": ("", "From: xxx@xxx.mailgun.org"),
+    "sparrow": ("Hello", "--"),
+    "thunderbird": ("Hello", ""),
+    "yahoo": ("Hello", "----- Original Message -----"),
+}
+REPLIES = Path(__file__).parent / "replies"
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_replies(name: str) -> None:
+    """In replies as programs wrote them the notice stands between the words and what follows, in each form."""
+    data = (REPLIES / f"{name}.eml").read_bytes()
+    found, spool = scanned(data), BytesSpool(data)
+    edits = placing.put_notice(spool, found, roles.main_bodies(found), NOTICE, "auto", MemoryArena())
+    assert edits
+    result = content(splice.apply(spool, edits, lambda: "/tmp"))
+    words, rest = REAL[name]
+    seen = 0
+    for leaf in support.leaves(support.parsed(result)):
+        shown = support.text_of(leaf)
+        if SHOWN not in shown:
+            continue
+        seen += 1
+        if leaf.get_content_type() == "text/html":
+            shown = unescape(re.sub(r"<[^>]*>", "", re.sub(r"(?is)<style.*?</style>|<!--.*?-->", "", shown)))
+        notice = re.search(r"NOTICE Download|1 file to[^/]*https:\S+", shown)
+        assert notice
+        assert shown[: notice.start()].rstrip().endswith(words)
+        after = " ".join(shown[notice.end() :].split())
+        assert after.startswith((rest, "From: bob") if "Original" in rest else rest), after[:80]
+        assert bool(after) == bool(rest)
+    assert seen == len(roles.main_bodies(found))
+
+
+def test_all_real_replies_are_read() -> None:
+    """The folder and the table say the same."""
+    assert {path.stem for path in REPLIES.glob("*.eml")} == set(REAL)
