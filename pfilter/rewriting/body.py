@@ -96,21 +96,19 @@ def spot(decoded: Decoded, charset: str, characters: int) -> Spot | None:
     """
     text = decoded.text[:characters]
     if not text:
-        mark = next((mark for mark in MARKS if decoded.octets.startswith(mark)), b"")
-        candidates = [len(mark)]
+        octets = len(next((mark for mark in MARKS if decoded.octets.startswith(mark)), b""))
     elif charset.startswith(WIDE):
-        candidates = [len(text.encode(charset))]
+        octets = len(text.encode(charset))
     else:
-        candidates = [_behind_line_ends(decoded.octets, text.count("\n"))]
-    for octets in candidates:
-        decoder = codecs.getincrementaldecoder(charset)("strict")
-        try:
-            before = decoder.decode(decoded.octets[:octets])
-        except UnicodeError:
-            continue
-        if before.removeprefix("\ufeff") == text.removeprefix("\ufeff"):
-            return Spot(octets=octets, characters=len(before), decoder=decoder)
-    return None
+        octets = _behind_line_ends(decoded.octets, text.count("\n"))
+    decoder = codecs.getincrementaldecoder(charset)("strict")
+    try:
+        before = decoder.decode(decoded.octets[:octets])
+    except UnicodeError:
+        return None
+    if before.removeprefix("\ufeff") != text.removeprefix("\ufeff"):
+        return None
+    return Spot(octets=octets, characters=len(before), decoder=decoder)
 
 
 def _behind_line_ends(octets: bytes, number: int) -> int:

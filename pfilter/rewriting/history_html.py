@@ -46,10 +46,11 @@ MARKS = tuple(
 )  # fmt: skip
 _MARKED = re.compile(rb"(?i)class|id|name|type|style|data-")
 # The line above the header of a message in Outlook, Outlook on the web, Windows Mail.
-_OUTLOOK = re.compile(
-    rb"(?:^|;)border:none;border-top:(?:solid#?\w+[\d.]+pt|[\d.]+ptsolid#?\w+);padding:[\d.]+(?:pt|mm)"
+_OUTLOOK = tuple(
+    re.compile(pattern)
+    for pattern in (rb"border-top:[^;]*solid|border-style:solidnonenone(?![^;])", rb"padding:3(?:\.0)?pt0")
 )
-_BAR = re.compile(rb"(?:^|;)border-left(?:-style|-width)?:(?!none|0|medium none)")
+_BAR = re.compile(rb"(?:^|;)border-left(?:-style|-width)?:(?!none|0|mediumnone)")
 
 BREAKS = visible.BLOCKS | frozenset(
     b"br hr p h1 h2 h3 h4 h5 h6 table tbody thead tfoot tr td th caption li dd dt form".split()
@@ -333,6 +334,6 @@ def _mark(name: bytes, attributes: bytes) -> str:
     style = b"".join(found.get(b"style", b"").split())
     if name == b"blockquote" and _BAR.search(style):
         return history.QUOTE
-    if name == b"div" and _OUTLOOK.search(style):
+    if name == b"div" and all(pattern.search(style) for pattern in _OUTLOOK):
         return history.HISTORY
     return ""

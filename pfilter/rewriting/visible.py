@@ -163,14 +163,6 @@ class Reader:
         """Take a tag, or b"" for a comment and the like."""
 
 
-def place_at_end(data: bytes) -> int:
-    """Return where the body ends, as `read` does; -1 also where nothing is certain."""
-    try:
-        return read(data, Reader())
-    except Unsure:
-        return -1
-
-
 def read(data: bytes, reader: Reader) -> int:
     """Return where the body ends, an offset: before the last `</body>` or `</html>` that nothing visible follows, else
     the end. -1 where a reader may not see, as the writer's own, what is inserted there. The octets are those of a

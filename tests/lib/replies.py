@@ -249,6 +249,14 @@ HTMLS = {
         'Ann<br><b>Subject:</b> Plans<o:p></o:p></span></p></div></div><p class="MsoNormal">Could you send me the '
         "plans?<o:p></o:p></p></div></body></html>"
     ),
+    "Outlook, its line as others rewrite it": Case(
+        html='<div><p>here are the plans.</p>§<div style="border-right: none; border-bottom: none; border-left: none; '
+        'border-top: 1pt solid rgb(181, 196, 223); padding: 3pt 0cm 0cm;"><p><b>From: </b>Bob</p></div><p>Plans?</p></div>'
+    ),
+    "Outlook, its line in three styles": Case(
+        html='<div><p>here are the plans.</p>§<div style="border-width:1pt medium medium;border-style:solid none none;'
+        'padding:3pt 0in 0in"><p><b>From: </b>Bob</p></div><p>Plans?</p></div>'
+    ),
     "Outlook, signed": Case(
         html='<body><div class="WordSection1"><p class="MsoNormal">here are the plans.<o:p></o:p></p>§<p '
         'class="MsoNormal"><o:p>&nbsp;</o:p></p><p class="MsoNormal"><a name="_MailAutoSig"><b>Ann Smith</b></a></p>'
