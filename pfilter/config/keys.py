@@ -102,6 +102,7 @@ KEYS = (
     Key("store", "credentials", optional_path, "", "File with its keys; by default they are in the environment."),
     Key("store", "links", one_of("presigned", "public"), "presigned", "Where links to the object store lead."),
     Key("store", "timeout", duration, "60s", "Time limit of one request to the object store."),
+    Key("notice", "place", one_of("auto", "top", "end"), "auto", "Where in a text the notice stands."),
     Key("notice", "templates", optional_path, "", "Folder with templates that replace the built-in ones."),
     Key("notice", "language", language_name, catalogue.SOURCE, "Language of notices, pages and mail to senders."),
     Key("notice", "languages", languages, {}, "Other languages, by the sender's domain."),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Method = Literal["sendmail", "smtp"]
     OnFull = Literal["pass", "defer"]
     Links = Literal["presigned", "public"]
+    Place = Literal["auto", "top", "end"]
     OnError = Literal["defer", "pass"]
     OnUnscanned = Literal["pass-unlinked", "pass", "quarantine"]
     OnInfected = Literal["quarantine", "reject"]
@@ -66,6 +67,7 @@ class Settings(Frozen):
     store_credentials: str
     store_links: "Links"
     store_timeout: int
+    notice_place: "Place"
     notice_templates: str
     notice_language: str
     notice_languages: tuple[tuple[str, str], ...]  # (domain, language), the domain that says most first

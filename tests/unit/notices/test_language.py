@@ -187,14 +187,14 @@ def test_everything_speaks_the_language_of_the_sender() -> None:
     told = texts.for_links(files, "a@example.de", made)
     letter = texts.notification(files, "a@example.de", "", made)
     page = texts.page(files, "a@example.de", made).decode("utf-8")
-    assert "Die folgenden Anhänge dieser Nachricht können bis zum\n15. Januar 2027, 08:00 Uhr (UTC)" in told.text
-    assert "Alle Dateien auf einer Seite" in told.html
+    assert "2 Dateien zum Herunterladen, verfügbar bis 15. Januar 2027, 08:00 Uhr (UTC)\n" in told.text
+    assert "Download-Seite öffnen" in told.html
     assert letter.subject == "Ihre Anhänge wurden durch Links ersetzt"
     assert "Nachricht: (kein Betreff)" in letter.text
     assert '<html lang="de" dir="ltr">' in page
     assert "2 Dateien zum Herunterladen" in page
     assert '<html lang="en"' in texts.expired_page(made).decode("utf-8")
-    assert "The following attachments" in texts.for_links(files, "a@example.fr", made).text
+    assert "2 files to download" in texts.for_links(files, "a@example.fr", made).text
 
 
 @pytest.mark.parametrize("name", LANGUAGES)

@@ -261,12 +261,14 @@ def test_colours_of_pages_have_contrast(name: str, scheme: int) -> None:
 
 @pytest.mark.parametrize("name", ["notice.html", "stripped.html"])
 def test_colours_of_notices_have_contrast(name: str) -> None:
-    """The box has its own ground and its own colours for all that stands on it, whatever the mail around has."""
-    source = (TEMPLATES / name).read_text(encoding="utf-8")
-    (ground,) = set(re.findall(r'(?:bgcolor="|background-color:)(#\w{6})', source))
+    """The box and its button have their own grounds and colours for all on them, whatever the mail around has."""
+    source = re.sub(r"<!--.*?-->", "", (TEMPLATES / name).read_text(encoding="utf-8"))
+    grounds = set(re.findall(r'(?:bgcolor="|background-color:)(#\w{6})', source))
+    assert grounds <= {"#f3f5f8", "#0a4f9e"}
     colours = set(re.findall(r"[\";]color:(#\w{6})", source))
-    assert {colour for colour in colours if contrast(colour, ground) < 4.5} == set()
-    assert [tag for tag in re.findall(r"<(?:table|td|a) [^>]*>", source) if not re.search(r'[";]color:', tag)] == []
+    assert {c for c in colours if contrast(c, "#0a4f9e" if c == "#ffffff" else "#f3f5f8") < 4.5} == set()
+    assert [tag for tag in re.findall(r"<(?:td|a) [^>]*>", source) if not re.search(r'[";]color:', tag)] == []
+    assert [tag for tag in re.findall(r"<td [^>]*>", source) if "font:" not in tag] == []
 
 
 def test_the_notice_is_small() -> None:
