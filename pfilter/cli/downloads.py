@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pfilter.base import idn
+from pfilter.base import days, idn
 from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageError
 from pfilter.base.text import human_size, sentence
 from pfilter.cli import listing
@@ -128,7 +128,7 @@ def extend_command(
         typer.Option("--by", metavar="TIME", parser=_quantity(readers.duration), help="How much longer, such as 7d."),
     ] = None,
     until: Annotated[
-        str, typer.Option("--until", metavar="DATE", help="Until when, such as 2030-01-31 or 2030-01-31T18:00 (UTC).")
+        str, typer.Option("--until", metavar="DATE", help="Until when, such as 2030-01-31 or 2030-01-31T18:00.")
     ] = "",
 ) -> None:
     """Promise a later date; the page says so, mail already sent does not."""
@@ -136,13 +136,14 @@ def extend_command(
         raise UsageError("give either --by or --until")
     if not downloads:
         raise UsageError("give the ids of downloads")
-    moment = _moment(until) if until else 0
     settings = configured(config_file)
+    moment = _moment(until, settings) if until else 0
     admin = open_admin(settings)
     known = admin.ids()
     for download_id in [match(known, given) for given in downloads]:
         before = admin.record(download_id).until
-        record = admin.extend(download_id, moment or before + int(by), lambda one, told: _page(one, told, settings))
+        later = moment or _day(before + int(by), settings)
+        record = admin.extend(download_id, later, lambda one, told: _page(one, told, settings))
         log_of(settings).event("info", "extended", downloads=short(download_id), until=listing.date(record.until))
         typer.echo(f"extended download {short(download_id)} to {listing.date(record.until)}")
 
@@ -272,9 +273,14 @@ def _wanted(sender: list[str] | None, older_than: int | None, larger_than: int |
     )
 
 
-def _moment(text: str) -> int:
-    """Read a date, in UTC unless it says otherwise; a day means its end."""
-    from datetime import UTC, datetime
+def _day(moment: int, settings: Settings) -> int:
+    """Return the end of the day that readers are told, where they are told days."""
+    return days.end(moment, settings.notice_timezone) if days.by_day(settings.store_keep) else moment
+
+
+def _moment(text: str, settings: Settings) -> int:
+    """Read a date, in the zone of promised dates unless it says otherwise; a day means its end."""
+    from datetime import datetime
 
     try:
         found = datetime.fromisoformat(text)
@@ -282,7 +288,9 @@ def _moment(text: str) -> int:
         raise UsageError(f"--until {text}: must be a date such as 2030-01-31 or 2030-01-31T18:00") from None
     if len(text) == len("2030-01-31"):
         found = found.replace(hour=23, minute=59, second=59)
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    zone = settings.notice_timezone
+    local = found.replace(tzinfo=days.known(zone)) if zone and not found.tzinfo else found
+    return _day(int(local.timestamp()), settings)
 
 
 def _page(record: Record, told: Any, settings: Settings) -> bytes:

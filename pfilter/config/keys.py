@@ -32,6 +32,7 @@ from pfilter.config.readers import (
     size,
     strings,
     text,
+    timezone,
     word,
 )
 
@@ -106,6 +107,7 @@ KEYS = (
     Key("notice", "language", language_name, catalogue.SOURCE, "Language of notices, pages and mail to senders."),
     Key("notice", "languages", languages, {}, "Other languages, by the sender's domain."),
     Key("notice", "locale", optional_path, "", "Folder with message catalogues that add languages."),
+    Key("notice", "timezone", timezone, "", "Time zone of promised dates; by default the gateway's."),
     Key("notice", "organisation", text, "", "Whose mail server this is, as readers know it."),
     Key("notice", "contact", text, "", "Whom readers may ask: an address, a page, a telephone number."),
     Key("notice", "show_subject", flag, False, "Whether the page of a message shows its subject."),

@@ -70,6 +70,7 @@ class Settings(Frozen):
     notice_language: str
     notice_languages: tuple[tuple[str, str], ...]  # (domain, language), the domain that says most first
     notice_locale: str
+    notice_timezone: str  # of the tz database; "": this machine's
     notice_organisation: str
     notice_contact: str
     notice_show_subject: bool

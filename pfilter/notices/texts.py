@@ -1,6 +1,6 @@
 """What readers are told, in text and HTML, in the language of the sender: templates with their values."""
 
-from pfilter.base import filetypes
+from pfilter.base import days, filetypes
 from pfilter.base.catalogue import Language
 from pfilter.base.frozen import Frozen
 from pfilter.base.text import ISO, printable, utc
@@ -31,7 +31,7 @@ class Letter(Frozen):
 
 def for_links(download: Download, sender: str, settings: Settings) -> Notice:
     """Return the notice about files that became links. Raises ConfigError for what can't be used."""
-    return _both("notice", lambda html, words: _download(download, html, words), sender, settings)
+    return _both("notice", lambda html, words: _download(download, html, words, settings), sender, settings)
 
 
 def for_stripped(names: "Sequence[str]", reference: str, settings: Settings) -> Notice:
@@ -43,7 +43,7 @@ def for_stripped(names: "Sequence[str]", reference: str, settings: Settings) -> 
 def notification(download: Download, sender: str, subject: str, settings: Settings) -> Letter:
     """Return the mail to the sender. Raises ConfigError as above."""
     words = language.of(sender, settings)
-    values = {**_download(download, False, words), "subject": printable(subject)}
+    values = {**_download(download, False, words, settings), "subject": printable(subject)}
     return Letter(
         subject=words.gettext("Your attachments have been replaced with links"),
         text=render("notification.txt", values, words, settings),
@@ -53,7 +53,10 @@ def notification(download: Download, sender: str, subject: str, settings: Settin
 def summary(downloads: "Sequence[tuple[str, Download]]", sender: str, settings: Settings) -> Letter:
     """Return one mail to the sender about several messages, given as subjects and downloads. Raises ConfigError."""
     words = language.of(sender, settings)
-    messages = [{**_download(download, False, words), "subject": printable(subject)} for subject, download in downloads]
+    messages = [
+        {**_download(download, False, words, settings), "subject": printable(subject)}
+        for subject, download in downloads
+    ]
     return Letter(
         subject=words.gettext("Your attachments have been replaced with links"),
         text=render("summary.txt", {"messages": messages}, words, settings),
@@ -80,7 +83,7 @@ def quarantined(name: str, reason: str, envelope: Envelope, settings: Settings) 
 def page(download: Download, sender: str, settings: Settings, subject: str = "") -> bytes:
     """Return the page that a recipient lands on, in UTF-8; `subject` is shown if there is one. Raises ConfigError."""
     words = language.of(sender, settings)
-    values = {**_download(download, True, words), "sender": printable(sender), "subject": printable(subject)}
+    values = {**_download(download, True, words, settings), "sender": printable(sender), "subject": printable(subject)}
     return render("page.html", values, words, settings).encode("utf-8")
 
 
@@ -118,7 +121,7 @@ def _both(
     )
 
 
-def _download(download: Download, html: bool, words: Language) -> "dict[str, object]":
+def _download(download: Download, html: bool, words: Language, settings: Settings) -> "dict[str, object]":
     files = [
         {
             "name": printable(link.name),
@@ -130,5 +133,14 @@ def _download(download: Download, html: bool, words: Language) -> "dict[str, obj
         }
         for link in download.links
     ]
-    until = {"until": words.date(download.until), "until_iso": utc(download.until, ISO)}
-    return {"files": files, "url": url(download.url, html), **until}
+    return {"files": files, "url": url(download.url, html), **_until(download.until, words, settings)}
+
+
+def _until(moment: int, words: Language, settings: Settings) -> "dict[str, object]":
+    """Return the promised date for people and for programs: a day, or where `keep` is less, a time too."""
+    timed = not days.by_day(settings.store_keep)
+    date = words.date(moment, settings.notice_timezone, timed=timed)
+    return {
+        "until": date,
+        "until_iso": utc(moment, ISO) if timed else f"{days.at(moment, settings.notice_timezone):%Y-%m-%d}",
+    }

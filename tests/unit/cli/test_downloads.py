@@ -211,13 +211,15 @@ def test_what_is_not_there(place: Place, run: Any, command: list[str]) -> None:
 
 
 def test_extend(place: Place, run: Any, tmp_path: Path) -> None:
-    """A later date is promised, by a time or a date; it is logged."""
+    """A later date is promised, by a time or a date, to the end of its day; it is logged."""
     fill(place)
     before = place.keeper.record(ID).until
     assert "extended download aaaaaaaa to " in run("extend", "--by", "2d", ID[:8]).output
-    assert place.keeper.record(ID).until == before + 2 * DAY
+    until = place.keeper.record(ID).until
+    assert before + 2 * DAY <= until < before + 3 * DAY
+    assert time.strftime("%H:%M:%S", time.gmtime(until)) == "23:59:59"
     assert "to 2039-01-31 23:59 UTC" in run("extend", "--until", "2039-01-31", ID[:8], OTHER[:8]).output
-    assert "to 2039-02-01 10:00 UTC" in run("extend", "--until", "2039-02-01T12:00+02:00", ID).output
+    assert "to 2039-02-01 23:59 UTC" in run("extend", "--until", "2039-02-01T12:00+02:00", ID).output
     assert [event["event"] for event in events(tmp_path)] == ["extended"] * 4
     assert ID not in (tmp_path / "log").read_text()
 

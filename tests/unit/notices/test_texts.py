@@ -48,7 +48,7 @@ class Tags(HTMLParser):
 def test_the_text_names_files_sizes_date_and_page() -> None:
     """Plain text names each file and its size, and the date; the page's URL stands alone on its line."""
     text = texts.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).text
-    for word in ("a.bin", "b.bin", "1.2 MB", "15 January 2027, 08:00 UTC"):
+    for word in ("a.bin", "b.bin", "1.2 MB", "Friday, 15 January 2027"):
         assert word in text
     assert f"\n{BASE_URL}/{'a' * 32}/" in text
     assert f"{BASE_URL}/{'a' * 32}/" in [line.strip() for line in text.split("\n")]
@@ -61,7 +61,7 @@ def test_the_html_links_page_and_files() -> None:
     page = f"{BASE_URL}/{'a' * 32}/"
     assert f'"{page}files/0"' in html  # for programs that look for links without reading HTML
     assert found.links == [f"{page}files/0", f"{page}files/1", page]
-    assert "15 January 2027, 08:00 UTC" in found.text
+    assert "Friday, 15 January 2027" in found.text
 
 
 def test_one_file_is_one() -> None:
