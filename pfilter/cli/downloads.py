@@ -16,7 +16,7 @@ from pfilter.config import readers
 from pfilter.config.settings import Settings
 from pfilter.store.cleanup import Report
 from pfilter.store.layout import short
-from pfilter.store.record import Record, match
+from pfilter.store.record import REMOVED, WITHDRAWN, Record, match
 from pfilter.store.select import open_admin
 
 TYPE_CHECKING = False
@@ -103,6 +103,8 @@ def show_command(download: IdArgument, config_file: ConfigOption = "", as_json: 
         typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
         return
     late = " (past)" if record.until <= now else ""
+    if record.ended:
+        late = f", ended {listing.date(record.ended)}: {record.reason}"
     lines = {
         "id": record.id,
         "stored": listing.date(record.created),
@@ -156,11 +158,17 @@ def revoke_command(
     older_than: OlderOption = None,
     larger_than: LargerOption = None,
     expired: ExpiredOption = False,
+    by_sender: Annotated[
+        bool, typer.Option("--by-sender", help="The page that stays says that the sender took the files back.")
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Don't ask before taking down what the conditions select.")
     ] = False,
 ) -> None:
-    """Take downloads down at once: those named, or all that meet every condition given."""
+    """Take downloads down at once: those named, or all that meet every condition given.
+
+    A page that says so stays for a while; that of a download that has ended already goes.
+    """
     wanted = _wanted(sender, older_than, larger_than, expired)
     if bool(downloads) != wanted.is_everything:
         raise UsageError("give ids, or at least one of --sender, --older-than, --larger-than, --expired")
@@ -176,7 +184,7 @@ def revoke_command(
             _ask(found, now)
     report = Report((), (), 0, tuple(problems))
     for download_id in dict.fromkeys(ids):
-        report = report.plus(_removed(admin, download_id))
+        report = report.plus(_removed(admin, download_id, WITHDRAWN if by_sender else REMOVED, settings))
     log_removals(settings, report, event="revoked")
     if not report.ids and not report.problems:
         typer.echo("no downloads meet these conditions")
@@ -209,7 +217,7 @@ def rescan_command(
         infected, trouble = _scan(admin, record, settings, said)
         report = report.replace(problems=(*report.problems, *trouble))
         if infected:
-            report = report.plus(_removed(admin, record.id))
+            report = report.plus(_removed(admin, record.id, REMOVED, settings))
     log_removals(settings, report, event="revoked")
     clean = sum(status == "clean" for status, _ in said.values())
     unscanned = sum(status == "unscanned" for status, _ in said.values())
@@ -245,9 +253,11 @@ def _scan(
     return infected, trouble
 
 
-def _removed(admin: "StoreAdmin", download_id: str) -> Report:
+def _removed(admin: "StoreAdmin", download_id: str, reason: str, settings: Settings) -> Report:
+    from pfilter.notices import texts
+
     try:
-        return admin.remove(download_id)
+        return admin.remove(download_id, reason, texts.pages(settings, time.time()))
     except (StoreError, OSError) as error:
         return Report((), (), 0, (sentence(error),))
 
@@ -296,4 +306,4 @@ def _moment(text: str, settings: Settings) -> int:
 def _page(record: Record, told: Any, settings: Settings) -> bytes:
     from pfilter.notices import texts
 
-    return texts.page(told, record.sender, settings, record.subject)
+    return texts.page_of(record, told, settings, time.time())

@@ -93,6 +93,7 @@ KEYS = (
     Key("store", "base_url", base_url, "", "Public address of the folder downloads; needed for links."),
     Key("store", "keep", duration, "7d", "How long a link works, as readers are told."),
     Key("store", "grace", duration, "7d", "How much longer it really works: mail may wait in queues."),
+    Key("store", "tombstone", duration, "90d", "How long a page says that a download has ended; 0: none does."),
     Key("store", "min_free", size, "1 GiB", "Free space that must be left after storing, and some inodes."),
     Key("store", "quota", size, 0, "Octets that all stored files together may take; 0: no limit."),
     Key("store", "on_full", one_of("pass", "defer"), "pass", "What happens to mail that finds no room in the store."),

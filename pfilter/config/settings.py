@@ -56,6 +56,7 @@ class Settings(Frozen):
     store_base_url: str  # without a slash at its end
     store_keep: int
     store_grace: int
+    store_tombstone: int  # 0: none
     store_min_free: int
     store_quota: int  # 0: none
     store_on_full: "OnFull"

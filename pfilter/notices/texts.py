@@ -7,8 +7,9 @@ from pfilter.base.text import ISO, printable, utc
 from pfilter.config.settings import Settings
 from pfilter.message.model import Envelope
 from pfilter.notices import language
-from pfilter.notices.templates import render, url
-from pfilter.store.record import Download
+from pfilter.notices.templates import mailbox, render, url
+from pfilter.store.pages import Pages
+from pfilter.store.record import REASONS, Download, Record, RecordedFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,16 +81,67 @@ def quarantined(name: str, reason: str, envelope: Envelope, settings: Settings) 
     )
 
 
-def page(download: Download, sender: str, settings: Settings, subject: str = "") -> bytes:
-    """Return the page that a recipient lands on, in UTF-8; `subject` is shown if there is one. Raises ConfigError."""
+def page(
+    download: Download, sender: str, settings: Settings, subject: str = "", *, author: str = "", now: float = 0
+) -> bytes:
+    """Return the page that a recipient lands on, in UTF-8; `subject` is shown if there is one. Raises ConfigError.
+
+    `author` is the address that it names, if that is not the sender's.
+    """
     words = language.of(sender, settings)
-    values = {**_download(download, True, words, settings), "sender": printable(sender), "subject": printable(subject)}
+    values = {
+        **_download(download, True, words, settings),
+        "late": download.until <= now,
+        "sender": printable(author or sender),
+        "subject": printable(subject),
+        "total": words.size(sum(link.size for link in download.links)),
+    }
     return render("page.html", values, words, settings).encode("utf-8")
 
 
+def tombstone(record: Record, settings: Settings) -> bytes:
+    """Return the page that stays when a download has ended, in UTF-8: no names of files. Raises ConfigError."""
+    words = language.of(record.sender, settings)
+    values = {
+        "reason": record.reason,
+        "sender": printable(record.shown),
+        "ask_url": url(_ask_url(record, words), html=True),
+        "subject": printable(record.subject),
+        "count": len(record.files),
+        **_until(record.until, words, settings),
+    }
+    return render("expired.html", values, words, settings).encode("utf-8")
+
+
+def page_of(record: Record, download: Download, settings: Settings, now: float) -> bytes:
+    """Return the same of what is stored."""
+    return page(download, record.sender, settings, record.subject, author=record.author, now=now)
+
+
+def pages(settings: Settings, now: float) -> Pages:
+    """Return how clean-up speaks of a download after its date."""
+    return Pages(
+        late=lambda record, download: page_of(record, download, settings, now),
+        tombstone=lambda record: tombstone(record, settings),
+        keep=settings.store_tombstone,
+    )
+
+
+def _ask_url(record: Record, words: Language) -> str:
+    """Return where a click writes to the sender, with a subject by which he knows what about; "" where it can't."""
+    if not mailbox(record.shown):
+        return ""
+    from urllib.parse import quote
+
+    subject = words.gettext("Please send the files again")
+    if record.subject:
+        subject = words.filled(words.gettext("Please send again: %(subject)s"), {"subject": printable(record.subject)})
+    return f"mailto:{record.shown}?subject={quote(subject, safe='')}"
+
+
 def expired_page(settings: Settings) -> bytes:
-    """Return the one page for what has expired, was taken down, or never existed, in UTF-8. Raises ConfigError."""
-    return render("expired.html", {}, language.of("", settings), settings).encode("utf-8")
+    """Return the one page for what never existed, or of which nothing is left, in UTF-8. Raises ConfigError."""
+    return render("expired.html", {"reason": ""}, language.of("", settings), settings).encode("utf-8")
 
 
 def check(settings: Settings) -> None:
@@ -106,9 +158,21 @@ def check(settings: Settings) -> None:
             for_stripped(names, "1", spoken)
             notification(sample, "", "subject", spoken)
             summary([("subject", sample), ("", sample)], "", spoken)
-            page(sample, "sender@example.org", spoken, "subject")
+            _check_pages(sample, spoken)
         quarantined("name", "reason", Envelope(sender=b"", recipients=(b"a@example.org",)), spoken)
         expired_page(spoken)
+
+
+def _check_pages(sample: Download, settings: Settings) -> None:
+    """Render the pages of a download, before and after its date, and after its end."""
+    files = tuple(RecordedFile(name=link.name, size=link.size, sha256=link.sha256) for link in sample.links)
+    about = {"id": "x", "created": 0, "until": 1, "recipients": 1, "queue_id": "", "message_id": "", "files": files}
+    for sender, subject in (("sender@example.org", "subject"), ("sender@example.org", ""), ("", "")):
+        record = Record(sender=sender, subject=subject, **about)  # type: ignore[arg-type]
+        for now in (0, 2):
+            page_of(record, sample.replace(until=1), settings, now)
+        for reason in REASONS:
+            tombstone(record.at_end(2, reason), settings)
 
 
 def _both(

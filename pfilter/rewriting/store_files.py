@@ -59,6 +59,6 @@ def store_files(
         ),
         subject=subject,
     )
-    download = store.save(record, contents, lambda made: texts.page(made, record.sender, settings, subject))
+    download = store.save(record, contents, lambda made: texts.page_of(record, made, settings, now))
     store.put_expired_page(lambda: texts.expired_page(settings), anew=False)
     return download

@@ -146,7 +146,7 @@ def test_public_links_with_the_printed_policy(store: Path, object_store: Server)
 def test_the_lifecycle_rules_are_taken(place: Place, object_store: Server) -> None:
     """The bucket takes the printed rules; they leave room for retries, and for uploads that crashes left."""
     rules = json.loads(bucket_rules.lifecycle(place.policy))["Rules"]
-    assert [rule.get("Expiration", {}).get("Days") for rule in rules] == [14, 14, None]
+    assert [rule.get("Expiration", {}).get("Days") for rule in rules] == [14 + 1, 14 + 1, None]
     prefixes = [rule["Filter"]["Prefix"] for rule in rules]
     assert prefixes[0] == f"{place.store.bucket.prefix}/downloads/"
 
@@ -231,10 +231,10 @@ def test_what_is_being_removed_is_not_stored(place: Place) -> None:
     """A message that is tried again while its files go waits; a removal that was given up does not hold it up."""
     place.save(one=b"1")
     store = place.store
-    assert store.mark_removing(store.known(ID), ID, int(time.time()))
+    assert store.mark_removing(store.known(ID), stores.record(one=b"1"), int(time.time()))
     with pytest.raises(StoreError, match="being removed"):
         place.save(one=b"1")
-    assert store.mark_removing(store.known(ID), ID, int(time.time()) - REMOVAL_LIMIT)
+    assert store.mark_removing(store.known(ID), stores.record(one=b"1"), int(time.time()) - REMOVAL_LIMIT)
     place.save(one=b"1")
     assert place.files() == {"one": b"1"}
 
