@@ -45,8 +45,11 @@ def notification(download: Download, sender: str, subject: str, settings: Settin
     """Return the mail to the sender. Raises ConfigError as above."""
     words = language.of(sender, settings)
     values = {**_download(download, False, words, settings), "subject": printable(subject)}
+    told = {"subject": printable(subject)}
     return Letter(
-        subject=words.gettext("Your attachments have been replaced with links"),
+        subject=words.filled(words.gettext("Sent as links: %(subject)s"), told)
+        if subject
+        else words.gettext("Your attachments have been replaced with links"),
         text=render("notification.txt", values, words, settings),
     )
 
@@ -58,10 +61,19 @@ def summary(downloads: "Sequence[tuple[str, Download]]", sender: str, settings: 
         {**_download(download, False, words, settings), "subject": printable(subject)}
         for subject, download in downloads
     ]
+    count = len(messages)
+    subject = words.ngettext("Sent as links: %(num)s message", "Sent as links: %(num)s messages", count)
     return Letter(
-        subject=words.gettext("Your attachments have been replaced with links"),
+        subject=words.filled(subject, {"num": str(count)}),
         text=render("summary.txt", {"messages": messages}, words, settings),
     )
+
+
+def service(sender: str, settings: Settings) -> str:
+    """Return what the mail service of the organisation is called in mail to a sender. Raises ConfigError."""
+    words = language.of(sender, settings)
+    name = {"organisation": printable(settings.notice_organisation)}
+    return words.filled(words.gettext("%(organisation)s mail service"), name)
 
 
 def quarantined(name: str, reason: str, envelope: Envelope, settings: Settings) -> Letter:
@@ -69,7 +81,7 @@ def quarantined(name: str, reason: str, envelope: Envelope, settings: Settings) 
     words = language.of(settings.notify_admin, settings)
     values = {
         "name": printable(name),
-        "reason": printable(reason),
+        "reason": _in_words(printable(reason), words),
         "sender": printable(envelope.sender.decode("utf-8", "replace")),
         "login": printable(envelope.sasl_user),
         "client": printable(envelope.client),
@@ -79,6 +91,19 @@ def quarantined(name: str, reason: str, envelope: Envelope, settings: Settings) 
         subject=words.gettext("pfilter: a message is in quarantine"),
         text=render("quarantined.txt", values, words, settings),
     )
+
+
+def _in_words(reason: str, words: Language) -> str:
+    """Return why a message is held, as far as that is ours to say, in a language; what a scanner said stays."""
+    heads = {  # as `antivirus.screen` and `pipeline` begin
+        "virus ": words.gettext("virus %(detail)s"),
+        "not scanned for viruses: ": words.gettext("not scanned for viruses: %(detail)s"),
+        "ambiguous: ": words.gettext("mail programs disagree about it: %(detail)s"),
+    }
+    for head, said in heads.items():
+        if reason.startswith(head):
+            return words.filled(said, {"detail": reason.removeprefix(head)})
+    return reason
 
 
 def page(

@@ -58,6 +58,7 @@ def store_files(
             for name, (content, digest) in zip(given, contents, strict=True)
         ),
         subject=subject,
+        author=decoded.author_of(message, envelope.sender, settings.own_domains),
     )
     download = store.save(record, contents, lambda made: texts.page_of(record, made, settings, now))
     store.put_expired_page(lambda: texts.expired_page(settings), anew=False)

@@ -115,6 +115,17 @@ class _Downloads:
         """Return the answer about whatever is not there."""
         return _Answer(404, await run_in_threadpool(lookup.gone, self.folder), {"Content-Type": HTML, **extra})
 
+    async def _ended(self, asked: lookup.Asked, extra: dict[str, str]) -> Response | None:
+        """Return the answer about a file whose download has ended: the page that stayed, or None."""
+        item = await run_in_threadpool(lookup.find_ended, self.folder, asked)
+        if item is None:
+            return None
+        try:
+            page = await run_in_threadpool(item.read, 0, lookup.PAGE_LIMIT)
+        finally:
+            item.close()
+        return _Answer(410, page, {"Content-Type": HTML, **extra})
+
     async def _answer(
         self, asked: lookup.Asked | None, scope: "Scope", receive: "Receive", send: "Send"
     ) -> Response | None:
@@ -136,7 +147,7 @@ class _Downloads:
             return _Answer(301, b"", {"Location": path + "/", **extra})
         item = await run_in_threadpool(lookup.find, self.folder, asked)
         if item is None:
-            return await self.nothing(extra)
+            return await self._ended(asked, extra) or await self.nothing(extra)
         try:
             await self._send_item(asked.id, item, extra, scope, receive, send)
         finally:

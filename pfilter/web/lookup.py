@@ -13,7 +13,7 @@ from pfilter.store.http_headers import GONE
 from pfilter.store.layout import EXPIRED, FILES, ID, PAGE
 
 NAME_LIMIT = 255  # octets
-EXPIRED_LIMIT = 1 << 20  # octets of the expired page
+PAGE_LIMIT = 1 << 20  # octets of a page about what is not there
 _WAY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # passes through directories that can't be listed
 _ABSOLUTE = re.compile(rb"https?://[^/]+", re.IGNORECASE)
 _REST = re.compile(rf"/({ID})(?:(/)(?:{FILES}/((?:[!-$&-.0-~]|%[0-9A-Fa-f]{{2}})+))?)?".encode("ascii"))
@@ -77,13 +77,30 @@ def find(downloads: str, asked: Asked) -> Item | None:
     return None if fd is None else Item(fd, asked.name)
 
 
+def find_ended(downloads: str, asked: Asked) -> Item | None:
+    """Open the page that stays where a file was asked for and all of its download has ended; None for all else."""
+    if not asked.name or _has_files(downloads, asked.id):
+        return None
+    return find(downloads, asked.replace(name=""))
+
+
+def _has_files(downloads: str, download_id: str) -> bool:
+    try:
+        os.lstat(os.path.join(downloads, download_id, FILES))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # whatever it is, it is not for us to say that it has ended
+    return True
+
+
 def gone(downloads: str) -> bytes:
     """Return the page about whatever is not there."""
     fd = _open(downloads, (EXPIRED,))
     if fd is None:
         return GONE.encode("ascii")
     try:
-        return os.pread(fd, EXPIRED_LIMIT, 0) or GONE.encode("ascii")
+        return os.pread(fd, PAGE_LIMIT, 0) or GONE.encode("ascii")
     finally:
         os.close(fd)
 

@@ -229,7 +229,7 @@ def test_it_speaks_the_language_of_the_sender(store: Path, monkeypatch: pytest.M
     assert found["In-Reply-To"] is None
     assert found["To"] == "<sender@example.org>"
     text = support.text_of(found)
-    assert "Die folgenden Nachrichten" in text
+    assert "Es geht um eine Nachricht" in text
     assert "Fragen: it@example.org" in text
     assert support.defects(found) == []
 

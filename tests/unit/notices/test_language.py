@@ -100,8 +100,8 @@ def test_compiled_catalogues_are_those_of_the_sources(name: str) -> None:
         kept = GNUTranslations(stream)
     fresh = GNUTranslations(made)
     assert {**vars(kept)["_catalog"], "": ""} == {**vars(fresh)["_catalog"], "": ""}  # the header has a date
-    assert [kept.ngettext("%(num)s file to download", "%(num)s files to download", n) for n in range(4)] == [
-        fresh.ngettext("%(num)s file to download", "%(num)s files to download", n) for n in range(4)
+    assert [kept.ngettext("%(num)s file (%(size)s)", "%(num)s files (%(size)s)", n) for n in range(4)] == [
+        fresh.ngettext("%(num)s file (%(size)s)", "%(num)s files (%(size)s)", n) for n in range(4)
     ]
 
 
@@ -158,8 +158,8 @@ def test_dates_are_those_of_the_zone() -> None:
         ("en", 18_400_000, "18.4 MB"),
         ("de", 1, "1 Byte"),
         ("de", 18_400_000, "18,4 MB"),
-        ("fr", 18_400_000, "18,4 Mo"),
-        ("fr", 0, "0 octet"),
+        ("fr", 18_400_000, "18,4\xa0Mo"),
+        ("fr", 0, "0\xa0octet"),
         ("es", 2_000_000_000_000, "2,0 TB"),
     ],
 )
@@ -201,12 +201,12 @@ def test_everything_speaks_the_language_of_the_sender() -> None:
     told = texts.for_links(files, "a@example.de", made)
     letter = texts.notification(files, "a@example.de", "", made)
     page = texts.page(files, "a@example.de", made).decode("utf-8")
-    assert "Die folgenden Anhänge dieser Nachricht können bis zum\nFreitag, 15. Januar 2027" in told.text
+    assert "Die folgenden Anhänge dieser Nachricht können bis Freitag, 15. Januar 2027" in told.text
     assert "Alle Dateien auf einer Seite" in told.html
     assert letter.subject == "Ihre Anhänge wurden durch Links ersetzt"
     assert "Nachricht: (kein Betreff)" in letter.text
     assert '<html lang="de" dir="ltr">' in page
-    assert "2 Dateien zum Herunterladen" in page
+    assert "2 Dateien (2,5 MB)" in page
     assert '<html lang="en"' in texts.expired_page(made).decode("utf-8")
     assert "The following attachments" in texts.for_links(files, "a@example.fr", made).text
 

@@ -117,11 +117,11 @@ def test_the_page_shows_sender_and_files_and_needs_no_script() -> None:
 
 
 def test_the_note_on_stripped_mail() -> None:
-    """The note on stripped mail names the files and a reference, in the words that the ancestor used."""
+    """The note on stripped mail names the files and a reference, and whom to ask."""
     text = texts.for_stripped(["a.exe", "b.doc"], "<1@x>", support.policy()).text
     assert "a.exe" in text
     assert "b.doc" in text
-    assert "Please do not send this message again. Please consult the IT dept. with\nref. msg id <1@x>" in text
+    assert "Contact your IT department and quote\n<1@x>." in text
 
 
 @pytest.mark.parametrize("name", templates.NAMES)

@@ -227,6 +227,22 @@ def test_whatever_is_not_there_looks_the_same(served: Served) -> None:
         expired.unlink()
 
 
+def test_files_of_what_has_ended_are_gone(served: Served) -> None:
+    """A link to a file whose download has ended shows the page that stayed, as 410; the page itself is a page."""
+    ended = "b" * 32
+    place = served.folder / "store" / "downloads" / ended
+    place.mkdir()
+    (place / "index.html").write_text("<!doctype html><p>ended\n")
+    for method in ("GET", "HEAD"):
+        answer = served.ask(f"/d/{ended}/files/a.pdf", method)
+        assert (answer.status, answer.body) == (410, b"<!doctype html><p>ended\n" if method == "GET" else b"")
+        assert answer.headers["content-type"] == http_headers.HTML
+        assert common(answer)
+    assert served.ask(f"/d/{ended}/").status == 200
+    assert served.ask(file_path("other.pdf")).status == 404
+    assert served.ask(f"/d/{'c' * 32}/files/a.pdf").status == 404
+
+
 def test_a_lost_slash_is_found_again(served: Served) -> None:
     for some_id in (ID, "a" * 32):
         answer = served.ask(f"/d/{some_id}")
