@@ -131,6 +131,7 @@ KEYS = (
     Key("serve", "certificate", optional_path, "", "Certificate, with its chain; without one serve speaks plain HTTP."),
     Key("serve", "key", optional_path, "", "Its private key, if that is not in the same file."),
     Key("serve", "proxies", machines, ["127.0.0.1"], "Proxies that are trusted in what they say of their clients."),
+    Key("serve", "archive", flag, False, "Whether the page offers all files as one ZIP; only serve can make it."),
     Key("log", "to", log_target, "syslog", "Where events go."),
     Key("log", "level", one_of("debug", "info", "warning", "error"), "info", "Events below this level are dropped."),
     Key("log", "format", one_of("json", "logfmt"), "json", "How events are written."),

@@ -91,6 +91,7 @@ class Settings(Frozen):
     serve_certificate: str
     serve_key: str
     serve_proxies: tuple[str, ...]
+    serve_archive: bool
     log_to: str
     log_level: str
     log_format: "LogFormat"

@@ -8,6 +8,7 @@ from pfilter.config.settings import Settings
 from pfilter.message.model import Envelope
 from pfilter.notices import language
 from pfilter.notices.templates import mailbox, render, url
+from pfilter.store.layout import ARCHIVE
 from pfilter.store.pages import Pages
 from pfilter.store.record import REASONS, Download, Record, RecordedFile
 
@@ -119,6 +120,7 @@ def page(
         "late": download.until <= now,
         "sender": printable(author or sender),
         "subject": printable(subject),
+        "archive": ARCHIVE if settings.serve_archive and not settings.store_url and len(download.links) > 1 else "",
         "total": words.size(sum(link.size for link in download.links)),
     }
     return render("page.html", values, words, settings).encode("utf-8")

@@ -10,13 +10,19 @@ import stat
 
 from pfilter.base.frozen import Frozen
 from pfilter.store.http_headers import GONE
-from pfilter.store.layout import EXPIRED, FILES, ID, PAGE
+from pfilter.store.layout import ARCHIVE, EXPIRED, FILES, ID, PAGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pfilter.web.archive import Archive
 
 NAME_LIMIT = 255  # octets
 PAGE_LIMIT = 1 << 20  # octets of a page about what is not there
 _WAY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # passes through directories that can't be listed
 _ABSOLUTE = re.compile(rb"https?://[^/]+", re.IGNORECASE)
-_REST = re.compile(rf"/({ID})(?:(/)(?:{FILES}/((?:[!-$&-.0-~]|%[0-9A-Fa-f]{{2}})+))?)?".encode("ascii"))
+_REST = re.compile(
+    rf"/({ID})(?:(/)(?:({re.escape(ARCHIVE)})|{FILES}/((?:[!-$&-.0-~]|%[0-9A-Fa-f]{{2}})+))?)?".encode("ascii")
+)
 
 
 class Asked(Frozen):
@@ -25,6 +31,7 @@ class Asked(Frozen):
     id: str
     slash: bool
     name: str
+    archive: bool = False  # all of its files in one
 
 
 class Item:
@@ -62,26 +69,42 @@ def parse(path: bytes, prefix: bytes) -> Asked | None:
     if not found:
         return None
     try:
-        name = unquote_to_bytes(found[3] or b"").decode("utf-8")
+        name = unquote_to_bytes(found[4] or b"").decode("utf-8")
     except UnicodeDecodeError:
         return None
     if name.startswith(".") or "/" in name or not name.isprintable() or len(name.encode("utf-8")) > NAME_LIMIT:
         return None
-    return Asked(id=found[1].decode("ascii"), slash=bool(found[2]), name=name)
+    return Asked(id=found[1].decode("ascii"), slash=bool(found[2]), name=name, archive=bool(found[3]))
 
 
-def find(downloads: str, asked: Asked) -> Item | None:
+def find(downloads: str, asked: Asked) -> "Item | Archive | None":
     """Open what is asked for. Raises OSError for what should not happen, such as too many open files."""
+    if asked.archive:
+        return _archive(downloads, asked.id)
     way = (asked.id, FILES, asked.name) if asked.name else (asked.id, PAGE)
     fd = _open(downloads, way)
     return None if fd is None else Item(fd, asked.name)
 
 
-def find_ended(downloads: str, asked: Asked) -> Item | None:
-    """Open the page that stays where a file was asked for and all of its download has ended; None for all else."""
-    if not asked.name or _has_files(downloads, asked.id):
+def _archive(downloads: str, download_id: str) -> "Archive | None":
+    """Return all files of a download as one; None too where this user may not list them: the store's owner may."""
+    from pfilter.web.archive import Archive
+
+    fd = _open(downloads, (download_id, FILES), os.O_DIRECTORY)
+    if fd is None:
         return None
-    return find(downloads, asked.replace(name=""))
+    try:
+        return Archive(fd)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def find_ended(downloads: str, asked: Asked) -> "Item | Archive | None":
+    """Open the page that stays where a file was asked for and all of its download has ended; None for all else."""
+    if not (asked.name or asked.archive) or _has_files(downloads, asked.id):
+        return None
+    return find(downloads, asked.replace(name="", archive=False))
 
 
 def _has_files(downloads: str, download_id: str) -> bool:
@@ -105,7 +128,7 @@ def gone(downloads: str) -> bytes:
         os.close(fd)
 
 
-def _open(root: str, way: tuple[str, ...]) -> int | None:
+def _open(root: str, way: tuple[str, ...], kind: int = 0) -> int | None:
     at = -1
     try:
         at = os.open(root, _WAY)
@@ -113,7 +136,7 @@ def _open(root: str, way: tuple[str, ...]) -> int | None:
             at, left = os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=at), at
             os.close(left)
         # Not blocking: somebody's fifo would be waited for.
-        fd = os.open(way[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+        fd = os.open(way[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | kind, dir_fd=at)
     except OSError as error:
         import errno
 
@@ -123,7 +146,7 @@ def _open(root: str, way: tuple[str, ...]) -> int | None:
     finally:
         if at >= 0:
             os.close(at)
-    if stat.S_ISREG(os.fstat(fd).st_mode):
+    if kind or stat.S_ISREG(os.fstat(fd).st_mode):
         return fd
     os.close(fd)
     return None

@@ -257,6 +257,15 @@ def test_the_page_for_what_is_not_there_tells_nothing() -> None:
     assert found.tags.count("h1") == 1
 
 
+def test_all_at_once_is_offered_where_it_can_be_had() -> None:
+    """Of several files, if `pfilter serve` is said to answer; its button stands out then, the others are outlined."""
+    links = [
+        Tags(texts.page(download(*names), "a@b", support.policy(serve={"archive": archive})).decode()).links
+        for names, archive in ((("a", "b"), True), (("a", "b"), False), (("a",), True))
+    ]
+    assert links == [["files.zip", "files/0", "files/1"], ["files/0", "files/1"], ["files/0"]]
+
+
 # --- After the date
 
 
