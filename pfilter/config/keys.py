@@ -110,6 +110,7 @@ KEYS = (
     Key("notice", "locale", optional_path, "", "Folder with message catalogues that add languages."),
     Key("notice", "timezone", timezone, "", "Time zone of promised dates; by default the gateway's."),
     Key("notice", "organisation", text, "", "Whose mail server this is, as readers know it."),
+    Key("notice", "logo", optional_path, "", "SVG or PNG of at most 20 kB that pages show."),
     Key("notice", "contact", text, "", "Whom readers may ask: an address, a page, a telephone number."),
     Key("notice", "show_subject", flag, False, "Whether the page of a message shows its subject."),
     Key("notify", "sender", flag, True, "Whether senders are told about links."),

@@ -73,6 +73,7 @@ class Settings(Frozen):
     notice_locale: str
     notice_timezone: str  # of the tz database; "": this machine's
     notice_organisation: str
+    notice_logo: str
     notice_contact: str
     notice_show_subject: bool
     notify_sender: bool

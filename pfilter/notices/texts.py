@@ -2,11 +2,12 @@
 
 from pfilter.base import days, filetypes
 from pfilter.base.catalogue import Language
+from pfilter.base.errors import ConfigError
 from pfilter.base.frozen import Frozen
 from pfilter.base.text import ISO, printable, utc
 from pfilter.config.settings import Settings
 from pfilter.message.model import Envelope
-from pfilter.notices import language
+from pfilter.notices import language, logo
 from pfilter.notices.templates import mailbox, render, url
 from pfilter.store.layout import ARCHIVE
 from pfilter.store.pages import Pages
@@ -120,6 +121,7 @@ def page(
         "late": download.until <= now,
         "sender": printable(author or sender),
         "subject": printable(subject),
+        "logo": _logo(settings),
         "archive": ARCHIVE if settings.serve_archive and not settings.store_url and len(download.links) > 1 else "",
         "total": words.size(sum(link.size for link in download.links)),
     }
@@ -131,6 +133,7 @@ def tombstone(record: Record, settings: Settings) -> bytes:
     words = language.of(record.sender, settings)
     values = {
         "reason": record.reason,
+        "logo": _logo(settings),
         "sender": printable(record.shown),
         "ask_url": url(_ask_url(record, words), html=True),
         "subject": printable(record.subject),
@@ -154,6 +157,16 @@ def pages(settings: Settings, now: float) -> Pages:
     )
 
 
+def _logo(settings: Settings) -> object:
+    """Return the logo for a page, "" for none; one that can't be shown must keep no mail, see `check`."""
+    if not settings.notice_logo:
+        return ""
+    try:
+        return url(logo.inline(settings.notice_logo), html=True)
+    except ConfigError:
+        return ""
+
+
 def _ask_url(record: Record, words: Language) -> str:
     """Return where a click writes to the sender, with a subject by which he knows what about; "" where it can't."""
     if not mailbox(record.shown):
@@ -168,13 +181,16 @@ def _ask_url(record: Record, words: Language) -> str:
 
 def expired_page(settings: Settings) -> bytes:
     """Return the one page for what never existed, or of which nothing is left, in UTF-8. Raises ConfigError."""
-    return render("expired.html", {"reason": ""}, language.of("", settings), settings).encode("utf-8")
+    values = {"reason": "", "logo": _logo(settings)}
+    return render("expired.html", values, language.of("", settings), settings).encode("utf-8")
 
 
 def check(settings: Settings) -> None:
     """Render every template in every language, with sample values. Raises ConfigError for what can't be used."""
     from pfilter.store.record import Link
 
+    if settings.notice_logo:
+        logo.inline(settings.notice_logo)
     link = Link(name="a.bin", size=1, sha256="0" * 64, url="https://files.example/d/x/files/a.bin")
     for name in settings.languages:
         spoken = settings.replace(notice_language=name, notice_languages=())
