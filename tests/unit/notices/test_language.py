@@ -206,7 +206,7 @@ def test_everything_speaks_the_language_of_the_sender() -> None:
     assert letter.subject == "Ihre Anhänge wurden durch Links ersetzt"
     assert "Nachricht: (kein Betreff)" in letter.text
     assert '<html lang="de" dir="ltr">' in page
-    assert "2 Dateien (2,5 MB)" in page
+    assert '2 Dateien (<span class="whole">2,5 MB</span>)' in page
     assert '<html lang="en"' in texts.expired_page(made).decode("utf-8")
     assert "The following attachments" in texts.for_links(files, "a@example.fr", made).text
 
