@@ -65,14 +65,31 @@ SAME = (
 )  # headers that may not tell one kind of nothing from another
 
 
-def check(store: LocalStore, client: Client, *, plain: str = "") -> "Iterator[Finding]":
-    """Yield a finding for each rule. `plain` is where to try http, if not at port 80. Raises OSError, StoreError."""
+def check(store: LocalStore, client: Client, *, plain: str = "", archive: bool = False) -> "Iterator[Finding]":
+    """Yield a finding for each rule. `plain` is where to try http, if not at port 80. Raises OSError, StoreError.
+
+    `archive` is whether pages offer all files at once.
+    """
     downloads = store.path(layout.DOWNLOADS)
     with _placed(store) as (present, revoked, ended):
         visit = _Visit(store, client, present, revoked, ended, plain)
         visit.run()
         for key in visit.looked_at:
             yield finding(RULES[key], visit.problems.get(key, []), downloads, client.host)
+        if archive and "reach" not in visit.problems:
+            yield _archive(client, visit.page)
+
+
+def _archive(client: Client, page: str) -> Finding:
+    """Say whether what pages offer is there."""
+    try:
+        answer = client.ask(page + layout.ARCHIVE)
+    except (OSError, HTTPException) as error:
+        return Finding("error", f"not so: all files can be had at once: {sentence(error)}")
+    if answer.status == 200 and answer.body.startswith(b"PK"):
+        return Finding("ok", "all files can be had at once")
+    mend = ("only pfilter serve can do that; elsewhere: [serve] archive = false",)
+    return Finding("error", f"not so: all files can be had at once: {layout.ARCHIVE} gives {answer.status}", mend)
 
 
 @contextlib.contextmanager

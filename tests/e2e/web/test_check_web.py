@@ -95,6 +95,20 @@ def test_head_with_a_range(kind: str, place: servers.Place, start: Start) -> Non
             assert (answer.status, *map(answer.get, told)) == (200, *map(plain.get, told))
 
 
+@pytest.mark.parametrize(("kind", "level"), [("nginx", "error"), ("serve", "ok")])
+def test_what_pages_offer_is_there(
+    kind: str, level: str, place: servers.Place, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With [serve] archive, check-web says whether all files can be had at once where the downloads are."""
+    values = servers.Place.values
+    monkeypatch.setattr(servers.Place, "values", lambda place, **more: values(place, archive=True, **more))
+    server, _ = start(kind)
+    file = servers.write_configuration(place)
+    done = command("check-web", "--config", str(file), "--connect", server.address, "--insecure")
+    (line,) = [line for line in done.stdout.splitlines() if "all files can be had at once" in line]
+    assert (line.split()[0], done.returncode) == (level, int(level == "error"))
+
+
 def downloads(place: servers.Place) -> AbstractContextManager[tuple[str, str, str]]:
     """Place what check-web does: a download that is there, one that is not any more, and one that has ended."""
     policy = place.policy()

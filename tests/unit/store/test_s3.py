@@ -21,6 +21,7 @@ from pfilter.base.errors import ConfigError, StoreError
 from pfilter.config import load
 from pfilter.store import bucket_rules, s3
 from pfilter.store.bucket import REMOVAL_LIMIT
+from pfilter.store.pages import Pages
 from pfilter.store.select import open_store
 from tests.lib import objectstore, stores, support
 from tests.lib.objectstore import BUCKET, Server
@@ -111,6 +112,19 @@ def test_presigned_links_cannot_be_extended(place: Place) -> None:
     place.save(one=b"1")
     with pytest.raises(StoreError, match="can't be extended"):
         place.keeper.extend(ID, int(time.time()) + DAY, lambda *_: b"")
+
+
+def test_of_presigned_links_no_page_stays_that_none_leads_to(place: Place) -> None:
+    """They end with their download; one that is taken down before leaves a page where they lead."""
+    pages = Pages(late=lambda *_: b"late", tombstone=lambda _: b"ended", keep=90 * DAY)
+    now = int(time.time())
+    place.save(until=now - 1, one=b"1")
+    assert place.keeper.expire(now, 0, dry_run=False, pages=pages).ids == (ID,)
+    assert place.everything() == []
+    download = place.save(until=now + DAY, one=b"1")
+    place.keeper.remove(ID, pages=pages)
+    assert fetch(download.url)[:2] == (200, b"ended")
+    assert fetch(download.links[0].url)[0] == 404
 
 
 def test_links_die_when_a_download_is_taken_down(place: Place) -> None:
