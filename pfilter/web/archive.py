@@ -19,7 +19,7 @@ from pfilter.store.layout import ARCHIVE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 LIMIT = 0xFFFFFFFF  # from here on, Zip64
 COUNT_LIMIT = 0xFFFF
@@ -41,20 +41,24 @@ class Entry(Frozen):
 
 
 class Archive:
-    """A ZIP of the files in a directory, of which `fd` is a descriptor; looks like an `Item`. Raises OSError."""
+    """A ZIP of files in a directory, of which `fd` is a descriptor, used up by it; looks like an `Item`.
+
+    Raises OSError, FileNotFoundError for a name that is no regular file.
+    """
 
     name = ARCHIVE
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, names: "Sequence[str]") -> None:
         self._folder = fd
         self._open: tuple[int, int] = (-1, -1)  # number of a file, its descriptor
         self._entries: list[Entry] = []
         state = sha256()
-        for name in sorted(os.listdir(fd)):
+        for name in names:
             found = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            if stat.S_ISREG(found.st_mode) and not name.startswith("."):
-                self._entries.append(Entry(name=name, size=found.st_size, modified=found.st_mtime))
-                state.update(f"{len(name)} {name} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "replace"))
+            if not stat.S_ISREG(found.st_mode):
+                raise FileNotFoundError(2, "no regular file", name)
+            self._entries.append(Entry(name=name, size=found.st_size, modified=found.st_mtime))
+            state.update(f"{len(name)} {name} {found.st_size} {found.st_mtime_ns}\n".encode("utf-8", "replace"))
         self.etag = f'"{state.hexdigest()[:32]}"'
         self._starts: list[int] = []  # of the pieces
         self._lengths: list[int] = []

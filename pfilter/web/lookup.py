@@ -20,6 +20,7 @@ NAME_LIMIT = 255  # octets
 PAGE_LIMIT = 1 << 20  # octets of a page about what is not there
 _WAY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC  # passes through directories that can't be listed
 _ABSOLUTE = re.compile(rb"https?://[^/]+", re.IGNORECASE)
+_LINKED = re.compile(rf'href="(?:[^"]*/)?{FILES}/([^"/]+)"'.encode("ascii"))
 _REST = re.compile(
     rf"/({ID})(?:(/)(?:({re.escape(ARCHIVE)})|{FILES}/((?:[!-$&-.0-~]|%[0-9A-Fa-f]{{2}})+))?)?".encode("ascii")
 )
@@ -61,20 +62,27 @@ def origin_form(target: bytes) -> bytes:
 
 def parse(path: bytes, prefix: bytes) -> Asked | None:
     """Return what a raw path asks for; None for all that can't be there. `prefix` is the path of base_url."""
-    from urllib.parse import unquote_to_bytes
-
     if not path.startswith(prefix):
         return None
     found = _REST.fullmatch(path, len(prefix))
     if not found:
         return None
-    try:
-        name = unquote_to_bytes(found[4] or b"").decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    if name.startswith(".") or "/" in name or not name.isprintable() or len(name.encode("utf-8")) > NAME_LIMIT:
+    name = _name(found[4] or b"")
+    if name is None:
         return None
     return Asked(id=found[1].decode("ascii"), slash=bool(found[2]), name=name, archive=bool(found[3]))
+
+
+def _name(quoted: bytes) -> str | None:
+    """Return the name of a file as it stands in a URL, decoded; None for what is none of ours."""
+    from urllib.parse import unquote_to_bytes
+
+    try:
+        name = unquote_to_bytes(quoted).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    sound = not name.startswith(".") and "/" not in name and name.isprintable()
+    return name if sound and len(name.encode("utf-8")) <= NAME_LIMIT else None
 
 
 def find(downloads: str, asked: Asked) -> "Item | Archive | None":
@@ -87,17 +95,31 @@ def find(downloads: str, asked: Asked) -> "Item | Archive | None":
 
 
 def _archive(downloads: str, download_id: str) -> "Archive | None":
-    """Return all files of a download as one; None too where this user may not list them: the store's owner may."""
+    """Return all files of a download as one; None where they are not all there.
+
+    Which they are, the page says, in its order: only the store's owner can list them.
+    """
     from pfilter.web.archive import Archive
 
-    fd = _open(downloads, (download_id, FILES), os.O_DIRECTORY)
-    if fd is None:
+    page = _open(downloads, (download_id, PAGE))
+    if page is None:
         return None
     try:
-        return Archive(fd)
-    except BaseException:
-        os.close(fd)
-        raise
+        names = [_name(found) for found in _LINKED.findall(os.pread(page, PAGE_LIMIT, 0))]
+    finally:
+        os.close(page)
+    fd = _open(downloads, (download_id, FILES), os.O_PATH | os.O_DIRECTORY)
+    if fd is None:
+        return None
+    made = None
+    try:
+        made = Archive(fd, tuple(dict.fromkeys(filter(None, names)))) if any(names) else None
+    except FileNotFoundError:
+        pass
+    finally:
+        if made is None:
+            os.close(fd)
+    return made
 
 
 def find_ended(downloads: str, asked: Asked) -> "Item | Archive | None":

@@ -248,7 +248,10 @@ def test_files_of_what_has_ended_are_gone(served: Served) -> None:
 def test_all_files_at_once(tmp_path: Path) -> None:
     """With [serve] archive they are one ZIP: saved, its length known, in parts if asked for, logged when whole."""
     served = Served(tmp_path, archive=True)
-    (served.files / "big.bin").unlink()
+    linked = (NAME, "page.html")
+    page = "".join(f'<a href="files/{quote(name, safe="")}">' for name in (*linked, NAME, "../x", ".hidden"))
+    (served.files.parent / "index.html").write_text(page)
+    served.files.chmod(0o311)  # nobody need list them
     path = f"/d/{ID}/files.zip"
     try:
         answer = served.ask(path)
@@ -257,13 +260,16 @@ def test_all_files_at_once(tmp_path: Path) -> None:
         assert answer.headers["content-disposition"] == 'attachment; filename="files.zip"'
         assert common(answer)
         with zipfile.ZipFile(io.BytesIO(answer.body)) as found:
-            assert (sorted(found.namelist()), found.read(NAME) == DATA) == (["page.html", NAME], True)
+            assert (tuple(found.namelist()), found.read(NAME) == DATA) == (linked, True)
         head = served.ask(path, "HEAD")
         assert (head.body, head.headers["content-length"]) == (b"", str(len(answer.body)))
         rest = served.ask(path, range="bytes=1000-", if_range=answer.headers["etag"])
         assert (rest.status, rest.body == answer.body[1000:]) == (206, True)
         assert served.ask(f"/d/{'c' * 32}/files.zip").status == 404
         assert served.ask(f"/d/{ID}/files.zip/").status == 404
+        for words in ("<p>no links", '<a href="files/gone">'):
+            (served.files.parent / "index.html").write_text(words)
+            assert served.ask(path).status == 404
     finally:
         assert served.stop() == 0
     assert [event["file"] for event in served.events() if event["event"] == "downloaded"] == ["files.zip"]
