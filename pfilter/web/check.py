@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 LIFETIME = 600  # seconds after which clean-up removes what a killed check left
 SENDER = "check-web@localhost"
-PAGE = b'<!doctype html><html lang=en><meta charset=utf-8><title>pfilter check-web</title><p>A probe.<a href="files/plain.txt">.</a></html>\n'
+PAGE = (
+    b"<!doctype html><html lang=en><meta charset=utf-8><title>pfilter check-web</title><p>A probe."
+    b'<a href="files/plain.txt">plain.txt</a></html>\n'
+)
 TOMBSTONE = PAGE.replace(b"A probe.", b"A probe that has ended.")
 SCRIPT = b"<script>document.title = 'it ran'</script>"
 FILES = {
