@@ -32,6 +32,7 @@ from pfilter.config.readers import (
     size,
     strings,
     text,
+    timezone,
     word,
 )
 
@@ -92,6 +93,7 @@ KEYS = (
     Key("store", "base_url", base_url, "", "Public address of the folder downloads; needed for links."),
     Key("store", "keep", duration, "7d", "How long a link works, as readers are told."),
     Key("store", "grace", duration, "7d", "How much longer it really works: mail may wait in queues."),
+    Key("store", "tombstone", duration, "90d", "How long a page says that a download has ended; 0: none does."),
     Key("store", "min_free", size, "1 GiB", "Free space that must be left after storing, and some inodes."),
     Key("store", "quota", size, 0, "Octets that all stored files together may take; 0: no limit."),
     Key("store", "on_full", one_of("pass", "defer"), "pass", "What happens to mail that finds no room in the store."),
@@ -107,7 +109,9 @@ KEYS = (
     Key("notice", "language", language_name, catalogue.SOURCE, "Language of notices, pages and mail to senders."),
     Key("notice", "languages", languages, {}, "Other languages, by the sender's domain."),
     Key("notice", "locale", optional_path, "", "Folder with message catalogues that add languages."),
+    Key("notice", "timezone", timezone, "", "Time zone of promised dates; by default the gateway's."),
     Key("notice", "organisation", text, "", "Whose mail server this is, as readers know it."),
+    Key("notice", "logo", optional_path, "", "SVG or PNG of at most 20 kB that pages show."),
     Key("notice", "contact", text, "", "Whom readers may ask: an address, a page, a telephone number."),
     Key("notice", "show_subject", flag, False, "Whether the page of a message shows its subject."),
     Key("notify", "sender", flag, True, "Whether senders are told about links."),
@@ -129,6 +133,7 @@ KEYS = (
     Key("serve", "certificate", optional_path, "", "Certificate, with its chain; without one serve speaks plain HTTP."),
     Key("serve", "key", optional_path, "", "Its private key, if that is not in the same file."),
     Key("serve", "proxies", machines, ["127.0.0.1"], "Proxies that are trusted in what they say of their clients."),
+    Key("serve", "archive", flag, False, "Whether the page offers all files as one ZIP; only serve can make it."),
     Key("log", "to", log_target, "syslog", "Where events go."),
     Key("log", "level", one_of("debug", "info", "warning", "error"), "info", "Events below this level are dropped."),
     Key("log", "format", one_of("json", "logfmt"), "json", "How events are written."),

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+DAY = 86400  # seconds
+
 
 def load(file: str) -> Settings:
     """Read a configuration file. Raises ConfigError."""
@@ -139,6 +141,11 @@ def _refuse_impossible(made: Settings) -> None:
 
 def _refuse_impossible_bucket(made: Settings, *, presigned: bool) -> None:
     promised = made.store_keep + made.store_grace
+    if presigned and made.link_enabled and made.store_keep > PRESIGNED_LIMIT - DAY:
+        raise ConfigError(
+            f"[store] keep = {made.store_keep}s: presigned links work for 7 days at most, and a date is promised to "
+            'the end of its day; keep at most 6d, or set links = "public"'
+        )
     if presigned and made.link_enabled and promised > PRESIGNED_LIMIT:
         raise ConfigError(
             f"[store] keep + grace = {promised}s: presigned links work for 7 days at most; make the two together 7d or "

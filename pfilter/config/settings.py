@@ -57,6 +57,7 @@ class Settings(Frozen):
     store_base_url: str  # without a slash at its end
     store_keep: int
     store_grace: int
+    store_tombstone: int  # 0: none
     store_min_free: int
     store_quota: int  # 0: none
     store_on_full: "OnFull"
@@ -72,7 +73,9 @@ class Settings(Frozen):
     notice_language: str
     notice_languages: tuple[tuple[str, str], ...]  # (domain, language), the domain that says most first
     notice_locale: str
+    notice_timezone: str  # of the tz database; "": this machine's
     notice_organisation: str
+    notice_logo: str
     notice_contact: str
     notice_show_subject: bool
     notify_sender: bool
@@ -91,6 +94,7 @@ class Settings(Frozen):
     serve_certificate: str
     serve_key: str
     serve_proxies: tuple[str, ...]
+    serve_archive: bool
     log_to: str
     log_level: str
     log_format: "LogFormat"

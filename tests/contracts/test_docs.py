@@ -30,7 +30,15 @@ GROUPS = {name: command for name, command in COMMAND.commands.items() if hasattr
 COMMANDS = {name: command for name, command in COMMAND.commands.items() if name not in GROUPS} | {  # type: ignore[attr-defined]
     f"{group} {name}": command for group, found in GROUPS.items() for name, command in found.commands.items()
 }
-FUNCTIONS = {"file", "_", "ngettext", "symbol", "date", "kind"}  # what templates name that is no variable given to them
+FUNCTIONS = {
+    "file",
+    "title",
+    "_",
+    "ngettext",
+    "symbol",
+    "date",
+    "kind",
+}  # what templates name that is no variable given to them
 SECTIONS = {key.section for key in keys.KEYS}
 
 

@@ -25,8 +25,8 @@ def unzipped(data: bytes) -> dict[str, bytes]:
 
 def told_date(seconds: int) -> str:
     """Return a date as readers are told it."""
-    when = time.gmtime(seconds)
-    return f"{when.tm_mday} {time.strftime('%B %Y, %H:%M', when)} UTC"
+    when = time.localtime(seconds)
+    return f"{time.strftime('%A', when)}, {when.tm_mday} {time.strftime('%B %Y', when)}"
 
 
 def test_big_part_becomes_a_link(gate: Gate) -> None:

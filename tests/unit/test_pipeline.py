@@ -208,8 +208,8 @@ def test_links_lead_to_the_files(store: Path) -> None:
 
 
 def test_the_page_is_there(store: Path) -> None:
-    """The page of the download names the files and the envelope sender, and nobody else."""
-    data = MIXED.replace(b"Sender <sender@example.org>", b"The Boss <boss@example.org>")
+    """The page of the download names the files and the envelope sender, and no author who is not ours."""
+    data = MIXED.replace(b"Sender <sender@example.org>", b"The Boss <boss@example.com>")
     process(data, link_everything(store))
     (page,) = (store / "downloads").glob("*/index.html")
     text = page.read_text()

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pfilter.base import days
 from pfilter.base.errors import ConfigError
 from pfilter.base.limits import Limits
 from pfilter.config import keys, load, readers, settings
-from pfilter.config.settings import Settings
+from pfilter.config.settings import PRESIGNED_LIMIT, Settings
+from tests.lib import support
+from tests.lib.support import NOW
 
 # As the project promised them; other keys are in keys.KEYS alone.
 PROMISED = """
@@ -372,3 +375,19 @@ def test_words_are_those_that_type_checkers_know() -> None:
                 readers[name](word)
                 taken.add(word)
         assert taken == words, name
+
+
+def test_presigned_links_last_to_the_end_of_their_day() -> None:
+    """Seven days are the most that can be signed: six are promised, and the rest of the last day."""
+    bucket = {"url": "s3://bucket", "links": "presigned", "grace": "0d"}
+    made = load.from_values({"policy": {"own_domains": ["*"]}, "store": {**bucket, "keep": "6d"}})
+    assert days.promised(NOW, made.store_keep, "") - NOW <= PRESIGNED_LIMIT
+    with pytest.raises(ConfigError, match="keep at most 6d"):
+        load.from_values({"policy": {"own_domains": ["*"]}, "store": {**bucket, "keep": "7d"}})
+
+
+def test_a_time_zone_is_known() -> None:
+    """A zone that this machine does not know is an error that says what is allowed."""
+    assert support.policy(notice={"timezone": "Europe/Berlin"}).notice_timezone == "Europe/Berlin"
+    with pytest.raises(ConfigError, match=r"\[notice\] timezone = 'Berlin': must be a time zone such as"):
+        support.policy(notice={"timezone": "Berlin"})

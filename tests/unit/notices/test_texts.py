@@ -48,7 +48,7 @@ class Tags(HTMLParser):
 def test_the_text_names_files_sizes_date_and_page() -> None:
     """Plain text names each file and its size, and the date; the page's URL stands alone on its line."""
     text = texts.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).text
-    for word in ("a.bin", "b.bin", "1.2 MB", "15 January 2027, 08:00 UTC"):
+    for word in ("a.bin", "b.bin", "1.2 MB", "Friday, 15 January 2027"):
         assert word in text
     assert f"\n{BASE_URL}/{'a' * 32}/" in text
     assert f"{BASE_URL}/{'a' * 32}/" in [line.strip() for line in text.split("\n")]
@@ -65,7 +65,7 @@ def test_the_html_has_one_button() -> None:
     page = f"{BASE_URL}/{'a' * 32}/"
     assert f'"{page}files/0"' in html  # for programs that look for links without reading HTML
     assert found.links == [page]
-    assert "15 January 2027, 08:00 UTC" in found.text
+    assert "Friday, 15 January 2027" in found.text
 
 
 def test_names_are_no_links_and_contact_is_one() -> None:
@@ -152,11 +152,11 @@ def test_the_page_shows_sender_and_files_and_needs_no_script() -> None:
 
 
 def test_the_note_on_stripped_mail() -> None:
-    """The note on stripped mail names the files and a reference, in the words that the ancestor used."""
+    """The note on stripped mail names the files and a reference, and whom to ask."""
     text = texts.for_stripped(["a.exe", "b.doc"], "<1@x>", support.policy()).text
     assert "a.exe" in text
     assert "b.doc" in text
-    assert "Please do not send this message again. Please consult the IT dept. with\nref. msg id <1@x>" in text
+    assert "Contact your IT department and quote\n<1@x>." in text
 
 
 @pytest.mark.parametrize("name", templates.NAMES)
