@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 DAY = 86400
 
 
-def promised(now: int, keep: int, zone: str) -> int:
+def promised(now: int, keep: int, zone: str, most: int = 0) -> int:
     """Return the end of the day on which `keep` seconds are over; that very second where they are less than a day.
 
-    Never sooner. `zone` is a name of the tz database, or "" for this machine's. Raises ValueError for one unknown here.
+    Never sooner. That second, too, where the day ends more than `most` seconds from now (0: it never does). `zone` is a
+    name of the tz database, or "" for this machine's. Raises ValueError for one unknown here.
     """
-    return end(now + keep, zone) if by_day(keep) else now + keep
+    until = end(now + keep, zone) if by_day(keep) else now + keep
+    return now + keep if most and until > now + most else until
 
 
 def end(moment: int, zone: str) -> int:
@@ -28,8 +30,13 @@ def end(moment: int, zone: str) -> int:
     return max(moment, int(last.timestamp()))
 
 
+def is_end(moment: int, zone: str) -> bool:
+    """Whether a moment is the end of a day, so that the day tells it. Raises ValueError."""
+    return moment == end(moment, zone)
+
+
 def by_day(keep: int) -> bool:
-    """Whether what is promised for so many seconds is promised by the day, and no time of day is told."""
+    """Whether what is promised for so many seconds is promised by the day."""
     return keep >= DAY
 
 

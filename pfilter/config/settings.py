@@ -101,6 +101,11 @@ class Settings(Frozen):
     limits: Limits
 
     @property
+    def presigned(self) -> bool:
+        """Whether links are signed by an object store, so that they end by themselves."""
+        return bool(self.store_url) and self.store_links == "presigned"
+
+    @property
     def languages(self) -> tuple[str, ...]:
         """All languages that are named, the one for everybody first."""
         return tuple(dict.fromkeys((self.notice_language, *(name for _domain, name in self.notice_languages))))

@@ -244,10 +244,9 @@ def _download(download: Download, html: bool, words: Language, settings: Setting
 
 
 def _until(moment: int, words: Language, settings: Settings) -> "dict[str, object]":
-    """Return the promised date for people and for programs: a day, or where `keep` is less, a time too."""
-    timed = not days.by_day(settings.store_keep)
-    date = words.date(moment, settings.notice_timezone, timed=timed)
-    return {
-        "until": date,
-        "until_iso": utc(moment, ISO) if timed else f"{days.at(moment, settings.notice_timezone):%Y-%m-%d}",
-    }
+    """Return the promised date for people and for programs: a day, or where less is promised, a time too."""
+    zone = settings.notice_timezone
+    day = words.date(moment, zone, timed=False)
+    if days.by_day(settings.store_keep) and (not settings.presigned or days.is_end(moment, zone)):
+        return {"until": day, "until_iso": f"{days.at(moment, zone):%Y-%m-%d}"}
+    return {"until": words.date(moment, zone, timed=True), "until_iso": utc(moment, ISO)}

@@ -5,7 +5,7 @@ import time
 from pfilter.base import days
 from pfilter.base.errors import ConfigError
 from pfilter.base.spool import Spool
-from pfilter.config.settings import Settings
+from pfilter.config.settings import PRESIGNED_LIMIT, Settings
 from pfilter.message import decoded, filenames
 from pfilter.message.model import Envelope, Message
 from pfilter.message.scratch import Scratch
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 
 def _until(now: int, settings: Settings) -> int:
+    # A signature does not outlive its limit, and the grace must have its time, too.
+    most = PRESIGNED_LIMIT - settings.store_grace if settings.presigned else 0
     try:
-        return days.promised(now, settings.store_keep, settings.notice_timezone)
+        return days.promised(now, settings.store_keep, settings.notice_timezone, most)
     except ValueError as error:
         raise ConfigError(f"[notice] timezone: must be {error}") from None
 

@@ -63,6 +63,19 @@ def test_less_than_a_day_is_to_the_second() -> None:
     assert days.promised(NOW, DAY - 1, "UTC") == NOW + DAY - 1
 
 
+@pytest.mark.parametrize("zone", ZONES)
+def test_what_cannot_last_to_the_end_of_a_day_is_to_the_second(zone: str) -> None:
+    """With a limit, a promise reaches to the end of its day or, where that is behind the limit, is what was asked."""
+    ends = set()
+    for now in range(NOW, NOW + DAY, 1000):
+        until = days.promised(now, 6 * DAY, zone, 6 * DAY + 12 * HOUR)
+        assert now + 6 * DAY <= until <= now + 6 * DAY + 12 * HOUR
+        assert days.is_end(until, zone) == (days.end(now + 6 * DAY, zone) <= now + 6 * DAY + 12 * HOUR)
+        assert days.is_end(until, zone) or until == now + 6 * DAY
+        ends.add(days.is_end(until, zone))
+    assert ends == {True, False}
+
+
 @pytest.mark.parametrize("name", ["Nowhere/Atall", "../../etc/passwd", "Europe", "\x00"])
 def test_an_unknown_zone_is_said(name: str) -> None:
     """Whatever is no zone is a ValueError that says what one is."""

@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter.base import days
 from pfilter.base.errors import ConfigError
 from pfilter.base.limits import Limits
 from pfilter.config import keys, load, readers, settings
 from pfilter.config.settings import PRESIGNED_LIMIT, Settings
 from tests.lib import support
-from tests.lib.support import NOW
 
 # As the project promised them; other keys are in keys.KEYS alone.
 PROMISED = """
@@ -377,13 +375,15 @@ def test_words_are_those_that_type_checkers_know() -> None:
         assert taken == words, name
 
 
-def test_presigned_links_last_to_the_end_of_their_day() -> None:
-    """Seven days are the most that can be signed: six are promised, and the rest of the last day."""
-    bucket = {"url": "s3://bucket", "links": "presigned", "grace": "0d"}
-    made = load.from_values({"policy": {"own_domains": ["*"]}, "store": {**bucket, "keep": "6d"}})
-    assert days.promised(NOW, made.store_keep, "") - NOW <= PRESIGNED_LIMIT
-    with pytest.raises(ConfigError, match="keep at most 6d"):
-        load.from_values({"policy": {"own_domains": ["*"]}, "store": {**bucket, "keep": "7d"}})
+@pytest.mark.parametrize(("keep", "grace"), [("7d", "0d"), ("6d", "1d"), ("1d", "6d")])
+def test_presigned_links_may_be_promised_for_all_the_time_that_they_have(keep: str, grace: str) -> None:
+    """Seven days with the grace are the most that can be signed, and may be configured; a minute more is an error."""
+    bucket = {"url": "s3://bucket", "links": "presigned", "grace": grace}
+    made = load.from_values({"policy": {"own_domains": ["*"]}, "store": {**bucket, "keep": keep}})
+    assert made.presigned
+    assert made.store_keep + made.store_grace == PRESIGNED_LIMIT
+    with pytest.raises(ConfigError, match="7 days at most"):
+        load.from_values({"policy": {"own_domains": ["*"]}, "store": {**bucket, "keep": f"{made.store_keep + 60}s"}})
 
 
 def test_a_time_zone_is_known() -> None:
