@@ -11,35 +11,43 @@ from pfilter.base.frozen import Frozen
 # What a line is known to be by the element that it stands in; "" where only its words can tell.
 OWN, QUOTE, SIGNATURE, HISTORY = "", "quote", "signature", "history"
 
-# "On ... wrote:" (what stands before the name or date, what stands behind it). Followed by a quotation, or with a time
-# or an address in it.
+# "On ... wrote:" (a word that is in each, what stands before the name or date, what stands behind it). Followed by a
+# quotation, or with a time or an address in it.
 ATTRIBUTIONS = (
-    (r"On\b", r"wrote"),  # English
-    (r"", r"wrote"),
-    (r"", r"wrote on\b.*"),
-    (r"(?:Am|Den|Vom)\b", r"schrieb\b.*"),  # German
-    (r"", r"schrieb(?: am\b.*)?"),
-    (r"Le\b", r"(?:a |à )?[ée]crit"),  # French
-    (r"", r"a [ée]crit"),
-    (r"El\b", r"escribi[óo]\b.*"),  # Spanish
-    (r"", r"escribi[óo]"),
-    (r"Il\b", r"ha scritto"),  # Italian
-    (r"", r"ha scritto"),
-    (r"(?:Em|No dia|A|Às|On)\b", r"escreveu\b.*"),  # Portuguese
-    (r"", r"escreveu"),
-    (r"Op\b", r"(?:schreef\b.*|heeft\b.*geschreven)"),  # Dutch
-    (r"", r"schreef(?: op\b.*)?"),
-    (r"(?:Den|På|On)?\b", r"skrev\b.*"),  # Swedish, Danish, Norwegian
-    (r"", r"kirjoitti\b.*"),  # Finnish
-    (r"", r"(?:napisał(?:\(a\)|a)?|pisze)"),  # Polish
-    (r"", r"napsal(?:\(a\)|a)?"),  # Czech
-    (r"", r"(?:написал(?:\(а\)|а)?|пишет)"),  # Russian
-    (r"", r"(?:написав|пише)(?:\(ла\))?"),  # Ukrainian
-    (r"", r"(?:şunu yazdı|yazdı)"),  # Turkish
-    (r"", r"ezt írta\b.*"),  # Hungarian
-    (r"", r"a scris"),  # Romanian
-    (r"\D{0,40}\d{4}", r"(?:のメール|さんは書きました|は書きました|写道|寫道|作成)"),  # Japanese, Chinese, Korean
-    (r"[^<>]{0,60}\d{4}[^<>]{0,100}<", r"[^<>\s]+@[^<>\s]+>"),  # Gmail in Russian, Japanese: date and address alone
+    ("wrote", r"On\b", r"wrote"),  # English
+    ("wrote", r"", r"wrote"),
+    ("wrote", r"", r"wrote on\b.*"),
+    ("schrieb", r"(?:Am|Den|Vom)\b", r"schrieb\b.*"),  # German
+    ("schrieb", r"", r"schrieb(?: am\b.*)?"),
+    ("crit", r"Le\b", r"(?:a |à )?[ée]crit"),  # French
+    ("crit", r"", r"a [ée]crit"),
+    ("escrib", r"El\b", r"escribi[óo]\b.*"),  # Spanish
+    ("escrib", r"", r"escribi[óo]"),
+    ("ha scritto", r"Il\b", r"ha scritto"),  # Italian
+    ("ha scritto", r"", r"ha scritto"),
+    ("escreveu", r"(?:Em|No dia|A|Às|On)\b", r"escreveu\b.*"),  # Portuguese
+    ("escreveu", r"", r"escreveu"),
+    ("schreef", r"Op\b", r"schreef\b.*"),  # Dutch
+    ("geschreven", r"Op\b", r"heeft\b.*geschreven"),
+    ("schreef", r"", r"schreef(?: op\b.*)?"),
+    ("skrev", r"(?:Den|På|On)?\b", r"skrev\b.*"),  # Swedish, Danish, Norwegian
+    ("kirjoitti", r"", r"kirjoitti\b.*"),  # Finnish
+    ("napisał", r"", r"napisał(?:\(a\)|a)?"),  # Polish
+    ("pisze", r"", r"pisze"),
+    ("napsal", r"", r"napsal(?:\(a\)|a)?"),  # Czech
+    ("написал", r"", r"написал(?:\(а\)|а)?"),  # Russian
+    ("пишет", r"", r"пишет"),
+    ("написав", r"", r"написав(?:\(ла\))?"),  # Ukrainian
+    ("пише", r"", r"пише(?:\(ла\))?"),
+    ("yazdı", r"", r"(?:şunu yazdı|yazdı)"),  # Turkish
+    ("ezt írta", r"", r"ezt írta\b.*"),  # Hungarian
+    ("a scris", r"", r"a scris"),  # Romanian
+    ("のメール", r"\D{0,40}\d{4}", r"のメール"),  # Japanese, Chinese, Korean
+    ("は書きました", r"\D{0,40}\d{4}", r"は書きました"),
+    ("写道", r"\D{0,40}\d{4}", r"写道"),
+    ("寫道", r"\D{0,40}\d{4}", r"寫道"),
+    ("作成", r"\D{0,40}\d{4}", r"作成"),
+    ("@", r"[^<>]{0,60}\d{4}[^<>]{0,100}<", r"[^<>\s]+@[^<>\s]+>"),  # Gmail in Russian, Japanese: date, address alone
 )
 # Above a message that is quoted or forwarded as it was: all that follows is no longer the sender's.
 SEPARATORS = (
@@ -78,38 +86,40 @@ FURTHER = (
     "Kime", "Konu", "Tarih", "Elküldve", "Címzett", "Tárgy", "Trimis", "Către", "Subiect", "送信日時", "日付", "宛先",
     "件名", "发送时间", "日期", "收件人", "主题", "寄件日期", "收件者", "主旨", "보낸 날짜", "받는 사람", "제목",
 )  # fmt: skip
-# What telephones put below the words, without a delimiter of their own.
-SENT_FROM = (
-    r"Sent from my\b.*", r"Sent (?:from|via) (?:Outlook|Mail|Yahoo|Samsung|Proton|Gmail|Spark)\b.*",
-    r"Get Outlook for\b.*", r"Von meinem\b.*\bgesendet.*", r"Gesendet (?:von|mit)\b.*", r"Outlook für\b.*\bbeziehen.*",
-    r"Envoyé (?:de mon|depuis)\b.*", r"Obtenir Outlook pour\b.*", r"Télécharger Outlook pour\b.*",
-    r"Enviado (?:desde|do|de)\b.*", r"Obtener Outlook para\b.*", r"Inviato da\b.*", r"Verstuurd vanaf\b.*",
-    r"Verzonden vanaf\b.*", r"Skickat från\b.*", r"Sendt fra\b.*", r"Lähetetty \w+sta\b.*", r"Wysłane z\b.*",
-    r"Отправлено с\b.*", r"iPhoneから送信.*", r"发自我的.*",
-)  # fmt: skip
+# What telephones put below the words, without a delimiter of their own: the first word, and what follows it.
+SENT_FROM = {
+    "Sent": r"from my\b.*|(?:from|via) (?:Outlook|Mail|Yahoo|Samsung|Proton|Gmail|Spark)\b.*",
+    "Get": r"Outlook for\b.*",
+    "Von": r"meinem\b.*\bgesendet.*",
+    "Gesendet": r"(?:von|mit)\b.*",
+    "Outlook": r"für\b.*\bbeziehen.*",
+    "Envoyé": r"(?:de mon|depuis)\b.*",
+    "Obtenir": r"Outlook pour\b.*",
+    "Télécharger": r"Outlook pour\b.*",
+    "Enviado": r"(?:desde|do|de)\b.*",
+    "Obtener": r"Outlook para\b.*",
+    "Inviato": r"da\b.*",
+    "Verstuurd": r"vanaf\b.*",
+    "Verzonden": r"vanaf\b.*",
+    "Skickat": r"från\b.*",
+    "Sendt": r"fra\b.*",
+    "Lähetetty": r"\w+sta\b.*",
+    "Wysłane": r"z\b.*",
+    "Отправлено": r"с\b.*",
+}
+SENT_FROM_BEGINNINGS = ("iPhoneから送信", "发自我的")
 
-
-def _any(words: "tuple[str, ...]") -> str:
-    return "|".join(re.escape(word).replace("'", "['’]") for word in sorted(words, key=len, reverse=True))
-
-
-_LED = re.compile("|".join(rf"{before}.*{verb}" for before, verb in ATTRIBUTIONS if before))
-_LEADS = re.compile(r"(?:On|Am|Le|El|Il|Em|Op|Den|På)\b.*\d")
-_UNLED = re.compile("|".join(rf"\S.*\b{verb}" for before, verb in ATTRIBUTIONS if not before))
-_VERB = re.compile(  # one of which each of them has, or an address: most lines have none
-    r"@|wrote|schrieb|crit|escrib|escreveu|schreef|geschreven|skrev|kirjoitti|napis|pisze|napsal|напис|пише|yazd|írta"
-    r"|a scris|のメール|書きました|[写寫]道|作成"
-)
-_ATTRIBUTION_END = re.compile(r"[:：]$|@[^<>\s]+>:?$")
-_CERTAIN = re.compile(r"\d[:.h]\d\d|@[^<>\s]+\.\w")  # a time, an address
-_DATED = re.compile(r"\d[./年-]\d|\d{4}|\d:\d\d|<|@|\bkl\b")
-_SEPARATOR = re.compile(rf"(?i)[-–—]{{3,}} ?(?:{_any(SEPARATORS)}):? ?[-–—]{{3,}}(?: ?.*)?|(?:{_any(FORWARDS)}) ?:")
-_WROTE_BETWEEN = re.compile(r"[-=]{3,} ?(?:On|At)\b.* wrote:? ?[-=]{3,}")  # Zoho Mail, Foxmail
-_RULE = re.compile(r"_{20,}|-{4,}[^-].*[^-]-{4,}|-{20,}|[–—]{10,}")  # a separator where a header follows it
-_FOOTER = re.compile(r"_{30,}")  # of mailing lists; and of Outlook
-_FROM = re.compile(rf"\*?(?:{_any(FROM)})\*? ?[:：]\*? ?\S")
-_FURTHER = re.compile(rf"\*?(?:{_any(FURTHER)})\*? ?[:：]")
-_SENT_FROM = re.compile("|".join(SENT_FROM))
+# One process handles one message, so what is not in it must not cost: words are looked up, and a pattern is only made
+# where one of its words is there.
+_SEPARATORS = frozenset(word.lower() for word in SEPARATORS)
+_FORWARDS = frozenset(word.lower() for word in FORWARDS)
+_FROM = frozenset(FROM)
+_FURTHER = frozenset(FURTHER)
+_LEADS = r"(?:On|Am|Le|El|Il|Em|Op|Den|På)\b.*\d"
+_CERTAIN = r"\d[:.h]\d\d|@[^<>\s]+\.\w"  # a time, an address
+_DATED = r"\d[./年-]\d|\d{4}|\d:\d\d|<|@|\bkl\b"
+_DASHES = "-–—"
+_FOOTER = 30  # underscores, of mailing lists; and of Outlook
 _DELIMITERS = ("--", "-- ", "—", "– ")
 
 LINES = 20_000  # more of them are not looked at; quoted ones that follow each other are one
@@ -164,7 +174,7 @@ def _kind(lines: "list[Line]", number: int) -> tuple[str, int]:
         return line.kind, 1
     if line.text.startswith((">", "＞")) and not line.text.startswith(">From "):  # which a mailbox file made of From
         return QUOTE, 1
-    if line.text in _DELIMITERS or (len(line.text) < 100 and _SENT_FROM.fullmatch(line.text)):
+    if line.text in _DELIMITERS or (len(line.text) < 100 and _is_sent_from(line.text)):
         return SIGNATURE, 1
     if _is_separator(lines, number):
         return HISTORY, 1
@@ -176,33 +186,82 @@ def _kind(lines: "list[Line]", number: int) -> tuple[str, int]:
     return OWN, 1
 
 
+def _is_sent_from(text: str) -> bool:
+    first, _, rest = text.partition(" ")
+    pattern = SENT_FROM.get(first)
+    return bool(pattern and re.fullmatch(pattern, rest)) or text.startswith(SENT_FROM_BEGINNINGS)
+
+
 def _is_separator(lines: "list[Line]", number: int) -> bool:
     text = lines[number].text
-    if _FROM.match(text):
+    if _is_from(text):
         return _is_header(lines, number)
     if len(text) > LONGEST:
         return False
-    if not text.startswith(("-", "–", "—", "=", "_")) and not text.endswith((":", "：")):
-        return False
-    if any(pattern.fullmatch(text) for pattern in (_SEPARATOR, _WROTE_BETWEEN, _FOOTER)):
+    if _is_wrote_between(text) or (len(text) >= _FOOTER and not text.strip("_")) or says_that_a_message_follows(text):
         return True
-    return bool(_RULE.fullmatch(text)) and _further(lines, number + 1) >= 2
+    return _is_rule(text) and _further(lines, number + 1) >= 2
 
 
 def says_that_a_message_follows(text: str) -> bool:
     """Whether a line is one that programs put above a message as it was."""
-    return len(text) <= LONGEST and bool(_SEPARATOR.fullmatch(text))
+    if len(text) > LONGEST:
+        return False
+    plain = text.replace("’", "'").lower()
+    if plain.endswith(":") and plain[:-1].removesuffix(" ") in _FORWARDS:
+        return True
+    inside = plain.lstrip(_DASHES)
+    if len(plain) - len(inside) < 3:
+        return False
+    # Dashes again, and maybe a number or the like behind them.
+    for at in range(len(inside) - 2):
+        if not inside[at : at + 3].strip(_DASHES):
+            return inside[:at].removeprefix(" ").removesuffix(" ").removesuffix(":") in _SEPARATORS
+    return False
+
+
+def _is_wrote_between(text: str) -> bool:
+    """Whether it is "---- On ... wrote ----", of Zoho Mail and Foxmail."""
+    inside = text.strip("-=")
+    if not (
+        text.startswith(text[:1] * 3)
+        and text[-3:] == text[-1:] * 3
+        and inside.startswith((" On ", " At ", "On ", "At "))
+    ):
+        return False
+    return inside.removesuffix(" ").removesuffix(":").endswith(" wrote")
+
+
+def _is_rule(text: str) -> bool:
+    """Whether it is a separator where a header follows it."""
+    inside = text.strip("-")
+    if not inside or not text.strip("_"):
+        return len(text) >= 20
+    if not text.strip(_DASHES):
+        return len(text) >= 10
+    return text.startswith("----") and text.endswith("----") and len(inside) > 1
 
 
 def _is_header(lines: "list[Line]", number: int) -> bool:
-    if lines[number].kind or not _FROM.match(lines[number].text):
+    if lines[number].kind or not _is_from(lines[number].text):
         return False
     return _further(lines, number + 1) >= 2
 
 
 def _further(lines: "list[Line]", number: int) -> int:
     """Return how many fields of a header stand in the lines from this one on."""
-    return sum(bool(_FURTHER.match(line.text)) for line in lines[number : number + HEADER_LINES])
+    return sum(_field(line.text)[0] in _FURTHER for line in lines[number : number + HEADER_LINES])
+
+
+def _is_from(text: str) -> bool:
+    name, value = _field(text)
+    return name in _FROM and bool(value.removeprefix(" ")[:1].strip())
+
+
+def _field(text: str) -> tuple[str, str]:
+    """Return the name and value of what may be a field of a header, as it is shown: bold (*Name:*) or not."""
+    start, _, value = text[:LONGEST].replace("：", ":", 1).partition(":")
+    return start.removeprefix("*").removesuffix(" ").removesuffix("*"), value
 
 
 def _attribution(lines: "list[Line]", number: int) -> int:
@@ -215,16 +274,26 @@ def _attribution(lines: "list[Line]", number: int) -> int:
         text += (" " if text else "") + line.text
         if len(text) > LONGEST:
             return 0
-        if not _ATTRIBUTION_END.search(text) or not _VERB.search(text):
-            continue
-        stripped = text.rstrip(":： \xa0")
-        led = _LED.fullmatch(stripped)
-        if not (led or _UNLED.fullmatch(stripped)) or not (_CERTAIN.search(text) or _is_quoted(lines, number + count)):
+        if not _is_written(text) or not (re.search(_CERTAIN, text) or _is_quoted(lines, number + count)):
             continue
         # The line in front may be the last of the words: then a later one begins it, or it has nothing to do with it.
-        if count == 1 or (_DATED.search(texts[0]) and not any(map(_LEADS.match, texts[1:count]))):
+        if count == 1 or (re.search(_DATED, texts[0]) and not any(re.match(_LEADS, later) for later in texts[1:count])):
             return count
     return 0
+
+
+def _is_written(text: str) -> bool:
+    """Whether a text says that somebody wrote, at its end."""
+    if not text.endswith((":", "：")):
+        address = text[text.rfind("@") + 1 :]
+        if "@" not in text or not address.endswith(">") or len(address) < 2 or set(address[:-1]) & set("<> \t\xa0"):
+            return False
+    stripped = text.rstrip(":： \xa0")
+    return any(
+        re.fullmatch(f"{before}.*{verb}" if before else rf"\S.*\b{verb}", stripped)
+        for word, before, verb in ATTRIBUTIONS
+        if word in stripped
+    )
 
 
 def _is_quoted(lines: "list[Line]", number: int) -> bool:

@@ -20,37 +20,31 @@ LOOKS = 1 << 20
 
 _CONTAINER = "container"  # of a quotation, with words of the sender behind it, maybe
 
-# What elements are: (attribute, pattern of a whole value or of a class among several).
-MARKS = tuple(
-    (kind, attribute, re.compile(pattern, re.IGNORECASE))
-    for kind, attribute, pattern in (
-        (_CONTAINER, b"class", rb"gmail_quote|gmail_quote_container"),
-        (history.QUOTE, b"class", rb"gmail_attr|moz-cite-prefix|moz-forward-container|yahoo_quoted|\w+yahoo_quoted"),
-        (history.QUOTE, b"class", rb"protonmail_quote|tutanota_quote|zmail_extra|replyHeader"),
-        (history.QUOTE, b"class", rb"-x-evo-attribution|ms-outlook-mobile-reference-message|mcntmcntquote|clean_bq"),
-        (history.QUOTE, b"id", rb"yahoo_quoted_\w+|reply-intro|replybody\w*|forwardbody\w*|qt|isReplyContent"),
-        (history.QUOTE, b"name", rb"quote|messageReplySection"),
-        (history.QUOTE, b"type", rb"cite"),
-        (history.HISTORY, b"id", rb"divRplyFwdMsg|appendonsend|OLK_SRC_BODY_SECTION|zwchr|mail-editor-reference\S*"),
-        (history.HISTORY, b"name", rb"_____replyseparator"),
-        (history.HISTORY, b"data-marker", rb"__HEADERS__|__DIVIDER__"),
-        (history.HISTORY, b"class", rb"OutlookMessageHeader"),
-        (history.SIGNATURE, b"class", rb"gmail_signature(?:_prefix)?|protonmail_signature_block\S*"),
-        (history.SIGNATURE, b"class", rb"\S*signature(?:[-_]\S*)?|-x-evo-signature\S*|moz-txt-sig"),
-        (history.SIGNATURE, b"id", rb"\S*signature\S*|_rc_sig"),
-        (history.SIGNATURE, b"name", rb"_MailAutoSig|messageSignatureSection"),
-        (history.SIGNATURE, b"data-smartmail", rb"gmail_signature"),
-        (history.SIGNATURE, b"data-marker", rb"__SIG_P\w+__"),
-        (history.SIGNATURE, b"data-bloop-signature", rb".*"),
-    )
-)  # fmt: skip
-_MARKED = re.compile(rb"(?i)class|id|name|type|style|data-")
-# The line above the header of a message in Outlook, Outlook on the web, Windows Mail.
-_OUTLOOK = tuple(
-    re.compile(pattern)
-    for pattern in (rb"border-top:[^;]*solid|border-style:solidnonenone(?![^;])", rb"padding:3(?:\.0)?pt0")
+# What elements are by an attribute: values, or classes among several, in lower case; "*" at an end is whatever.
+MARKS = (
+    (_CONTAINER, b"class", b"gmail_quote gmail_quote_container"),
+    (history.QUOTE, b"class", b"gmail_attr moz-cite-prefix moz-forward-container yahoo_quoted *yahoo_quoted"),
+    (history.QUOTE, b"class", b"protonmail_quote tutanota_quote zmail_extra replyheader"),
+    (history.QUOTE, b"class", b"-x-evo-attribution ms-outlook-mobile-reference-message mcntmcntquote clean_bq"),
+    (history.QUOTE, b"id", b"yahoo_quoted_* reply-intro replybody* forwardbody* qt isreplycontent"),
+    (history.QUOTE, b"name", b"quote messagereplysection"),
+    (history.QUOTE, b"type", b"cite"),
+    (history.HISTORY, b"id", b"divrplyfwdmsg appendonsend olk_src_body_section zwchr mail-editor-reference*"),
+    (history.HISTORY, b"name", b"_____replyseparator"),
+    (history.HISTORY, b"data-marker", b"__headers__ __divider__"),
+    (history.HISTORY, b"class", b"outlookmessageheader"),
+    (history.SIGNATURE, b"class", b"gmail_signature_prefix protonmail_signature_block* -x-evo-signature* moz-txt-sig"),
+    (history.SIGNATURE, b"class", b"*signature *signature-* *signature_*"),
+    (history.SIGNATURE, b"id", b"*signature* _rc_sig"),
+    (history.SIGNATURE, b"name", b"_mailautosig messagesignaturesection"),
+    (history.SIGNATURE, b"data-smartmail", b"gmail_signature"),
+    (history.SIGNATURE, b"data-marker", b"__sig_p*"),
+    (history.SIGNATURE, b"data-bloop-signature", b"*"),
 )
-_BAR = re.compile(rb"(?:^|;)border-left(?:-style|-width)?:(?!none|0|mediumnone)")
+_MARKED = (b"class", b"id", b"name", b"type", b"style", b"data-")  # one of which there is in what is marked
+# The line above the header of a message in Outlook, Outlook on the web, Windows Mail.
+_OUTLOOK = (rb"border-top:[^;]*solid|border-style:solidnonenone(?![^;])", rb"padding:3(?:\.0)?pt0")
+_BAR = rb"(?:^|;)border-left(?:-style|-width)?:(?!none|0|mediumnone)"
 
 BREAKS = visible.BLOCKS | frozenset(
     b"br hr p h1 h2 h3 h4 h5 h6 table tbody thead tfoot tr td th caption li dd dt form".split()
@@ -62,7 +56,15 @@ _BLOCK_SCOPES = visible.BLOCKS | frozenset((b"table", *_CELLS))
 _HEAD = frozenset(b"html head body title style meta link base script".split())
 _CLICKED = (b"a", b"button", b"label")  # nothing of ours goes into these
 _ROWS = frozenset(b"table tbody thead tfoot tr colgroup".split())  # nor into these, unless it is in a cell
-_SMALL = re.compile(rb"(?i)(?:^|[\s;\"'])(?:width|height)\s*[=:]\s*[\"']?\s*[01](?![\d.%])")
+_SMALL = rb"(?i)(?:^|[\s;\"'])(?:width|height)\s*[=:]\s*[\"']?\s*[01](?![\d.%])"
+_REFERENCES = {
+    "amp": "&",
+    "lt": "<",
+    "gt": ">",
+    "quot": '"',
+    "nbsp": "\xa0",
+    "#39": "'",
+}  # for which html need not be had
 _IMAGE = "\ufffc"
 _BLANKS = " \t\r\n\xa0\u00ad\u034f\u2007\u200b\u200c\u200d\ufeff"
 
@@ -243,7 +245,7 @@ class _Lines(visible.Reader):
             self._break()
             self._after = self._after or kind == history.HISTORY
         if name == b"img":
-            if seen and not _SMALL.search(attributes):
+            if seen and not re.search(_SMALL, attributes):
                 self._add(_IMAGE)
             return
         if name in visible.VOID:
@@ -312,6 +314,15 @@ class _Lines(visible.Reader):
 
 
 def _unescaped(text: str) -> str:
+    first, *rest = text.split("&")
+    plain = first
+    for piece in rest:
+        name, semicolon, behind = piece.partition(";")
+        if not semicolon or name not in _REFERENCES:
+            break
+        plain += _REFERENCES[name] + behind
+    else:
+        return plain
     from html import unescape
 
     try:
@@ -322,18 +333,32 @@ def _unescaped(text: str) -> str:
 
 def _mark(name: bytes, attributes: bytes) -> str:
     """Return what an element is by its attributes, "" where they do not say."""
-    if not _MARKED.search(attributes):
+    lower = attributes.lower()
+    if not any(word in lower for word in _MARKED):
         return ""
-    found = visible.attributes_of(attributes)
-    for kind, attribute, pattern in MARKS:
+    found = visible.attributes_of(lower)
+    for kind, attribute, patterns in MARKS:
         value = found.get(attribute)
         if value is None or (attribute == b"type" and name != b"blockquote"):
             continue
-        if any(pattern.fullmatch(word) for word in (value.split() if attribute == b"class" else (value.strip(),))):
+        if any(_is_like(word, patterns) for word in (value.split() if attribute == b"class" else (value.strip(),))):
             return history.QUOTE if name == b"blockquote" else kind
     style = b"".join(found.get(b"style", b"").split())
-    if name == b"blockquote" and _BAR.search(style):
+    if name == b"blockquote" and re.search(_BAR, style):
         return history.QUOTE
-    if name == b"div" and all(pattern.search(style) for pattern in _OUTLOOK):
+    if name == b"div" and b"border-" in style and all(re.search(pattern, style) for pattern in _OUTLOOK):
         return history.HISTORY
     return ""
+
+
+def _is_like(word: bytes, patterns: bytes) -> bool:
+    """Whether a word is one of those that stand in a list."""
+    for pattern in patterns.split():
+        inside = pattern.strip(b"*")
+        if word == pattern or (inside != pattern and inside in word and _is_at_its_end(word, inside, pattern)):
+            return True
+    return False
+
+
+def _is_at_its_end(word: bytes, inside: bytes, pattern: bytes) -> bool:
+    return (pattern.startswith(b"*") or word.startswith(inside)) and (pattern.endswith(b"*") or word.endswith(inside))

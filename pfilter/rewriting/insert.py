@@ -23,9 +23,7 @@ REACH = 4 << 20  # octets of one encoded line, at most
 IDENTICAL = (b"7bit", b"8bit", b"binary")
 
 # What quoted-printable is made of (RFC 2045, 6.7); blanks at the end of a line and soft line breaks stand for nothing.
-_QP = re.compile(
-    rb"(?P<octet>=[0-9A-Fa-f]{2})|(?P<soft>=[ \t]*(?:\r?\n|\Z))|(?P<trailing>[ \t]+(?=\r?\n|\Z))|[^= \t]+|[ \t]+"
-)
+_QP = rb"(?P<octet>=[0-9A-Fa-f]{2})|(?P<soft>=[ \t]*(?:\r?\n|\Z))|(?P<trailing>[ \t]+(?=\r?\n|\Z))|[^= \t]+|[ \t]+"
 _DENSE = re.compile(rb"[^ \t\r\n]+")
 
 
@@ -105,7 +103,7 @@ def _quoted_printable_offset(encoded: bytes, place: int) -> int:
     Behind soft line breaks, as that is the start of a line; before blanks at the end of a line, so that they stay so.
     """
     decoded = at = 0
-    for token in _QP.finditer(encoded):
+    for token in re.finditer(_QP, encoded):
         if token["soft"]:
             if decoded == place and token[0].endswith(b"\n"):
                 at = token.end()

@@ -5,12 +5,9 @@ Where the end of his words is not known it stands at the end; but a reply, which
 it at the top.
 """
 
-import re
-
 from pfilter.base.spool import Spool
 from pfilter.message.model import Message, Part
 from pfilter.notices.texts import Notice
-from pfilter.rewriting import body_html, body_text
 from pfilter.rewriting.splice import Edit
 
 TYPE_CHECKING = False
@@ -19,20 +16,30 @@ if TYPE_CHECKING:
 
     from pfilter.base.scratch_file import ScratchFile
     from pfilter.config.settings import Place
+    from pfilter.rewriting.body_html import Html
+    from pfilter.rewriting.body_text import Text
 
-# "Re:" and what programs of other languages make of it; with a number in Re[2]: or Re^2:.
-_RE = re.compile(
-    rb"(?i)\s*(?:re|r\xc3\xa9f|aw|antw|antwort|sv|vs|odp|ynt|rif|r|res|rsp|bls|atb|"
-    rb"\xe7\xad\x94\xe5\xa4\x8d|\xe5\x9b\x9e\xe5\xa4\x8d|\xe5\x9b\x9e\xe8\xa6\x86)"
-    rb"(?:\[\d+\]|\^\d+|\(\d+\))?\s*(?::|\xef\xbc\x9a)"
-)
+# "Re:" and what programs of other languages make of it.
+RE = frozenset(
+    ("re", "réf", "aw", "antw", "antwort", "sv", "vs", "odp", "ynt", "rif", "r", "res", "rsp", "bls", "atb", "答复")
+) | {"回复", "回覆"}
 
 
 def claims_to_be_reply(message: Message) -> bool:
     """Whether a message says that it answers another one (RFC 5322, 3.6.4 and 3.6.5)."""
     if any(value.strip() for name in (b"in-reply-to", b"references") for value in message.values(name)):
         return True
-    return any(_RE.match(value) for value in message.values(b"subject"))
+    return any(_is_answer(value) for value in message.values(b"subject"))
+
+
+def _is_answer(subject: bytes) -> bool:
+    start, colon, _ = subject.decode("utf-8", "replace").replace("\uff1a", ":").partition(":")
+    prefix = start.strip().lower()
+    for before, behind in (("[", "]"), ("(", ")"), ("^", "")):  # with a number, as in Re[2]: or Re^2:
+        word, _, number = prefix.partition(before)
+        if number and number.endswith(behind) and number.removesuffix(behind).isdecimal():
+            prefix = word
+    return bool(colon) and prefix in RE
 
 
 def put_notice(
@@ -50,16 +57,33 @@ def put_notice(
     edits: list[Edit] = []
     for one in read:
         where: Place = "auto" if one and place == "auto" and one.below else otherwise
-        if isinstance(one, body_html.Html):
-            found = body_html.put(spool, one, said.html, message.eol, where)
-        else:
-            assert one
-            found = body_text.put(spool, one, said.text, message.eol, scratch_file, where)
+        found = _put(spool, one, said, message.eol, scratch_file, where)
         if found is None:
             return None
         edits += found
     return edits
 
 
-def _read(spool: Spool, part: Part) -> "body_html.Html | body_text.Text | None":
-    return body_html.read(spool, part) if part.type == b"text/html" else body_text.read(spool, part)
+def _read(spool: Spool, part: Part) -> "Html | Text | None":
+    if part.type == b"text/html":
+        from pfilter.rewriting import body_html
+
+        return body_html.read(spool, part)
+    from pfilter.rewriting import body_text
+
+    return body_text.read(spool, part)
+
+
+def _put(
+    spool: Spool, one: "Html | Text | None", said: Notice, eol: bytes, scratch_file: "ScratchFile", place: "Place"
+) -> "list[Edit] | None":
+    assert one
+    if one.part.type == b"text/html":
+        from pfilter.rewriting import body_html
+
+        assert isinstance(one, body_html.Html)
+        return body_html.put(spool, one, said.html, eol, place)
+    from pfilter.rewriting import body_text
+
+    assert isinstance(one, body_text.Text)
+    return body_text.put(spool, one, said.text, eol, scratch_file, place)

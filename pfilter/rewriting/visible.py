@@ -54,12 +54,11 @@ _TOKEN = re.compile(
     )"""
     % _ATTRIBUTE.replace(b"([^\\t", b"(?:[^\\t").replace(b'("', b'(?:"')
 )
-_RAW_ENDS = {name: re.compile(rb"(?i)</" + name + rb"(?=[\t\n\f\r\x20/>])") for name in RAW}
-_HIDDEN_STYLE = re.compile(
+_HIDDEN_STYLE = (
     rb"(?i)display:none|visibility:(?:hidden|collapse)|mso-hide:all|opacity:|position:(?:absolute|fixed)|transform:|clip"
     rb"|(?:font-size|(?<!-)(?:max-)?(?:height|width)):\+?0*\.?0+(?![.\d])|text-indent:-|var\(|\\"
 )
-_CSS_COMMENT = re.compile(rb"(?s)/\*.*?(?:\*/|\Z)")
+_CSS_COMMENT = rb"(?s)/\*.*?(?:\*/|\Z)"
 
 
 class Unsure(Exception):  # noqa: N818  # a property of the HTML, not an error
@@ -205,7 +204,7 @@ def read(data: bytes, reader: Reader) -> int:
 
 def _behind_raw(data: bytes, start: int, name: bytes, opened: _Open) -> int:
     """Return where the end tag of an element stands that is all text, -1 if nowhere. Raises Unsure."""
-    found = _RAW_ENDS[name].search(data, start)
+    found = re.compile(rb"(?i)</" + name + rb"(?=[\t\n\f\r\x20/>])").search(data, start)  # made once, where needed
     if not found:
         return -1
     text = data[start : found.start()]
@@ -233,7 +232,8 @@ def _hides(name: bytes, attributes: bytes) -> bool:
             style = unescape(style.decode("latin-1")).encode("ascii", "replace")
         except ValueError:  # a character reference of more digits than int() takes
             return True
-    return bool(_HIDDEN_STYLE.search(b"".join(_CSS_COMMENT.sub(b"", style).split())))
+    plain = re.sub(_CSS_COMMENT, b"", style) if b"/*" in style else style
+    return bool(re.search(_HIDDEN_STYLE, b"".join(plain.split())))
 
 
 def attributes_of(attributes: bytes) -> "dict[bytes, bytes]":
