@@ -298,7 +298,7 @@ APACHE_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     ),
     "all": (
         [(LAST_RULE, "    RewriteRule ^ /hello [R=200,L]\n    TraceEnable")],
-        {"outside", "listing", "gone", "links", "page policy"},
+        {"outside", "listing", "gone", "links", "page policy", "ended"},
     ),
     "answers": (
         [
