@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -18,6 +19,11 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, max_
 # Looks for what nobody found yet: HYPOTHESIS_PROFILE=long
 hypothesis.settings.register_profile("long", deadline=None, max_examples=5000, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+# What readers are told is in the time of the machine, unless the configuration names another.
+os.environ["TZ"] = "UTC"
+time.tzset()
 
 
 @pytest.fixture

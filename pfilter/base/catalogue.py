@@ -25,6 +25,9 @@ MONTHS = (
     _("January"), _("February"), _("March"), _("April"), _("May"), _("June"),
     _("July"), _("August"), _("September"), _("October"), _("November"), _("December"),
 )  # fmt: skip
+WEEKDAYS = (
+    _("Monday"), _("Tuesday"), _("Wednesday"), _("Thursday"), _("Friday"), _("Saturday"), _("Sunday"),
+)  # fmt: skip
 UNITS = {"kB": _("%(number)s kB"), "MB": _("%(number)s MB"), "GB": _("%(number)s GB"), "TB": _("%(number)s TB")}
 
 
@@ -56,19 +59,26 @@ class Language(Frozen):
         """Return a text that means different things in different places."""
         return self.catalogue.pgettext(context, text) if self.catalogue else text
 
-    def date(self, seconds: int) -> str:
-        """Return an absolute date such as 29 November 2026, 14:05 UTC."""
-        from time import gmtime
+    def date(self, seconds: int, zone: str, *, timed: bool) -> str:
+        """Return a date such as Sunday, 29 November 2026, and `timed` its time: 14:05 UTC. Raises ConfigError."""
+        from pfilter.base import days
 
-        when = gmtime(seconds)
+        try:
+            when = days.at(seconds, zone)
+        except ValueError as error:
+            raise ConfigError(f"[notice] timezone = {zone!r}: must be {error}") from None
         first = self.pgettext("day of the month", "1")  # 1er in French
         values = {
-            "day": first if when.tm_mday == 1 else str(when.tm_mday),
-            "month": self.gettext(MONTHS[when.tm_mon - 1]),
-            "year": str(when.tm_year),
-            "time": f"{when.tm_hour:02}:{when.tm_min:02}",
+            "weekday": self.gettext(WEEKDAYS[when.weekday()]),
+            "day": first if when.day == 1 else str(when.day),
+            "month": self.gettext(MONTHS[when.month - 1]),
+            "year": str(when.year),
         }
-        return self.filled(self.gettext("%(day)s %(month)s %(year)s, %(time)s UTC"), values)
+        date = self.filled(self.gettext("%(weekday)s, %(day)s %(month)s %(year)s"), values)
+        if not timed:
+            return date
+        told = {"date": date, "time": f"{when.hour:02}:{when.minute:02}", "zone": when.tzname() or ""}
+        return self.filled(self.gettext("%(date)s, %(time)s %(zone)s"), told)
 
     def size(self, octets: int) -> str:
         """Return a size as `text.human_size` does."""

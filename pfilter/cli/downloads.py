@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pfilter.base import idn
+from pfilter.base import days, idn
 from pfilter.base.errors import ConfigError, PfilterError, StoreError, UsageError
 from pfilter.base.text import human_size, sentence
 from pfilter.cli import listing
@@ -16,7 +16,7 @@ from pfilter.config import readers
 from pfilter.config.settings import Settings
 from pfilter.store.cleanup import Report
 from pfilter.store.layout import short
-from pfilter.store.record import Record, match
+from pfilter.store.record import REMOVED, WITHDRAWN, Record, match
 from pfilter.store.select import open_admin
 
 TYPE_CHECKING = False
@@ -103,6 +103,8 @@ def show_command(download: IdArgument, config_file: ConfigOption = "", as_json: 
         typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
         return
     late = " (past)" if record.until <= now else ""
+    if record.ended:
+        late = f", ended {listing.date(record.ended)}: {record.reason}"
     lines = {
         "id": record.id,
         "stored": listing.date(record.created),
@@ -128,7 +130,7 @@ def extend_command(
         typer.Option("--by", metavar="TIME", parser=_quantity(readers.duration), help="How much longer, such as 7d."),
     ] = None,
     until: Annotated[
-        str, typer.Option("--until", metavar="DATE", help="Until when, such as 2030-01-31 or 2030-01-31T18:00 (UTC).")
+        str, typer.Option("--until", metavar="DATE", help="Until when, such as 2030-01-31 or 2030-01-31T18:00.")
     ] = "",
 ) -> None:
     """Promise a later date; the page says so, mail already sent does not."""
@@ -136,13 +138,14 @@ def extend_command(
         raise UsageError("give either --by or --until")
     if not downloads:
         raise UsageError("give the ids of downloads")
-    moment = _moment(until) if until else 0
     settings = configured(config_file)
+    moment = _moment(until, settings) if until else 0
     admin = open_admin(settings)
     known = admin.ids()
     for download_id in [match(known, given) for given in downloads]:
         before = admin.record(download_id).until
-        record = admin.extend(download_id, moment or before + int(by), lambda one, told: _page(one, told, settings))
+        later = moment or _day(before + int(by), settings)
+        record = admin.extend(download_id, later, lambda one, told: _page(one, told, settings))
         log_of(settings).event("info", "extended", downloads=short(download_id), until=listing.date(record.until))
         typer.echo(f"extended download {short(download_id)} to {listing.date(record.until)}")
 
@@ -155,11 +158,17 @@ def revoke_command(
     older_than: OlderOption = None,
     larger_than: LargerOption = None,
     expired: ExpiredOption = False,
+    by_sender: Annotated[
+        bool, typer.Option("--by-sender", help="The page that stays says that the sender took the files back.")
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Don't ask before taking down what the conditions select.")
     ] = False,
 ) -> None:
-    """Take downloads down at once: those named, or all that meet every condition given."""
+    """Take downloads down at once: those named, or all that meet every condition given.
+
+    A page that says so stays for a while; that of a download that has ended already goes.
+    """
     wanted = _wanted(sender, older_than, larger_than, expired)
     if bool(downloads) != wanted.is_everything:
         raise UsageError("give ids, or at least one of --sender, --older-than, --larger-than, --expired")
@@ -175,7 +184,7 @@ def revoke_command(
             _ask(found, now)
     report = Report((), (), 0, tuple(problems))
     for download_id in dict.fromkeys(ids):
-        report = report.plus(_removed(admin, download_id))
+        report = report.plus(_removed(admin, download_id, WITHDRAWN if by_sender else REMOVED, settings))
     log_removals(settings, report, event="revoked")
     if not report.ids and not report.problems:
         typer.echo("no downloads meet these conditions")
@@ -208,7 +217,7 @@ def rescan_command(
         infected, trouble = _scan(admin, record, settings, said)
         report = report.replace(problems=(*report.problems, *trouble))
         if infected:
-            report = report.plus(_removed(admin, record.id))
+            report = report.plus(_removed(admin, record.id, REMOVED, settings))
     log_removals(settings, report, event="revoked")
     clean = sum(status == "clean" for status, _ in said.values())
     unscanned = sum(status == "unscanned" for status, _ in said.values())
@@ -244,9 +253,11 @@ def _scan(
     return infected, trouble
 
 
-def _removed(admin: "StoreAdmin", download_id: str) -> Report:
+def _removed(admin: "StoreAdmin", download_id: str, reason: str, settings: Settings) -> Report:
+    from pfilter.notices import texts
+
     try:
-        return admin.remove(download_id)
+        return admin.remove(download_id, reason, texts.pages(settings, time.time()))
     except (StoreError, OSError) as error:
         return Report((), (), 0, (sentence(error),))
 
@@ -272,9 +283,14 @@ def _wanted(sender: list[str] | None, older_than: int | None, larger_than: int |
     )
 
 
-def _moment(text: str) -> int:
-    """Read a date, in UTC unless it says otherwise; a day means its end."""
-    from datetime import UTC, datetime
+def _day(moment: int, settings: Settings) -> int:
+    """Return the end of the day that readers are told, where they are told days."""
+    return days.end(moment, settings.notice_timezone) if days.by_day(settings.store_keep) else moment
+
+
+def _moment(text: str, settings: Settings) -> int:
+    """Read a date, in the zone of promised dates unless it says otherwise; a day means its end."""
+    from datetime import datetime
 
     try:
         found = datetime.fromisoformat(text)
@@ -282,10 +298,12 @@ def _moment(text: str) -> int:
         raise UsageError(f"--until {text}: must be a date such as 2030-01-31 or 2030-01-31T18:00") from None
     if len(text) == len("2030-01-31"):
         found = found.replace(hour=23, minute=59, second=59)
-    return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp())
+    zone = settings.notice_timezone
+    local = found.replace(tzinfo=days.known(zone)) if zone and not found.tzinfo else found
+    return _day(int(local.timestamp()), settings)
 
 
 def _page(record: Record, told: Any, settings: Settings) -> bytes:
     from pfilter.notices import texts
 
-    return texts.page(told, record.sender, settings, record.subject)
+    return texts.page_of(record, told, settings, time.time())

@@ -37,6 +37,8 @@ def total(record: Record) -> int:
 def select(records: "Iterable[Record]", wanted: Filter, now: float) -> "Iterator[Record]":
     """Yield the downloads that are wanted."""
     for record in records:
+        if record.ended:
+            continue  # a page is all that is left
         if wanted.senders and not matches(record.sender.encode("utf-8"), wanted.senders):
             continue
         if wanted.older_than >= 0 and record.created > now - wanted.older_than:

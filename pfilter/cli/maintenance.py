@@ -33,9 +33,10 @@ def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False
         raise StoreError(f"store {settings.store_path} does not exist")
     now = time.time()
     # What was stored here before [store] url was set expires here all the same.
-    report = LocalAdmin(store).expire(now, settings.store_grace, dry_run=dry_run)
+    pages = texts.pages(settings, now)
+    report = LocalAdmin(store).expire(now, settings.store_grace, dry_run=dry_run, pages=pages)
     if settings.store_url:
-        report = report.plus(open_admin(settings).expire(now, settings.store_grace, dry_run=dry_run))
+        report = report.plus(open_admin(settings).expire(now, settings.store_grace, dry_run=dry_run, pages=pages))
     if settings.link_enabled and not dry_run:
         open_store(settings).put_expired_page(lambda: texts.expired_page(settings), anew=True)
     old = kept.expire(settings.store_path, now, settings.quarantine_keep, dry_run=dry_run)

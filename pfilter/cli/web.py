@@ -114,7 +114,8 @@ def check_web_command(
         except ValueError as error:
             raise UsageError(f"{given}: must be {error}") from None
     store = LocalStore(settings.store_path, where.rstrip("/"))
-    say_findings(check.check(store, Client(where, connect, insecure=insecure), plain=connect_http))
+    client = Client(where, connect, insecure=insecure)
+    say_findings(check.check(store, client, plain=connect_http, archive=settings.serve_archive))
 
 
 def _refuse_bucket(settings: Settings) -> None:

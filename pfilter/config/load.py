@@ -105,14 +105,13 @@ def _guess(word: str, known: list[str]) -> str:
 
 
 def _refuse_impossible(made: Settings) -> None:
-    presigned = bool(made.store_url) and made.store_links == "presigned"
-    if made.link_enabled and not made.store_base_url and not presigned:
+    if made.link_enabled and not made.store_base_url and not made.presigned:
         raise ConfigError(
             "[store] base_url is missing: links need the public address of the folder downloads, such as "
             '"https://files.example.org/d"; or set [link] enabled = false'
         )
     if made.store_url:
-        _refuse_impossible_bucket(made, presigned=presigned)
+        _refuse_impossible_bucket(made)
     if made.reinject_timeout < 1:
         raise ConfigError("[reinject] timeout must be at least 1s")
     if made.reinject_data_done_timeout < 1:
@@ -137,9 +136,9 @@ def _refuse_impossible(made: Settings) -> None:
         raise ConfigError(f'[notify] from = {made.notify_from!r}: must be an address such as "IT <it@example.org>"')
 
 
-def _refuse_impossible_bucket(made: Settings, *, presigned: bool) -> None:
+def _refuse_impossible_bucket(made: Settings) -> None:
     promised = made.store_keep + made.store_grace
-    if presigned and made.link_enabled and promised > PRESIGNED_LIMIT:
+    if made.presigned and made.link_enabled and promised > PRESIGNED_LIMIT:
         raise ConfigError(
             f"[store] keep + grace = {promised}s: presigned links work for 7 days at most; make the two together 7d or "
             'less, such as keep = "6d" and grace = "1d", or set links = "public"'

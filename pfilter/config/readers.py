@@ -161,6 +161,16 @@ def languages(value: object) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(found, key=lambda pair: (pair[0] == "*", pair[0].startswith("."), -len(pair[0]), pair[0])))
 
 
+def timezone(value: object) -> str:
+    """Read a name of the tz database, such as Europe/Berlin, or nothing."""
+    found = text(value)
+    if found:
+        from pfilter.base import days
+
+        days.known(found)
+    return found
+
+
 def networks(value: object) -> tuple[str, ...]:
     """Read IP addresses and networks in CIDR form."""
     found = strings(value)

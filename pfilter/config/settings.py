@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Method = Literal["sendmail", "smtp"]
     OnFull = Literal["pass", "defer"]
     Links = Literal["presigned", "public"]
+    Place = Literal["auto", "top", "end"]
     OnError = Literal["defer", "pass"]
     OnUnscanned = Literal["pass-unlinked", "pass", "quarantine"]
     OnInfected = Literal["quarantine", "reject"]
@@ -56,6 +57,7 @@ class Settings(Frozen):
     store_base_url: str  # without a slash at its end
     store_keep: int
     store_grace: int
+    store_tombstone: int  # 0: none
     store_min_free: int
     store_quota: int  # 0: none
     store_on_full: "OnFull"
@@ -66,11 +68,14 @@ class Settings(Frozen):
     store_credentials: str
     store_links: "Links"
     store_timeout: int
+    notice_place: "Place"
     notice_templates: str
     notice_language: str
     notice_languages: tuple[tuple[str, str], ...]  # (domain, language), the domain that says most first
     notice_locale: str
+    notice_timezone: str  # of the tz database; "": this machine's
     notice_organisation: str
+    notice_logo: str
     notice_contact: str
     notice_show_subject: bool
     notify_sender: bool
@@ -89,10 +94,16 @@ class Settings(Frozen):
     serve_certificate: str
     serve_key: str
     serve_proxies: tuple[str, ...]
+    serve_archive: bool
     log_to: str
     log_level: str
     log_format: "LogFormat"
     limits: Limits
+
+    @property
+    def presigned(self) -> bool:
+        """Whether links are signed by an object store, so that they end by themselves."""
+        return bool(self.store_url) and self.store_links == "presigned"
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pfilter.config.settings import Settings
 from pfilter.delivery import own_mail
 from pfilter.message import decoded, header
 from pfilter.message.addresses import domain_of, has_controls, matches, matches_domain
+from pfilter.message.fields import encoded_words
 from pfilter.message.model import Envelope, Message
 from pfilter.notices import texts
 from pfilter.store.record import Download
@@ -102,4 +103,14 @@ def compose(message: Message, envelope: Envelope, download: Download, subject: s
 
 def _mail(letter: texts.Letter, to: bytes, how: bytes, references: "list[bytes]", settings: Settings) -> bytes:
     author = settings.notify_from or f"postmaster@{domain_of(to).decode('utf-8', 'replace')}"
+    if settings.notice_organisation and "<" not in author:
+        author = f"{_phrase(texts.service(to.decode('utf-8', 'replace'), settings))} <{author}>"
     return own_mail.compose(author, to, letter.subject, how, own_mail.plain(letter.text), references)
+
+
+def _phrase(text: str) -> str:
+    """Return a display name as From has it (RFC 5322, 3.2.5; RFC 2047, 5)."""
+    if text.isascii():
+        quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}"'
+    return encoded_words(text, b"\n").decode("ascii")

@@ -5,6 +5,7 @@ comes back is as the sender meant it: names still have to go through `filenames.
 """
 
 from pfilter.message import header
+from pfilter.message.addresses import domain_of, matches_domain
 from pfilter.message.model import Message
 
 ENCODED_LIMIT = 4096  # octets of an encoded name; decoding takes time by their square
@@ -55,6 +56,26 @@ def from_address(block: bytes) -> bytes:
         return str(pairs[0][1]).encode("utf-8", "replace") if pairs else b""
     except Exception:  # noqa: BLE001  # as above
         return b""
+
+
+def author_of(message: Message, sender: bytes, own_domains: tuple[str, ...]) -> str:
+    """Return the one address in From, if its domain is ours and that of the envelope sender; else "".
+
+    Only then can he be believed to be who he says; a return path of a program may have a recipient's address in it.
+    What is not written as mail programs write it (RFC 5322, 3.4, without comments and routes) is nobody's.
+    """
+    import re
+
+    fields = message.values(b"from")
+    domain = domain_of(sender)
+    if len(fields) != 1 or not matches_domain(domain, own_domains):
+        return ""
+    found = re.fullmatch(
+        rb"""(?:[^"<>@,:;()\\]*|"(?:[^"\\]|\\.){0,998}")\s*<([^\s<>@,:;()"\\]+@[\w.-]+)>|([^\s<>@,:;()"\\]+@[\w.-]+)""",
+        header.unfold(fields[0][:ENCODED_LIMIT]).strip(),
+    )
+    address = (found[1] or found[2]) if found else b""
+    return address.decode("ascii") if address.isascii() and domain and domain_of(address) == domain else ""
 
 
 def subject_of(message: Message) -> str:

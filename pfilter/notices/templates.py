@@ -98,6 +98,12 @@ def url(address: str, html: bool) -> str:
     return safe(address.replace("&", "&amp;").replace('"', "%22").replace("<", "%3C") if html else address)
 
 
+def mailbox(text: str) -> bool:
+    """Whether this is an address that can stand in a mailto as it is."""
+    local, at, domain = text.rpartition("@")
+    return bool(local and at and "." in domain and text.isprintable() and not set(text) & set(' <>",;:()?&%#\\[]/'))
+
+
 def _house(settings: Settings) -> "dict[str, object]":
     """Return what every template can say about those who run the mail server."""
     contact = printable(settings.notice_contact)
@@ -114,8 +120,7 @@ def _contact_url(contact: str) -> str:
     """Return where a click on the contact leads: an address, a page, a telephone; "" for anything else."""
     if contact.startswith(("https://", "http://", "mailto:")):
         return contact
-    local, at, domain = contact.rpartition("@")
-    if local and at and "." in domain and not set(contact) & set(' <>",;:()?&%'):
+    if mailbox(contact):
         return f"mailto:{contact}"
     digits = "".join(c for c in contact if c not in " ()-/.")
     return f"tel:{digits}" if digits.removeprefix("+").isdecimal() and digits.isascii() and len(digits) > 5 else ""

@@ -1,6 +1,6 @@
 """A notice into a text or HTML body that exists already (DESIGN, "Bodies").
 
-The body is decoded strictly, by its declared encoding and charset, to be sure that what is appended will be read as it
+The body is decoded strictly, by its declared encoding and charset, to be sure that what is inserted will be read as it
 was meant; but nothing of it is written anew (`insert`). Where that is not possible the answer is None: leave the body,
 and put a text/plain part in front of it.
 
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pfilter.base.scratch_file import ScratchFile
-
 NOT_TEXT = ("utf_7", "unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem")
+MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 ASCII = '<a href="https://x/?y=1">\n'  # what a charset must hold as it is, to be edited in octets
+LOOKED = 1 << 20  # decoded octets of a text: in one beyond, nobody looks for the end of the sender's words
 WIDE = ("utf-16", "utf-32")  # not even that
 
 
@@ -33,6 +34,16 @@ class Decoded(Frozen):
     tail: str
     decoder: codecs.IncrementalDecoder
     size: int  # decoded octets
+    octets: bytes  # all of them, and as a text, up to LOOKED; else only the first few, and no text
+    text: str
+
+
+class Spot(Frozen):
+    """A place inside of a decoded body."""
+
+    octets: int  # before it
+    characters: int
+    decoder: codecs.IncrementalDecoder  # in the state that it has there
 
 
 def charset_of(part: Part) -> str:
@@ -55,19 +66,56 @@ def charset_of(part: Part) -> str:
 
 
 def decode(spool: Spool, part: Part, charset: str) -> Decoded | None:
-    """Decode the whole body strictly, keeping its end alone."""
+    """Decode the whole body strictly, keeping its end, and all of it where it is no larger than LOOKED."""
     decoder = codecs.getincrementaldecoder(charset)("strict")
     tail = ""
     size = 0
+    octets: list[bytes] = []
+    pieces: list[str] = []
     try:
         for chunk in codec.decode(spool, part.body, part.encoding):
-            tail = (tail + decoder.decode(chunk))[-1000:]
+            text = decoder.decode(chunk)
+            tail = (tail + text)[-1000:]
             size += len(chunk)
+            if size <= LOOKED:
+                octets.append(chunk)
+                pieces.append(text)
+            else:
+                octets, pieces = [(octets[0] if octets else chunk)[:4]], []
         if decoder.getstate()[0]:
             return None  # ends within a character
     except (codec.Undecodable, UnicodeError):
         return None
-    return Decoded(tail=tail, decoder=decoder, size=size)
+    return Decoded(tail=tail, decoder=decoder, size=size, octets=b"".join(octets), text="".join(pieces))
+
+
+def spot(decoded: Decoded, charset: str, characters: int) -> Spot | None:
+    """Return the place behind so many characters, at the start of a line; None where it can't be told in octets.
+
+    A byte order mark stays in front.
+    """
+    text = decoded.text[:characters]
+    if not text:
+        octets = len(next((mark for mark in MARKS if decoded.octets.startswith(mark)), b""))
+    elif charset.startswith(WIDE):
+        octets = len(text.encode(charset))
+    else:
+        octets = _behind_line_ends(decoded.octets, text.count("\n"))
+    decoder = codecs.getincrementaldecoder(charset)("strict")
+    try:
+        before = decoder.decode(decoded.octets[:octets])
+    except UnicodeError:
+        return None
+    if before.removeprefix("\ufeff") != text.removeprefix("\ufeff"):
+        return None
+    return Spot(octets=octets, characters=len(before), decoder=decoder)
+
+
+def _behind_line_ends(octets: bytes, number: int) -> int:
+    position = 0
+    for _ in range(number):
+        position = octets.find(b"\n", position) + 1
+    return position
 
 
 def reads_as(decoder: codecs.IncrementalDecoder, octets: bytes, text: str) -> bool:
@@ -85,14 +133,27 @@ def newline_of(tail: str, part: Part, eol: bytes) -> str:
     return "\r\n" if part.encoding == b"base64" else eol.decode("ascii")
 
 
-def recoded(spool: Spool, part: Part, charset: str, added: str, eol: bytes, scratch_file: "ScratchFile") -> list[Edit]:
-    """Make the whole part UTF-8, with the addition, and say so in its header. Raises OSError."""
+def recoded(
+    spool: Spool, part: Part, charset: str, added: str, at: int, eol: bytes, scratch_file: "ScratchFile"
+) -> list[Edit]:
+    """Make the whole part UTF-8, with the addition behind `at` characters (-1: at its end), and say so in its header.
+
+    Raises OSError.
+    """
 
     def octets() -> "Iterator[bytes]":
         decoder = codecs.getincrementaldecoder(charset)("strict")
+        left = at
         for chunk in codec.decode(spool, part.body, part.encoding):
-            yield decoder.decode(chunk).encode("utf-8")
-        yield added.encode("utf-8")
+            text = decoder.decode(chunk)
+            if 0 <= left <= len(text):
+                text = text[:left] + added + text[left:]
+                left = -1
+            elif left > 0:
+                left -= len(text)
+            yield text.encode("utf-8")
+        if at < 0 or left >= 0:
+            yield added.encode("utf-8")
 
     encoding = b"base64" if part.encoding == b"base64" else b"quoted-printable"
     encoded = codec.encode(encoding, octets(), eol)

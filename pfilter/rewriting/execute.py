@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pfilter.base.scratch_file import ScratchFile
+    from pfilter.config.settings import Place
 
 # Multiparts in which a part added in front is shown along with the others (RFC 2046, 5.1.3: others count as mixed).
 NOT_MIXED = (b"multipart/alternative", b"multipart/related", b"multipart/appledouble")
@@ -75,7 +76,7 @@ def _carry_out(
     edits = list(_zip_edits(message, zips, scratch))
     if said:
         gone = {action.part for action in (*links, *strips, *plan.chosen("drop"))}
-        edits += _removals(spool, message, gone, said, scratch.scratch_file)
+        edits += _removals(spool, message, gone, said, settings.notice_place, scratch.scratch_file)
     edits += _trace(message, settings)
     made = splice.apply(spool, edits, scratch.workspace)
     counts = Outcome(linked=len(links), zipped=len(zips), stripped=len(strips))
@@ -98,7 +99,7 @@ def _zip_edits(message: Message, zips: "Sequence[Action]", scratch: Scratch) -> 
 
 
 def _removals(
-    spool: Spool, message: Message, gone: set[int], said: texts.Notice, scratch_file: "ScratchFile"
+    spool: Spool, message: Message, gone: set[int], said: texts.Notice, place: "Place", scratch_file: "ScratchFile"
 ) -> "list[Edit]":
     """Return the edits that take parts out and tell about it."""
     emptied = _with_emptied(message, gone)
@@ -107,8 +108,12 @@ def _removals(
     tops = [message.parts[number] for number in sorted(emptied) if message.parts[number].parent not in emptied]
     edits = {part.number: parts.remove(message, part) for part in tops}
     bodies = [part for part in roles.main_bodies(message) if part.number not in emptied]
-    told = [_notice_edits(spool, message, part, said, scratch_file) for part in bodies]
-    if not bodies or None in told:
+    told = None
+    if bodies:
+        from pfilter.rewriting import placing
+
+        told = placing.put_notice(spool, message, bodies, said, place, scratch_file)
+    if told is None:
         told = []  # what stands in front is read beside either form: once is enough
         container = _container(message, tops)
         shown = _shown_by_related(message, tops[0])
@@ -116,10 +121,10 @@ def _removals(
         if container:
             edits[container.number] = parts.add_text_part(message, container, said.text)
         elif shown and around and shown.number not in emptied:
-            told = [around]
+            told = around
         else:
             edits[tops[0].number] = parts.replace_by_text(message, tops[0], said.text)
-    return [*edits.values(), *(found for body_edits in told for found in body_edits or [])]
+    return [*edits.values(), *told]
 
 
 def _with_emptied(message: Message, gone: set[int]) -> set[int]:
@@ -129,18 +134,6 @@ def _with_emptied(message: Message, gone: set[int]) -> set[int]:
         if part.is_multipart and part.children and emptied.issuperset(part.children):
             emptied.add(part.number)
     return emptied
-
-
-def _notice_edits(
-    spool: Spool, message: Message, part: Part, said: texts.Notice, scratch_file: "ScratchFile"
-) -> "list[Edit] | None":
-    if part.type == b"text/html":
-        from pfilter.rewriting import body_html
-
-        return body_html.append_html(spool, part, said.html, message.eol)
-    from pfilter.rewriting import body_text
-
-    return body_text.append_text(spool, part, said.text, message.eol, scratch_file)
 
 
 def _container(message: Message, removed: "Sequence[Part]") -> Part | None:

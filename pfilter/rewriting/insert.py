@@ -1,7 +1,7 @@
 """Octets into a body that is coded for transfer, at a place in what it decodes to. No policy, no text here.
 
 Nothing else is coded anew: the sender's lines, soft line breaks and blanks stay as they are. Only base64, where three
-octets make four, gives up those around the place, and gets blanks behind what is inserted so that the rest fits on.
+octets make four, gives up those around the place, and gets a filler behind what is inserted so that the rest fits on.
 
 A body in wire form is looked at with LF line ends; the range of an edit is where its octets stand in fact.
 """
@@ -16,101 +16,85 @@ from pfilter.rewriting.splice import Edit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
-REACH = 4 << 20  # octets of encoded tail that are looked through for the place, at most
+BLOCK = 1 << 16  # octets of encoded lines that are looked at together
+REACH = 4 << 20  # octets of one encoded line, at most
 IDENTICAL = (b"7bit", b"8bit", b"binary")
 
 # What quoted-printable is made of (RFC 2045, 6.7); blanks at the end of a line and soft line breaks stand for nothing.
-_QP = re.compile(
-    rb"(?P<octet>=[0-9A-Fa-f]{2})|(?P<soft>=[ \t]*(?:\r?\n|\Z))|(?P<trailing>[ \t]+(?=\r?\n|\Z))|[^= \t]+|[ \t]+"
-)
+_QP = rb"(?P<octet>=[0-9A-Fa-f]{2})|(?P<soft>=[ \t]*(?:\r?\n|\Z))|(?P<trailing>[ \t]+(?=\r?\n|\Z))|[^= \t]+|[ \t]+"
 _DENSE = re.compile(rb"[^ \t\r\n]+")
 
 
-def insert(spool: Spool, part: Part, behind: int, octets: bytes, eol: bytes) -> list[Edit] | None:
-    """Return the edits that put octets before the last `behind` decoded octets of a body, which is known to decode.
+def insert(spool: Spool, part: Part, place: int, octets: bytes, eol: bytes, filler: bytes = b" ") -> list[Edit] | None:
+    """Return the edits that put octets behind the first `place` decoded octets of a body, which is known to decode.
 
-    None where the lines of its tail are too long to find the place. Raises OSError.
+    None where its lines are too long to find the place. Raises OSError.
     """
     if not part.body.size:
         encoded = b"".join(codec.encode(part.encoding, [octets], eol)).removesuffix(eol)
         return [Edit(range=part.body, content=parts.framed(part, encoded, eol))]
     if part.encoding in IDENTICAL:
-        tail = _last(spool, part.body, behind)
-        place = part.body.end - (_size_there(spool, tail) if spool.wire else behind)
-        return [Edit(range=Range(start=place, end=place), content=octets)]
-    found = _tail(spool, part, behind)
-    if found is None:
-        return None
-    encoded, data = found
-    place = len(data) - behind
+        at = _where(spool, part.body, place)
+        return [Edit(range=Range(start=at, end=at), content=octets)]
     if part.encoding == b"base64":
-        where, content = _into_base64(encoded, data, place, octets, eol)
-    else:
-        where, content = _into_quoted_printable(encoded, place, octets, eol)
-    first, last = (part.body.end - _size_there(spool, encoded[at:]) for at in (where.start, where.end))
-    return [Edit(range=Range(start=first, end=last), content=content)]
+        return [_into_base64(spool, part.body, place, octets, eol, filler)]
+    for block, before, size in _blocks(spool, part.body):
+        if before + size >= place or block.end == part.body.end:
+            # With the beginning of what follows, which tells whether a line goes on.
+            encoded = b"".join(spool.lf_windows(block.start, min(block.end + 2, part.body.end)))
+            most = spool.lf_size_of(block.start, block.end)
+            at, content = _into_quoted_printable(encoded, most, place - before, octets, eol)
+            at = _where(spool, block, at)
+            return [Edit(range=Range(start=at, end=at), content=content)]
+    return None
 
 
-def _last(spool: Spool, body: Range, size: int) -> bytes:
-    """Return the last so many octets of a body, or all where it has no more, with LF line ends in wire form."""
+def _where(spool: Spool, body: Range, place: int) -> int:
+    """Return where in the message the octet of a number stands that are counted with LF line ends, or the body ends."""
     if not spool.wire:
-        return spool.read(max(body.start, body.end - size), body.end)
-    # With the LF of a line end whose CR is out of sight, there would be more than are asked for.
-    octets = b"".join(spool.lf_windows(max(body.start, body.end - 2 * size), body.end))
-    return octets[max(0, len(octets) - size) :]
+        return body.start + place
+    start = body.start
+    for window in spool.windows(body.start, body.end):
+        octets = window.replace(b"\r", b"")
+        if place <= len(octets):
+            # Each line end takes one more, but one whose CR was the last octet of the window before.
+            line_ends = octets.count(b"\n", 0, place) - (place > 0 and window.startswith(b"\n"))
+            return start + place + line_ends
+        place -= len(octets)
+        start += len(window)
+    return body.end
 
 
-def _size_there(spool: Spool, octets: bytes) -> int:
-    """Return how many octets those with LF line ends take where they stand."""
-    return len(octets) + octets.count(b"\n") if spool.wire else len(octets)
+def _blocks(spool: Spool, body: Range) -> "Iterator[tuple[Range, int, int]]":
+    """Yield ranges of whole lines, with the number of decoded octets before and in each; none behind a long line."""
+    start, before = body.start, 0
+    while start < body.end:
+        end = body.end
+        if end - start > BLOCK:
+            least = _where(spool, Range(start=start, end=min(start + 2 * BLOCK, body.end)), BLOCK)
+            found = spool.find(b"\n", least, body.end)
+            end = found + 1 if found >= 0 else end
+        if end - start > REACH and spool.lf_size_of(start, end) > REACH:
+            return
+        block = Range(start=start, end=end)
+        size = sum(map(len, codec.decode(spool, block, b"quoted-printable")))
+        yield block, before, size
+        start, before = end, before + size
 
 
-def _tail(spool: Spool, part: Part, behind: int) -> tuple[bytes, bytes] | None:
-    """Return a tail of the body, from a line start on, that holds so many decoded octets, as it is and decoded."""
-    reach = 256
-    while True:
-        encoded = _last(spool, part.body, reach)
-        whole = _size_there(spool, encoded) == part.body.size
-        if not whole:
-            newline = encoded.find(b"\n")
-            encoded, whole = encoded[newline + 1 :], newline < 0
-        data = b""
-        if not whole:
-            try:
-                data = b"".join(_decoded(encoded, part.encoding))
-            except codec.Undecodable:  # base64 in lines that are no multiple of four characters
-                whole = True
-        if whole:
-            if spool.lf_size_of(part.body.start, part.body.end) > REACH:
-                return None
-            encoded = _last(spool, part.body, REACH)
-            return encoded, b"".join(_decoded(encoded, part.encoding))
-        if len(encoded) > REACH:
-            return None
-        if data and len(data) >= behind:
-            return encoded, data
-        reach *= 4
-
-
-def _decoded(encoded: bytes, encoding: bytes) -> "Iterable[bytes]":
-    if encoding == b"base64":
-        return codec.decode_base64([encoded])
-    return codec.decode_quoted_printable([encoded])
-
-
-def _into_quoted_printable(encoded: bytes, place: int, octets: bytes, eol: bytes) -> tuple[Range, bytes]:
-    """Return what goes where in encoded octets, that begin with a line."""
-    at = _quoted_printable_offset(encoded, place)
+def _into_quoted_printable(encoded: bytes, size: int, place: int, octets: bytes, eol: bytes) -> tuple[int, bytes]:
+    """Return what goes where in encoded octets, that begin with a line; size is where the place can be at most."""
+    at = _quoted_printable_offset(encoded[:size], place)
     text = b"".join(codec.encode_quoted_printable([octets], eol))
     line = encoded[encoded.rfind(b"\n", 0, at) + 1 : at]
     # A blank that is content must not come to stand at the end of a line; and no line may get too long.
-    if line and (line.endswith((b" ", b"\t")) or not octets.startswith((b"\n", b"\r\n"))):
+    if line and (line.endswith((b" ", b"\t", b"\r")) or not octets.startswith((b"\n", b"\r\n"))):
         text = b"=" + eol + text
     if encoded[at:] and not encoded.startswith((b"\n", b"\r\n"), at) and not octets.endswith(b"\n"):
         text = codec.soft_broken(text, eol)
-    return Range(start=at, end=at), text
+    return at, text
 
 
 def _quoted_printable_offset(encoded: bytes, place: int) -> int:
@@ -119,7 +103,7 @@ def _quoted_printable_offset(encoded: bytes, place: int) -> int:
     Behind soft line breaks, as that is the start of a line; before blanks at the end of a line, so that they stay so.
     """
     decoded = at = 0
-    for token in _QP.finditer(encoded):
+    for token in re.finditer(_QP, encoded):
         if token["soft"]:
             if decoded == place and token[0].endswith(b"\n"):
                 at = token.end()
@@ -136,30 +120,40 @@ def _quoted_printable_offset(encoded: bytes, place: int) -> int:
     return at
 
 
-def _into_base64(encoded: bytes, data: bytes, place: int, octets: bytes, eol: bytes) -> tuple[Range, bytes]:
-    """Return what goes where; data is what the encoded octets decode to."""
-    first = place - place % 3
-    last = min(first + 3, len(data)) if place % 3 else place
-    start = _base64_offset(encoded, first // 3 * 4)
-    end = _base64_offset(encoded, first // 3 * 4 + 3) + 1 if last > first else start
-    added = data[first:place] + octets
-    if last < len(data):
-        added += b" " * (-(len(added) + last - place) % 3)
-    text = b"".join(codec.encode_base64([added + data[place:last]], eol))
-    if start and encoded[start - 1 : start] != b"\n":
+def _into_base64(spool: Spool, body: Range, place: int, octets: bytes, eol: bytes, filler: bytes) -> Edit:
+    """Return what goes where."""
+    first = place // 3 * 4  # the number of the character at which the four around the place begin
+    start = _base64_offset(spool, body, first)
+    end = _base64_offset(spool, body, first + 3) if place % 3 else start
+    end += 1 if start < end < body.end else 0
+    around = b"".join(codec.decode(spool, Range(start=start, end=end), b"base64"))
+    added = around[: place % 3] + octets
+    rest = around[place % 3 :]
+    follows = any(map(_DENSE.search, spool.windows(end, body.end)))
+    while follows and (len(added) + len(rest)) % 3:
+        added += filler
+    text = b"".join(codec.encode_base64([added + rest], eol))
+    if start > body.start and spool.read(start - 1, start) != b"\n":
         text = eol + text
-    if not encoded[end:] or encoded.startswith((b"\n", b"\r\n"), end):
+    if end == body.end or spool.read(end, min(end + 2, body.end)).startswith((b"\n", b"\r\n")):
         text = text.removesuffix(eol)
-    return Range(start=start, end=end), text
+    return Edit(range=Range(start=start, end=end), content=text)
 
 
-def _base64_offset(encoded: bytes, index: int) -> int:
+def _base64_offset(spool: Spool, body: Range, index: int) -> int:
     """Return where a base64 character of a number stands; behind the last one if there are no more."""
-    count = end = 0
-    for run in _DENSE.finditer(encoded):
-        size = run.end() - run.start()
+    count = 0
+    start = end = body.start
+    for window in spool.windows(body.start, body.end):
+        size = len(window.translate(None, codec.BLANKS))
         if index < count + size:
-            return run.start() + index - count
+            for run in _DENSE.finditer(window):
+                length = run.end() - run.start()
+                if index < count + length:
+                    return start + run.start() + index - count
+                count += length
+        if size:
+            end = start + len(window.rstrip(codec.BLANKS))
+        start += len(window)
         count += size
-        end = run.end()
     return end

@@ -2,8 +2,10 @@
 
 import time
 
+from pfilter.base import days
+from pfilter.base.errors import ConfigError
 from pfilter.base.spool import Spool
-from pfilter.config.settings import Settings
+from pfilter.config.settings import PRESIGNED_LIMIT, Settings
 from pfilter.message import decoded, filenames
 from pfilter.message.model import Envelope, Message
 from pfilter.message.scratch import Scratch
@@ -16,6 +18,15 @@ if TYPE_CHECKING:
 
     from pfilter.decision.plan import Action
     from pfilter.store.interface import Store
+
+
+def _until(now: int, settings: Settings) -> int:
+    # A signature does not outlive its limit, and the grace must have its time, too.
+    most = PRESIGNED_LIMIT - settings.store_grace if settings.presigned else 0
+    try:
+        return days.promised(now, settings.store_keep, settings.notice_timezone, most)
+    except ValueError as error:
+        raise ConfigError(f"[notice] timezone: must be {error}") from None
 
 
 def store_files(
@@ -39,7 +50,7 @@ def store_files(
     record = Record(
         id=download_id,
         created=now,
-        until=now + settings.store_keep,
+        until=_until(now, settings),
         sender=envelope.sender.decode("utf-8", "replace"),
         recipients=len(envelope.recipients),
         queue_id=envelope.queue_id,
@@ -49,7 +60,8 @@ def store_files(
             for name, (content, digest) in zip(given, contents, strict=True)
         ),
         subject=subject,
+        author=decoded.author_of(message, envelope.sender, settings.own_domains),
     )
-    download = store.save(record, contents, lambda made: texts.page(made, record.sender, settings, subject))
+    download = store.save(record, contents, lambda made: texts.page_of(record, made, settings, now))
     store.put_expired_page(lambda: texts.expired_page(settings), anew=False)
     return download

@@ -1,4 +1,4 @@
-"""Where HTML ends for its reader: the place that an HTML5 parser shows, or none that is certain. Pure.
+"""What of HTML its reader sees, token by token, and where it ends for him, or that neither is certain. Pure.
 
 Not a parser: it follows the HTML standard's tokenizer (13.2.5), and of the elements only those that matter: the ones
 that hide or quote what is in them, and what is open inside of those. An end tag closes one of them here only where it
@@ -54,15 +54,14 @@ _TOKEN = re.compile(
     )"""
     % _ATTRIBUTE.replace(b"([^\\t", b"(?:[^\\t").replace(b'("', b'(?:"')
 )
-_RAW_ENDS = {name: re.compile(rb"(?i)</" + name + rb"(?=[\t\n\f\r\x20/>])") for name in RAW}
-_HIDDEN_STYLE = re.compile(
+_HIDDEN_STYLE = (
     rb"(?i)display:none|visibility:(?:hidden|collapse)|mso-hide:all|opacity:|position:(?:absolute|fixed)|transform:|clip"
     rb"|(?:font-size|(?<!-)(?:max-)?(?:height|width)):\+?0*\.?0+(?![.\d])|text-indent:-|var\(|\\"
 )
-_CSS_COMMENT = re.compile(rb"(?s)/\*.*?(?:\*/|\Z)")
+_CSS_COMMENT = rb"(?s)/\*.*?(?:\*/|\Z)"
 
 
-class _Unsure(Exception):  # noqa: N818  # a property of the HTML, not an error
+class Unsure(Exception):  # noqa: N818  # a property of the HTML, not an error
     """No place is certain to be seen."""
 
 
@@ -71,6 +70,7 @@ class _Open:
 
     def __init__(self) -> None:
         self.elements: list[tuple[bytes, bool]] = []  # name; whether it hides by itself
+        self.unshown = 0  # of them those that hide, and do not just quote
         self.looks = 0
 
     def is_in(self, names: "tuple[bytes, ...]") -> bool:
@@ -78,32 +78,44 @@ class _Open:
         self._look(len(self.elements))
         return any(name in names for name, _ in self.elements)
 
+    def tell(self, reader: "Reader", start: int, end: int) -> bool:
+        """Tell a reader what text there is, if it is shown; return whether what is inserted there is certain to be."""
+        if end > start and not self.unshown:
+            reader.text(start, end, not self.elements)
+        return not self.elements
+
     def start(self, name: bytes, attributes: bytes) -> None:
         """Take a start tag, not a void one's."""
         hides = name in HIDING or _hides(name, attributes)
         if name in (b"frameset", b"plaintext"):
-            raise _Unsure  # either ends only with the document
+            raise Unsure  # either ends only with the document
         if name in (b"html", b"body", b"head"):
             if hides:
-                raise _Unsure  # its attributes become those of the body, wherever it stands
+                raise Unsure  # its attributes become those of the body, wherever it stands
             return
         if not (hides or self.elements):
             return
         if name == b"button":
-            raise _Unsure  # ends another one that is open, with all that is in it
+            raise Unsure  # ends another one that is open, with all that is in it
         foreign = self.is_in(FOREIGN)
         if foreign and name in BREAKOUT:
-            raise _Unsure
+            raise Unsure
         if foreign or name in FOREIGN:
             rest = _ATTRIBUTES.sub(b"", attributes)
             if rest.endswith(b"/"):
                 return
         self.elements.append((name, hides))
+        self.unshown += _unshown(name, hides)
 
     def refuse_to_end_select(self, name: bytes) -> None:
-        """Raise _Unsure where a start tag ends an open select: what is closed behind it is another question."""
+        """Raise Unsure where a start tag ends an open select: what is closed behind it is another question."""
         if name in ENDS_SELECT and self.elements and self.is_in((b"select",)):
-            raise _Unsure
+            raise Unsure
+
+    def refuse_cdata(self, comment: bytes) -> None:
+        """Raise Unsure for what is CDATA in svg and math, and a comment elsewhere."""
+        if comment.startswith(b"<![") and self.elements and self.is_in(FOREIGN):
+            raise Unsure
 
     def end(self, name: bytes) -> None:
         """Take an end tag: close what every parser closes."""
@@ -111,6 +123,7 @@ class _Open:
             self._look(1)
             inner, hides = self.elements[depth]
             if inner == name:
+                self.unshown -= sum(_unshown(*element) for element in self.elements[depth:])
                 del self.elements[depth:]
                 return
             if name == b"template":
@@ -129,35 +142,46 @@ class _Open:
     def _look(self, number: int) -> None:
         self.looks += number
         if self.looks > LOOKS:
-            raise _Unsure
+            raise Unsure
 
 
-def place_at_end(data: bytes) -> int:
+def _unshown(name: bytes, hides: bool) -> bool:
+    return hides and name != b"blockquote"
+
+
+class Reader:
+    """Who is told what there is in HTML, in order. Offsets are octets.
+
+    `seen` is whether a reader is certain to see, as the writer's own, what is inserted at the start of it.
+    """
+
+    def text(self, start: int, end: int, seen: bool) -> None:
+        """Take what stands between two tags, and is shown."""
+
+    def tag(self, token: "re.Match[bytes]", name: bytes, seen: bool) -> None:
+        """Take a tag, or b"" for a comment and the like."""
+
+
+def read(data: bytes, reader: Reader) -> int:
     """Return where the body ends, an offset: before the last `</body>` or `</html>` that nothing visible follows, else
     the end. -1 where a reader may not see, as the writer's own, what is inserted there. The octets are those of a
-    charset that has ASCII's as they are.
+    charset that has ASCII's as they are. Raises Unsure.
     """  # noqa: D205
-    try:
-        return _place(data)
-    except _Unsure:
-        return -1
-
-
-def _place(data: bytes) -> int:
     opened = _Open()
     position, end = 0, -1  # end: of the body, if nothing visible follows
     whole = True
     while whole and (token := _TOKEN.search(data, position)):
         if end >= 0 and data[position : token.start()].strip():
             end = -1
+        seen = opened.tell(reader, position, token.start())
         position = token.end()
         name = (token["name"] or b"").lower()
         whole = token["comment"] is token["tag"] is token["bogus"] is None
         if not whole:
             break
+        reader.tag(token, name, seen)
         if not name:
-            if token[0].startswith(b"<![") and opened.elements and opened.is_in(FOREIGN):
-                raise _Unsure  # CDATA there, a comment elsewhere
+            opened.refuse_cdata(token[0])
         elif name in (b"/body", b"/html"):
             end = token.start() if end < 0 else end
         elif name.removeprefix(b"/") not in UNSHOWN:
@@ -170,23 +194,24 @@ def _place(data: bytes) -> int:
             whole = position >= 0
         elif name and name not in VOID:
             opened.start(name, token["attributes"])
-    if whole and end >= 0 and data[position:].strip():
-        end = -1
+    if whole:
+        opened.tell(reader, position, len(data))
+        end = -1 if data[position:].strip() else end
     if opened.elements or (not whole and end < 0):
         return -1
     return end if end >= 0 else len(data)
 
 
 def _behind_raw(data: bytes, start: int, name: bytes, opened: _Open) -> int:
-    """Return where the end tag of an element stands that is all text, -1 if nowhere. Raises _Unsure."""
-    found = _RAW_ENDS[name].search(data, start)
+    """Return where the end tag of an element stands that is all text, -1 if nowhere. Raises Unsure."""
+    found = re.compile(rb"(?i)</" + name + rb"(?=[\t\n\f\r\x20/>])").search(data, start)  # made once, where needed
     if not found:
         return -1
     text = data[start : found.start()]
     if b"<" in text and opened.elements and opened.is_in((*FOREIGN, b"select")):
-        raise _Unsure  # there it may be no text at all
+        raise Unsure  # there it may be no text at all
     if name == b"script" and b"<!--" in text and b"<script" in text.lower():
-        raise _Unsure  # whose end tag ends the inner one
+        raise Unsure  # whose end tag ends the inner one
     return found.start()
 
 
@@ -196,7 +221,7 @@ def _hides(name: bytes, attributes: bytes) -> bool:
     folded = name in FOLDED
     if not (folded or b"hidden" in lower or b"style" in lower or b"popover" in lower):
         return False
-    found = {key: value.strip(b"\"'") for key, value in reversed(_ATTRIBUTES.findall(lower))}  # the first counts
+    found = attributes_of(lower)
     if b"hidden" in found or b"popover" in found or (folded and b"open" not in found):
         return True
     style = found.get(b"style", b"")
@@ -207,4 +232,11 @@ def _hides(name: bytes, attributes: bytes) -> bool:
             style = unescape(style.decode("latin-1")).encode("ascii", "replace")
         except ValueError:  # a character reference of more digits than int() takes
             return True
-    return bool(_HIDDEN_STYLE.search(b"".join(_CSS_COMMENT.sub(b"", style).split())))
+    plain = re.sub(_CSS_COMMENT, b"", style) if b"/*" in style else style
+    return bool(re.search(_HIDDEN_STYLE, b"".join(plain.split())))
+
+
+def attributes_of(attributes: bytes) -> "dict[bytes, bytes]":
+    """Return the attributes of a tag by name, in lower case, character references as they are written."""
+    lower = attributes.lower()
+    return {key: value.strip(b"\"'") for key, value in reversed(_ATTRIBUTES.findall(lower))}  # the first counts

@@ -91,7 +91,7 @@ class ObjectStore:
             known = self.known(record.id)
             if known and known.removing and time.time() < known.removing + REMOVAL_LIMIT:
                 raise StoreError(f"download {short(record.id)} is being removed; it can be stored again after that")
-            if known and known.record and not known.removing:
+            if known and known.record and not known.removing and not known.record.ended:
                 if known.record.until >= record.until and known.record.files == record.files:
                     return known.record
                 record = record.replace(until=max(record.until, known.record.until))
@@ -103,12 +103,15 @@ class ObjectStore:
                 return record
         raise StoreError(f"record {short(record.id)} keeps being changed by others")
 
-    def mark_removing(self, known: Known, download_id: str, now: int) -> bool:
-        """Say in a record that its files are going; whether it was still the same."""
-        assert known.record
-        values: Any = json.loads(encode(known.record))
+    def mark_removing(self, known: Known, record: Record, now: int) -> bool:
+        """Say in a record that its files are going, and what is known then; whether it was still the same."""
+        values: Any = json.loads(encode(record))
         data = json.dumps({**values, REMOVING: now}).encode("ascii")
-        return self.bucket.put(record_path(download_id), data, JSON_HEADERS, e_tag=known.e_tag)
+        return self.bucket.put(record_path(record.id), data, JSON_HEADERS, e_tag=known.e_tag)
+
+    def change(self, known: Known, record: Record) -> bool:
+        """Write a record in place of one that was read; whether it was still the same."""
+        return self.bucket.put(record_path(record.id), encode(record), JSON_HEADERS, e_tag=known.e_tag)
 
     def known(self, download_id: str) -> Known | None:
         """Return what is known of a download; None where there is nothing. Raises StoreError."""

@@ -1,15 +1,15 @@
 """Looking after downloads in a bucket, from any gateway; several may do it at once.
 
 Records are read side by side, since each is a request of its own. Removing marks the record (conditional put), removes
-files and page, then the record: whatever is interrupted is finished by the next clean-up.
+files, then the record, or writes what is left of it: whatever is interrupted is finished by the next clean-up.
 """
 
 import time
 
-from pfilter.base.errors import StoreError
-from pfilter.base.text import sentence
+from pfilter.base.errors import ConfigError, StoreError
+from pfilter.base.text import sentence, utc
 from pfilter.store.bucket import PAGE_HEADERS, Known, ObjectStore
-from pfilter.store.cleanup import Report
+from pfilter.store.cleanup import DATE, Report
 from pfilter.store.layout import (
     DOWNLOADS,
     RECORDS,
@@ -22,7 +22,8 @@ from pfilter.store.layout import (
     recorded_id,
     short,
 )
-from pfilter.store.record import Download, Record
+from pfilter.store.pages import Pages, tombstone
+from pfilter.store.record import EXPIRED, REMOVED, Download, Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,24 +76,28 @@ class BucketAdmin:
                 "presigned links can't be extended: their end is part of them, and mail with them has been sent"
             )
         record = self.record(download_id)
+        if record.ended:
+            raise StoreError(f"{short(download_id)} has ended: its files are gone")
         if until <= record.until:
             raise StoreError(f"{short(download_id)} is promised for longer already; a promise can't be shortened")
-        record = self._store.write_record(record.replace(until=until))
+        record = self._store.write_record(record.replace(until=until, late=False))
         self._bucket.put(page_path(download_id), page(record, self._store.describe(record)), PAGE_HEADERS)
         return record
 
-    def remove(self, download_id: str) -> Report:
-        """Take a download down at once."""
+    def remove(self, download_id: str, reason: str = REMOVED, pages: Pages | None = None) -> Report:
+        """Take a download down at once; one that has ended already goes without a trace."""
         known = self._store.known(download_id)
         if known is None:
             raise StoreError(f"{short(download_id)} is not a download here")
-        freed = self._remove(download_id, known, dry_run=False)
+        problems: list[str] = []
+        freed = self._end(known, download_id, time.time(), reason, self._pages(pages, reason), problems, dry_run=False)
         if freed < 0:
             raise StoreError(f"{short(download_id)} was changed at the same time; try again")
-        return Report((download_id,), (), freed, ())
+        return Report((download_id,), (), freed, tuple(problems))
 
-    def expire(self, now: float, grace: int, *, dry_run: bool) -> Report:
-        """Remove downloads past their promised date plus grace, and those whose removal was interrupted."""
+    def expire(self, now: float, grace: int, *, dry_run: bool, pages: Pages | None = None) -> Report:
+        """End downloads past their date plus grace; finish what was interrupted; remove what ended long ago."""
+        keep = pages.keep if pages else 0
         stored = self._bucket.folders(DOWNLOADS)  # before the records, which are written first and removed last
         problems = [
             f"kept: {self._bucket}: {RECORDS}/{name} was set aside, since it can't be read"
@@ -107,41 +112,88 @@ class BucketAdmin:
         for known in self._all(ids, problems):
             if known.record is None:
                 problems.append(f"kept: {known.problem}")
-            elif known.removing or known.record.until + grace <= now:
+            elif known.removing or known.record.is_due(now, grace, keep):
                 due.append((known.record.id, known))
-        gone, freed = [], 0
-        for download_id, found, problem in self._remove_all(due, dry_run=dry_run):
-            if problem:
-                problems.append(f"kept: {problem}")
-            elif found >= 0:
-                gone.append(download_id)
+            elif pages and not dry_run and not known.record.ended and known.record.until <= now:
+                self._say_late(known, known.record, pages, problems)
+        gone, leftovers, freed = [], [], 0
+        pages = self._pages(pages, EXPIRED)
+        for known, found in self._end_all(due, now, pages, problems, dry_run=dry_run):
+            if found >= 0 and known.record:
+                one = known.record
+                if one.ended and not one.files:
+                    leftovers.append(f"page of {short(one.id)}, which ended on {utc(one.ended, DATE)}")
+                else:
+                    gone.append(one.id)
                 freed += found
-        return Report(tuple(sorted(gone)), (), freed, tuple(problems))
+        return Report(tuple(sorted(gone)), tuple(sorted(leftovers)), freed, tuple(problems))
 
-    def _remove_all(self, due: list[tuple[str, Known]], *, dry_run: bool) -> "Iterator[tuple[str, int, str]]":
-        """Remove downloads side by side; yield id and octets of each, or what kept it from going."""
+    def _pages(self, pages: Pages | None, reason: str) -> Pages | None:
+        """Return what is said after the end; nothing where no link would lead there: signed ones have ended, too."""
+        return None if self._store.presigned and reason == EXPIRED else pages
+
+    def _say_late(self, known: Known, record: Record, pages: Pages, problems: list[str]) -> None:
+        """Have the page of a download say that its date is over; who changed it meanwhile has the last word."""
+        if record.late:
+            return
+        try:
+            page = pages.late(record, self._store.describe(record))
+            if self._store.change(known, record.replace(late=True)):
+                self._bucket.put(page_path(record.id), page, PAGE_HEADERS)
+        except (StoreError, ConfigError) as error:
+            problems.append(f"kept: {sentence(error)}")
+
+    def _end_all(
+        self, due: list[tuple[str, Known]], now: float, pages: Pages | None, problems: list[str], *, dry_run: bool
+    ) -> "Iterator[tuple[Known, int]]":
+        """End downloads side by side; yield each with its octets, or -1; what kept one from going is a problem."""
         from concurrent.futures import ThreadPoolExecutor
 
-        def remove(one: tuple[str, Known]) -> tuple[str, int, str]:
+        def end(one: tuple[str, Known]) -> tuple[Known, int]:
             try:
-                return one[0], self._remove(*one, dry_run=dry_run), ""
+                return one[1], self._end(one[1], one[0], now, EXPIRED, pages, problems, dry_run=dry_run)
             except StoreError as error:
-                return one[0], -1, sentence(error)
+                problems.append(f"kept: {sentence(error)}")
+                return one[1], -1
 
         with ThreadPoolExecutor(SIDE_BY_SIDE) as threads:
-            yield from threads.map(remove, due)
+            yield from threads.map(end, due)
 
-    def _remove(self, download_id: str, known: Known, *, dry_run: bool) -> int:
-        """Remove a download, if its record is still this one; return the octets of it, or -1."""
+    def _end(
+        self,
+        known: Known,
+        download_id: str,
+        now: float,
+        reason: str,
+        pages: Pages | None,
+        problems: list[str],
+        *,
+        dry_run: bool,
+    ) -> int:
+        """End a download, or remove one that has, if its record is still this one; return the octets gone, or -1."""
+        record = known.record
+        over = record is not None and bool(record.ended) and not record.files
+        ended = record.at_end(now, reason) if record and not record.ended else record
+        page = tombstone(pages, ended, problems) if ended and not over else b""
         # Marked anew even where a mark stands there: the message may have been stored again since that was read.
-        if not dry_run and known.record and not self._store.mark_removing(known, download_id, int(time.time())):
+        if not dry_run and ended and not self._store.mark_removing(known, ended, int(time.time())):
             return -1
         # After the mark: what was uploaded until it stood there goes too.
-        objects = list(self._bucket.below(download_path(download_id)))
+        objects = dict(self._bucket.below(download_path(download_id)))
+        if not objects:
+            page = b""  # nobody was given a link
+        if page:
+            objects.pop(page_path(download_id), None)
         if not dry_run:
-            self._bucket.delete(key for key, _ in objects)
-            self._bucket.delete([record_path(download_id)])
-        return sum(size for _, size in objects)
+            if page:
+                self._bucket.put(page_path(download_id), page, PAGE_HEADERS)
+            self._bucket.delete(objects)
+            marked = self._store.known(download_id) if page and ended else None
+            if not page:
+                self._bucket.delete([record_path(download_id)])
+            elif marked and marked.removing and ended:
+                self._store.change(marked, ended.without_files())
+        return sum(objects.values())
 
     def _record_names(self) -> list[str]:
         return [key.removeprefix(f"{RECORDS}/") for key, _ in self._bucket.below(RECORDS)]

@@ -22,7 +22,9 @@ def printed(what: str, settings: Settings) -> str:
 
 def days(settings: Settings) -> int:
     """Return after how many days the rules remove an object."""
-    return -(-(settings.store_keep + settings.store_grace) // DAY) + MARGIN
+    last = settings.store_keep + DAY + settings.store_grace  # a date is promised to the end of its day
+    stays = 0 if settings.store_links == "presigned" else settings.store_tombstone
+    return -(-max(last, stays) // DAY) + MARGIN
 
 
 def lifecycle(settings: Settings) -> str:

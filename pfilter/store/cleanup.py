@@ -1,22 +1,26 @@
 """Removing what has expired, what was revoked, and what crashed runs left. Safe beside the filter and beside itself.
 
 Clean-up believes records: not modification times, not the names of directories. A record that it can't read is kept
-and named. Downloads go before their record, so that an interrupted clean-up is found and finished by the next.
+and named. A download that ends is marked in its record first; then its page becomes one that says so, its files go,
+and then their names. What goes for good goes before its record. So an interrupted clean-up is found and finished by
+the next.
 """
 
 import os
 import re
 import stat
 from fcntl import LOCK_EX, LOCK_NB, flock
+from time import time
 
 from pfilter.base import durable
-from pfilter.base.errors import StoreError
+from pfilter.base.errors import ConfigError, StoreError
 from pfilter.base.frozen import Frozen
-from pfilter.base.text import sentence
+from pfilter.base.text import sentence, utc
 from pfilter.store import layout, quota
 from pfilter.store.layout import is_id, recorded_id
 from pfilter.store.local import LocalStore
-from pfilter.store.record import Record, match, read_record
+from pfilter.store.pages import Pages, tombstone
+from pfilter.store.record import EXPIRED, REMOVED, Record, match, read_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 TEMPORARY_AGE = 3600  # seconds; a younger one may be about to be locked, or to get its name
 UNLINKED_AGE = 86400  # seconds; a blob that was never linked may be on its way into a download
+DATE = "%Y-%m-%d"
 _BLOB = re.compile(r"[0-9a-f]{64}")
 
 
@@ -74,9 +79,13 @@ class _Tally:
         return Report(tuple(self.ids), tuple(self.leftovers), self.freed, tuple(self.problems))
 
 
-def expire(store: LocalStore, now: float, grace: int, *, dry_run: bool = False) -> Report:
-    """Remove downloads past their promised date plus grace, unlinked blobs, leftovers. Raises OSError, StoreError."""
+def expire(store: LocalStore, now: float, grace: int, *, dry_run: bool = False, pages: Pages | None = None) -> Report:
+    """End downloads past their promised date plus grace, remove what ended long ago, unlinked blobs, leftovers.
+
+    Raises OSError, StoreError.
+    """
     tally = _Tally(dry_run)
+    keep = pages.keep if pages else 0
     for name in durable.names(store.path(layout.RECORDS)):
         if name.endswith(layout.SET_ASIDE):
             tally.problems.append(f"kept: {store.path(layout.RECORDS, name)} was set aside, since it can't be read")
@@ -84,9 +93,12 @@ def expire(store: LocalStore, now: float, grace: int, *, dry_run: bool = False) 
         if not download_id:
             continue
         try:
-            if _record(store, download_id, lambda record: record.until + grace <= now):
-                _remove(store, download_id, tally, lambda record: record.until + grace <= now)
-        except (StoreError, OSError) as error:
+            record = _record(store, download_id, lambda record: True)
+            if record and record.is_due(now, grace, keep):
+                _end(store, download_id, tally, lambda record: record.is_due(now, grace, keep), EXPIRED, now, pages)
+            elif record and pages and _is_late(record, now) and not dry_run:
+                _say_late(store, download_id, now, pages)
+        except (StoreError, OSError, ConfigError) as error:
             tally.problems.append(f"kept: {sentence(error)}")
     _unknown_downloads(store, tally)
     _unlinked_blobs(store, now, tally)
@@ -100,10 +112,13 @@ def expire(store: LocalStore, now: float, grace: int, *, dry_run: bool = False) 
     return tally.report()
 
 
-def revoke(store: LocalStore, download_id: str) -> Report:
-    """Take a download down at once. Raises StoreError where there is none, OSError."""
+def revoke(store: LocalStore, download_id: str, reason: str = REMOVED, pages: Pages | None = None) -> Report:
+    """Take a download down at once, without a trace where there are no pages, or where it has ended already.
+
+    Raises StoreError where there is none, OSError.
+    """
     tally = _Tally(dry_run=False)
-    _remove(store, find_id(store, download_id), tally, lambda record: True)
+    _end(store, find_id(store, download_id), tally, lambda record: True, reason, time(), pages)
     quota.give_back(store.root, tally.blobs)
     return tally.report()
 
@@ -118,8 +133,16 @@ def ids(store: LocalStore) -> list[str]:
     return list(filter(None, map(recorded_id, durable.names(store.path(layout.RECORDS)))))
 
 
-def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable[[Record], bool]") -> None:
-    """Remove a download, under its lock, if that still holds for its record."""
+def _end(
+    store: LocalStore,
+    download_id: str,
+    tally: _Tally,
+    still: "Callable[[Record], bool]",
+    reason: str,
+    now: float,
+    pages: Pages | None,
+) -> None:
+    """End a download, under its lock, if that still holds for its record; or remove what is left of one that ended."""
     path = store.path(layout.record_path(download_id))
     store.make_locks()
     with durable.locked(store.lock(download_id)):
@@ -127,13 +150,44 @@ def _remove(store: LocalStore, download_id: str, tally: _Tally, still: "Callable
         if record is None:
             return
         place = store.path(layout.download_path(download_id))
+        over = bool(record.ended) and not record.files
+        ended = record if record.ended else record.at_end(now, reason)
+        is_place = os.path.isdir(place) and not os.path.islink(place)
+        page = tombstone(pages, ended, tally.problems) if is_place and not over else b""
+        if page and not tally.dry_run:
+            write_record(path, ended)
+            durable.write_file(store.path(layout.page_path(download_id)), page, durable.PUBLIC_FILE)
         if not os.path.islink(place):
             _remove_tree(os.path.join(place, layout.FILES), tally)
-        _remove_tree(place, tally)
+        if not page:
+            _remove_tree(place, tally)
         for digest in {file.sha256 for file in record.files if _BLOB.fullmatch(file.sha256)}:
             _remove_if_unlinked(store.path(layout.blob_path(digest)), tally)
-        tally.unlink(path)
-        tally.ids.append(download_id)
+        if page and not tally.dry_run:
+            durable.sync_directory(place)  # a power cut must not bring files back that nobody knows of
+            write_record(path, ended.without_files())
+        elif not page:
+            tally.unlink(path)
+        if over:
+            tally.leftovers.append(f"page of {layout.short(download_id)}, which ended on {utc(record.ended, DATE)}")
+        else:
+            tally.ids.append(download_id)
+
+
+def _is_late(record: Record, now: float) -> bool:
+    """Whether a page still has a date that is over."""
+    return not (record.ended or record.late) and record.until <= now
+
+
+def _say_late(store: LocalStore, download_id: str, now: float, pages: Pages) -> None:
+    """Have the page of a download say that its date is over. Raises ConfigError, OSError, StoreError."""
+    store.make_locks()
+    with durable.locked(store.lock(download_id)):
+        record = _record(store, download_id, lambda record: _is_late(record, now))
+        path = store.path(layout.page_path(download_id))
+        if record and os.path.isfile(path):
+            durable.write_file(path, pages.late(record, store.describe(record)), durable.PUBLIC_FILE)
+            write_record(store.path(layout.record_path(download_id)), record.replace(late=True))
 
 
 def _record(store: LocalStore, download_id: str, holds: "Callable[[Record], bool]") -> Record | None:

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from pfilter.base.spool import Spool
 from pfilter.store.cleanup import Report
-from pfilter.store.record import Download, Record
+from pfilter.store.pages import Pages
+from pfilter.store.record import REMOVED, Download, Record
 
 Page = Callable[[Download], bytes]
 
@@ -39,7 +40,7 @@ class StoreAdmin(Protocol):
         """Return the record of a download."""
 
     def records(self, problems: list[str]) -> Iterator[Record]:
-        """Yield all records; what can't be read becomes a sentence in `problems`."""
+        """Yield all records, of what has ended too; what can't be read becomes a sentence in `problems`."""
 
     def describe(self, record: Record) -> Download:
         """Return a record as readers are told of it, with its links."""
@@ -50,8 +51,11 @@ class StoreAdmin(Protocol):
     def extend(self, download_id: str, until: int, page: Callable[[Record, Download], bytes]) -> Record:
         """Promise a later date, and say so on the page; return the new record."""
 
-    def remove(self, download_id: str) -> Report:
-        """Take a download down at once."""
+    def remove(self, download_id: str, reason: str = REMOVED, pages: Pages | None = None) -> Report:
+        """Take a download down at once; one that has ended already goes without a trace."""
 
-    def expire(self, now: float, grace: int, *, dry_run: bool) -> Report:
-        """Remove downloads past their promised date plus grace, and what crashes left."""
+    def expire(self, now: float, grace: int, *, dry_run: bool, pages: Pages | None = None) -> Report:
+        """End downloads past their promised date plus grace; remove what is left of those that ended, and of crashes.
+
+        Without pages, nothing is left of any.
+        """

@@ -8,6 +8,7 @@ message looks for them, at no cost: `config.cache` in config.cache, `notices` in
 DOWNLOADS = "downloads"
 FILES = "files"  # in a download
 PAGE = "index.html"  # in a download
+ARCHIVE = "files.zip"  # in a download's address: all files, which `pfilter serve` can put together
 EXPIRED = "expired.html"  # below downloads/: the answer about whatever is not there
 RECORDS = "records"
 BLOBS = "blobs"

@@ -1,7 +1,7 @@
 """The download store in a local directory (DESIGN, "Store, local").
 
     downloads/<id>/index.html          page, 0644
-    downloads/<id>/files/<safe name>   hard link to the blob
+    downloads/<id>/files/<safe name>   hard link to the blob; after the end no files/ is left, and the page says so
     downloads/expired.html             what web servers answer where there is nothing (any more), 0644
     blobs/<2>/<sha256>                 each content once, 0644 below a directory of 0700, see blobs
     records/<id>.json                  who, when, what, until when
@@ -85,7 +85,7 @@ class LocalStore:
         self._prepare()
         with durable.locked(self.lock(record.id)):
             known = self._known(record.id)
-            if known and known.until > record.until:
+            if known and not known.ended and known.until > record.until:
                 record = record.replace(until=known.until)
             with blobs.room_for(self.root, contents, self._quota):
                 return self._write(record, contents, page)

@@ -10,7 +10,8 @@ from pfilter.store import cleanup, layout
 from pfilter.store.cleanup import Report
 from pfilter.store.layout import short
 from pfilter.store.local import LocalStore
-from pfilter.store.record import Download, Record, read_record, write_record
+from pfilter.store.pages import Pages
+from pfilter.store.record import REMOVED, Download, Record, read_record, write_record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,21 +64,23 @@ class LocalAdmin:
         self._store.make_locks()
         with durable.locked(self._store.lock(download_id)):
             record = self.record(download_id)
+            if record.ended:
+                raise StoreError(f"{short(download_id)} has ended: its files are gone")
             if until <= record.until:
                 raise StoreError(f"{short(download_id)} is promised for longer already; a promise can't be shortened")
-            record = record.replace(until=until)
+            record = record.replace(until=until, late=False)
             write_record(self._path(download_id), record)
             place = self._store.path(layout.page_path(download_id))
             durable.write_file(place, page(record, self._store.describe(record)), durable.PUBLIC_FILE)
         return record
 
-    def remove(self, download_id: str) -> Report:
-        """Take a download down at once."""
-        return cleanup.revoke(self._store, download_id)
+    def remove(self, download_id: str, reason: str = REMOVED, pages: Pages | None = None) -> Report:
+        """Take a download down at once; one that has ended already goes without a trace."""
+        return cleanup.revoke(self._store, download_id, reason, pages)
 
-    def expire(self, now: float, grace: int, *, dry_run: bool) -> Report:
-        """Remove downloads past their promised date plus grace, and what crashes left."""
-        return cleanup.expire(self._store, now, grace, dry_run=dry_run)
+    def expire(self, now: float, grace: int, *, dry_run: bool, pages: Pages | None = None) -> Report:
+        """End downloads past their date plus grace; remove what is left of those that ended, and of crashes."""
+        return cleanup.expire(self._store, now, grace, dry_run=dry_run, pages=pages)
 
     def _path(self, download_id: str) -> str:
         return self._store.path(layout.record_path(download_id))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
+# Why a download has ended: its time was over, its sender took it back, or whatever need not be said.
+EXPIRED, WITHDRAWN, REMOVED = REASONS = ("expired", "withdrawn", "removed")
 
 
 class Link(Frozen):
@@ -56,6 +58,29 @@ class Record(Frozen):
     message_id: str
     files: tuple[RecordedFile, ...]
     subject: str = ""  # where the page shows it
+    author: str = ""  # the address that the page names; "": the sender
+    late: bool = False  # the page says that the date has passed
+    ended: int = 0  # when it ended and why; what is left then is a page that says so, and no file of it
+    reason: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The address that readers are told."""
+        return self.author or self.sender
+
+    def at_end(self, now: float, reason: str) -> "Record":
+        """Return what is kept when it has ended; its files stay named until the last of them is gone."""
+        return self.replace(ended=int(now), reason=reason)
+
+    def without_files(self) -> "Record":
+        """Return what is kept after its files."""
+        return self.replace(files=(), subject="", message_id="")
+
+    def is_due(self, now: float, grace: int, tombstone: int) -> bool:
+        """Whether clean-up has something to end, to finish or to remove."""
+        if self.ended:
+            return bool(self.files) or self.ended + tombstone <= now
+        return self.until + grace <= now
 
 
 def encode(record: Record) -> bytes:
@@ -85,6 +110,10 @@ def decode(data: bytes, where: str) -> Record:
                 for file in values["files"]
             ),
             subject=str(values.get("subject", "")),
+            author=str(values.get("author", "")),
+            late=bool(values.get("late", False)),
+            ended=int(values.get("ended", 0)),
+            reason=str(values.get("reason", "")),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{where}: not a readable record ({type(error).__name__}: {error})") from error

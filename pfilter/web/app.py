@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from pfilter.web.archive import Archive
+
 PIECE = 128 << 10  # octets read and sent at a time; as much again waits in the connection
 ANSWERS = 500  # at once; more are told to come back
 PREFETCH = ("purpose", "sec-purpose", "x-moz", "x-purpose")
@@ -92,6 +94,7 @@ class _Downloads:
         self.prefix = urlsplit(settings.store_base_url).path.encode("ascii")
         self.origin = settings.store_base_url.removesuffix(self.prefix.decode("ascii"))
         self.proxies = frozenset(map(gate.octets, settings.serve_proxies))
+        self.archive = settings.serve_archive
         self.answers = 0
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
@@ -115,6 +118,17 @@ class _Downloads:
         """Return the answer about whatever is not there."""
         return _Answer(404, await run_in_threadpool(lookup.gone, self.folder), {"Content-Type": HTML, **extra})
 
+    async def _ended(self, asked: lookup.Asked, extra: dict[str, str]) -> Response | None:
+        """Return the answer about a file whose download has ended: the page that stayed, or None."""
+        item = await run_in_threadpool(lookup.find_ended, self.folder, asked)
+        if item is None:
+            return None
+        try:
+            page = await run_in_threadpool(item.read, 0, lookup.PAGE_LIMIT)
+        finally:
+            item.close()
+        return _Answer(410, page, {"Content-Type": HTML, **extra})
+
     async def _answer(
         self, asked: lookup.Asked | None, scope: "Scope", receive: "Receive", send: "Send"
     ) -> Response | None:
@@ -130,13 +144,13 @@ class _Downloads:
         path = scope["raw_path"].decode("ascii")
         if secure is False and self.origin.startswith("https:"):
             return _Answer(308, b"", {"Location": self.origin + path, **extra})
-        if not asked:
+        if not asked or (asked.archive and not self.archive):
             return await self.nothing(extra)
         if not asked.slash:  # lost on the way; says nothing about whether the page exists
             return _Answer(301, b"", {"Location": path + "/", **extra})
         item = await run_in_threadpool(lookup.find, self.folder, asked)
         if item is None:
-            return await self.nothing(extra)
+            return await self._ended(asked, extra) or await self.nothing(extra)
         try:
             await self._send_item(asked.id, item, extra, scope, receive, send)
         finally:
@@ -154,7 +168,13 @@ class _Downloads:
         return {"https": True, "http": False}.get(said.rpartition(",")[2].strip().lower())
 
     async def _send_item(
-        self, download: str, item: lookup.Item, extra: dict[str, str], scope: "Scope", receive: "Receive", send: "Send"
+        self,
+        download: str,
+        item: "lookup.Item | Archive",
+        extra: dict[str, str],
+        scope: "Scope",
+        receive: "Receive",
+        send: "Send",
     ) -> None:
         headers = Headers(scope=scope)
         wanted = ranges.decide(headers, item.size, item.etag, scope["method"])
@@ -178,7 +198,7 @@ def _has_body(headers: Headers) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-def _about(item: lookup.Item) -> dict[str, str]:
+def _about(item: "lookup.Item | Archive") -> dict[str, str]:
     """Return the headers that are an item's own."""
     about = {"ETag": item.etag, "Accept-Ranges": "bytes", POLICY: FILE_POLICY if item.name else PAGE_POLICY}
     about["Content-Disposition"] = disposition(item.name) if item.name else "inline"
@@ -186,7 +206,7 @@ def _about(item: lookup.Item) -> dict[str, str]:
     return about
 
 
-def _add_range(about: dict[str, str], wanted: ranges.RangeDecision, item: lookup.Item) -> None:
+def _add_range(about: dict[str, str], wanted: ranges.RangeDecision, item: "lookup.Item | Archive") -> None:
     """Put into the headers how much of an item there is in the answer."""
     if wanted.status == 304:
         del about["Content-Type"], about["Content-Disposition"]
@@ -198,7 +218,7 @@ def _add_range(about: dict[str, str], wanted: ranges.RangeDecision, item: lookup
     about["Content-Length"] = str(wanted.end - wanted.start)
 
 
-async def _send_octets(item: lookup.Item, start: int, end: int, receive: "Receive", send: "Send") -> bool:
+async def _send_octets(item: "lookup.Item | Archive", start: int, end: int, receive: "Receive", send: "Send") -> bool:
     """Send octets of the file, piece by piece; return whether the client was there to the end."""
     leaving = asyncio.ensure_future(_left(receive))
     try:

@@ -1,6 +1,7 @@
 """Looks at a web server from outside, through the public URL, with downloads made for that: `pfilter check-web`.
 
-Two are placed as the filter would, one of them taken down again at once; what is left is removed at the end. Nothing is
+Three are placed as the filter would, one of them taken down again at once, without a trace, and one leaving a page that
+says so; what is left is removed at the end. Nothing is
 believed of the server's configuration: each rule (see rules) is tried.
 """
 
@@ -20,6 +21,7 @@ from pfilter.store import http_headers, layout
 from pfilter.store.cleanup import revoke
 from pfilter.store.layout import file_path, record_path, short
 from pfilter.store.local import LocalStore
+from pfilter.store.pages import Pages
 from pfilter.store.record import Record, RecordedFile
 from pfilter.web.client import Answer, Client
 from pfilter.web.rules import RULES, finding
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
 
 LIFETIME = 600  # seconds after which clean-up removes what a killed check left
 SENDER = "check-web@localhost"
-PAGE = b"<!doctype html><html lang=en><meta charset=utf-8><title>pfilter check-web</title><p>A probe.</html>\n"
+PAGE = (
+    b"<!doctype html><html lang=en><meta charset=utf-8><title>pfilter check-web</title><p>A probe."
+    b'<a href="files/plain.txt">plain.txt</a></html>\n'
+)
+TOMBSTONE = PAGE.replace(b"A probe.", b"A probe that has ended.")
 SCRIPT = b"<script>document.title = 'it ran'</script>"
 FILES = {
     "plain.txt": b"text that would be worth compressing\n" * 400,
@@ -54,6 +60,7 @@ SYMLINK = "link.txt"
 TWO_WEEKS = 14 * 86400
 FRESH = 2  # seconds, in which Apache's entity tags are weak: the file might change once more at the same time
 GONE = (404,)
+ENDED = (404, 410)
 REFUSED = (400, 404, 405, 414, 501)
 SAME = (
     *("content-type", "content-length", "etag", "server", "content-disposition", http_headers.POLICY),
@@ -61,27 +68,45 @@ SAME = (
 )  # headers that may not tell one kind of nothing from another
 
 
-def check(store: LocalStore, client: Client, *, plain: str = "") -> "Iterator[Finding]":
-    """Yield a finding for each rule. `plain` is where to try http, if not at port 80. Raises OSError, StoreError."""
+def check(store: LocalStore, client: Client, *, plain: str = "", archive: bool = False) -> "Iterator[Finding]":
+    """Yield a finding for each rule. `plain` is where to try http, if not at port 80. Raises OSError, StoreError.
+
+    `archive` is whether pages offer all files at once.
+    """
     downloads = store.path(layout.DOWNLOADS)
-    with _placed(store) as (present, revoked):
-        visit = _Visit(store, client, present, revoked, plain)
+    with _placed(store) as (present, revoked, ended):
+        visit = _Visit(store, client, present, revoked, ended, plain)
         visit.run()
         for key in visit.looked_at:
             yield finding(RULES[key], visit.problems.get(key, []), downloads, client.host)
+        if archive and "reach" not in visit.problems:
+            yield _archive(client, visit.page)
+
+
+def _archive(client: Client, page: str) -> Finding:
+    """Say whether what pages offer is there."""
+    try:
+        answer = client.ask(page + layout.ARCHIVE)
+    except (OSError, HTTPException) as error:
+        return Finding("error", f"not so: all files can be had at once: {sentence(error)}")
+    if answer.status == 200 and answer.body.startswith(b"PK"):
+        return Finding("ok", "all files can be had at once")
+    mend = ("only pfilter serve can do that; elsewhere: [serve] archive = false",)
+    return Finding("error", f"not so: all files can be had at once: {layout.ARCHIVE} gives {answer.status}", mend)
 
 
 @contextlib.contextmanager
-def _placed(store: LocalStore) -> "Iterator[tuple[str, str]]":
-    """Place two downloads, and take one of them down; give their ids."""
-    ids = [b32encode(os.urandom(20)).decode("ascii").lower() for _ in range(2)]
+def _placed(store: LocalStore) -> "Iterator[tuple[str, str, str]]":
+    """Place three downloads, take one of them down, and end one; give their ids."""
+    ids = [b32encode(os.urandom(20)).decode("ascii").lower() for _ in range(3)]
     try:
         for download in ids:
             _place(store, download)
         revoke(store, ids[1])
+        revoke(store, ids[2], pages=Pages(late=lambda *_: PAGE, tombstone=lambda _: TOMBSTONE, keep=LIFETIME))
         # To what anybody may have: rights alone would hide that a link to somewhere else is followed.
         os.symlink("plain.txt", store.path(file_path(ids[0], SYMLINK)))
-        yield ids[0], ids[1]
+        yield ids[0], ids[1], ids[2]
     finally:
         for download in ids:
             with contextlib.suppress(StoreError):
@@ -111,12 +136,13 @@ def _place(store: LocalStore, download: str) -> None:
 class _Visit:
     """One look at a server; `problems` are by rule, `looked_at` are the rules that were tried."""
 
-    def __init__(self, store: LocalStore, client: Client, present: str, revoked: str, plain: str) -> None:
+    def __init__(self, store: LocalStore, client: Client, present: str, revoked: str, ended: str, plain: str) -> None:
         self.store = store
         self.client = client
         self.page = f"{client.prefix}/{present}/"
         self.present = present
         self.revoked = revoked
+        self.ended = ended
         self.plain = plain
         self.problems: dict[str, list[str]] = {}
         self.looked_at: list[str] = []
@@ -132,7 +158,16 @@ class _Visit:
         if answer.status != 200 or answer.body != PAGE:
             self._wrong("reach", f"{self._shown(self.page)} gives status {answer.status} and {_begin(answer)}")
             return
-        for step in (self._tls, self._plain, self._page, self._files, self._parts, self._gone, self._outside):
+        for step in (
+            self._tls,
+            self._plain,
+            self._page,
+            self._files,
+            self._parts,
+            self._ended,
+            self._gone,
+            self._outside,
+        ):
             try:
                 step()
             except (OSError, HTTPException) as error:
@@ -147,7 +182,9 @@ class _Visit:
             found.append(problem)
 
     def _shown(self, path: str) -> str:
-        return path.replace(self.present, "ID").replace(self.revoked, "ID")
+        for download in (self.present, self.revoked, self.ended):
+            path = path.replace(download, "ID")
+        return path
 
     def _tls(self) -> None:
         self._tried("tls")
@@ -254,6 +291,19 @@ class _Visit:
             self._wrong("etag", "If-None-Match does not give 304")
         if etag and self.client.ask(path, range="bytes=2-5", if_range=etag).status != 206:
             self._wrong("etag", "If-Range with the file's own tag does not give 206")
+
+    def _ended(self) -> None:
+        self._tried("ended")
+        page = f"{self.client.prefix}/{self.ended}/"
+        answer = self.client.ask(page)
+        if answer.status != 200 or answer.body != TOMBSTONE:
+            self._wrong("ended", f"the page gives status {answer.status} and {_begin(answer)}")
+        else:
+            self._common("the page of what has ended", answer)
+            self._policy("page policy", "the page of what has ended", answer, http_headers.PAGE_POLICY)
+        answer = self.client.ask(f"{page}files/plain.txt")
+        if answer.status not in ENDED:
+            self._wrong("ended", f"a file of it gives status {answer.status}")
 
     def _gone(self) -> None:
         self._tried("gone")

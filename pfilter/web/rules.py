@@ -92,8 +92,13 @@ RULES = {
         "return 301 $uri/;",
         "RewriteRule ... https://HOST%{REQUEST_URI}/ [R=301,L]",
     ),
+    "ended": Rule(
+        "what has ended has a page that says so, and no files",
+        "try_files /$pfilter_page/index.html =404;",
+        'RewriteCond "DOWNLOADS/$1/index.html" -f',
+    ),
     "gone": Rule(
-        "expired, taken down and never existed look the same",
+        "what never existed, and what is gone without a page, look the same",
         "error_page 400 401 403 404 405 406 408 410 411 412 413 414 415 429 431 494 495 496 497 =404 /pfilter-gone;",
         "ErrorDocument 404 /pfilter-gone",
     ),

@@ -30,7 +30,15 @@ GROUPS = {name: command for name, command in COMMAND.commands.items() if hasattr
 COMMANDS = {name: command for name, command in COMMAND.commands.items() if name not in GROUPS} | {  # type: ignore[attr-defined]
     f"{group} {name}": command for group, found in GROUPS.items() for name, command in found.commands.items()
 }
-FUNCTIONS = {"file", "_", "ngettext", "symbol", "date", "kind"}  # what templates name that is no variable given to them
+FUNCTIONS = {
+    "file",
+    "title",
+    "_",
+    "ngettext",
+    "symbol",
+    "date",
+    "kind",
+}  # what templates name that is no variable given to them
 SECTIONS = {key.section for key in keys.KEYS}
 
 
@@ -380,7 +388,8 @@ def test_templates_and_their_variables_are_in_the_manual() -> None:
     missing = []
     for path in sorted((PROJECT / "pfilter/templates").iterdir()):
         entry = re.search(rf"^\.It Pa [^\n]*{re.escape(path.name)}[^\n]*$(.*?)(?=^\.It|^\.El)", text, re.M | re.S)
-        used = set(re.findall(r"\{\{ (\w+)(?! if)\b", path.read_text(encoding="utf-8"))) - FUNCTIONS
+        source = path.read_text(encoding="utf-8")
+        used = set(re.findall(r"\{\{ (\w+)(?! if)\b", source)) - FUNCTIONS - set(re.findall(r"\{% set (\w+)", source))
         missing += [path.name] if not entry else [f"{path.name}: {name}" for name in used if name not in entry[1]]
     assert missing == []
 

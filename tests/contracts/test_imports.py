@@ -1,7 +1,9 @@
 """Imports go downward, and a message pays only for what it needs."""
 
 import ast
+import importlib
 import os
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -329,6 +331,35 @@ def test_a_linked_attachment_loads_no_more_than_it_needs(warm: Gateway) -> None:
     line, modules = loaded(warm, data)
     assert line.startswith("1 linked")
     assert {name.split(".")[0] for name in modules} & {"typer", "click", "rich", "mailparser", "asyncio"} == set()
+
+
+PLACING = {f"pfilter.rewriting.{name}" for name in ("placing", "body_text", "history")}
+PLACING_IN_HTML = {f"pfilter.rewriting.{name}" for name in ("body_html", "history_html", "visible")}
+
+
+def test_only_where_a_notice_goes_its_place_is_looked_for(warm: Gateway) -> None:
+    """A message that is zipped needs no place; one with a link and a text alone needs nothing that reads HTML."""
+    hello = support.part(b"Hi\n")
+    zipped = support.message(support.multipart("mixed", hello, support.attachment(b"1, 2, 3\n" * 9000, "a.csv")))
+    line, modules = loaded(warm, zipped)
+    assert line.startswith("1 zipped")
+    assert modules & (PLACING | PLACING_IN_HTML) == set()
+    film = support.attachment(support.noise(900_000))
+    line, modules = loaded(warm, support.message(support.multipart("mixed", hello, film)))
+    assert line.startswith("1 linked")
+    assert modules & (PLACING | PLACING_IN_HTML | {"html"}) == PLACING
+    html = support.part(b"<p>Hi&nbsp;&amp;", "text/html")
+    both = support.multipart("alternative", hello, html, boundary="inner")
+    line, modules = loaded(warm, support.message(support.multipart("mixed", both, film)))
+    assert line.startswith("1 linked")
+    assert modules & (PLACING | PLACING_IN_HTML | {"html"}) == PLACING | PLACING_IN_HTML
+
+
+@pytest.mark.parametrize("name", ["placing", "history", "history_text", "history_html"])
+def test_looking_for_the_place_makes_patterns_only_where_their_words_are(name: str) -> None:
+    """To import what knows replies in many languages makes no pattern of any: one process handles one message."""
+    module = importlib.import_module(f"pfilter.rewriting.{name}")
+    assert [key for key, value in vars(module).items() if isinstance(value, re.Pattern)] == []
 
 
 OPENED = """

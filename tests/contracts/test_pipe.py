@@ -677,8 +677,8 @@ def test_what_only_looks_like_a_loop(gateway: Gateway) -> None:
 
 def test_a_result_over_the_size_limit(gateway: Gateway) -> None:
     """If the result became too large for Postfix the original goes."""
-    gateway.configure(link=SMALL_LIMITS, reinject="max_size = 390")
-    tiny = support.message(support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x" * 20)))
+    gateway.configure(link=SMALL_LIMITS, reinject="max_size = 365")
+    tiny = support.message(support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x" * 11)))
     assert "size limit" in delivered(gateway.pipe(tiny))
     assert gateway.sent == tiny
 
@@ -694,10 +694,10 @@ def test_a_stripped_result_over_the_size_limit(gateway: Gateway) -> None:
 def test_the_size_limit_is_asked_from_postfix(gateway: Gateway) -> None:
     """Without max_size postconf, beside sendmail, says what Postfix takes; only where the result is larger."""
     postconf = gateway.root / "postconf"
-    postconf.write_text(f"#!/bin/sh\necho asked >> {gateway.root}/asked\necho warning: odd >&2\necho 390\n")
+    postconf.write_text(f"#!/bin/sh\necho asked >> {gateway.root}/asked\necho warning: odd >&2\necho 365\n")
     postconf.chmod(0o755)
     gateway.configure(link=SMALL_LIMITS)
-    tiny = support.message(support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x" * 20)))
+    tiny = support.message(support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x" * 11)))
     assert "size limit" in delivered(gateway.pipe(tiny))
     delivered(gateway.pipe(BIG))
     assert (gateway.root / "asked").read_text() == "asked\n"

@@ -210,7 +210,7 @@ def test_a_date_that_moves_meanwhile_counts(place: Place, monkeypatch: pytest.Mo
     if place.kind == "local":
         from pfilter.store import cleanup
 
-        owner, name = cleanup, "_remove"
+        owner, name = cleanup, "_end"
     else:
         owner, name = keeper._store, "mark_removing"
     real = getattr(owner, name)

@@ -11,7 +11,7 @@ from tests.lib.support import PROJECT
 
 DEMO = Path("/var/tmp/pfilter-demo")
 SHOWN = (
-    "Alice sends this message", "Bob and Carol receive", "of this message can be downloaded until",
+    "Alice sends this message", "Bob and Carol receive", "to download, available until",
     "https://downloads.example.com/", "Alice is told", "figures.csv.zip", "1 linked, 1 zipped",
 )  # fmt: skip
 

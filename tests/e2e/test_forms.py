@@ -3,6 +3,7 @@
 import base64
 import io
 import quopri
+import re
 import zipfile
 from collections.abc import Callable
 from email.header import Header
@@ -93,7 +94,7 @@ def transfer(text: str, charset: str, encoding: str) -> bytes:
 @pytest.mark.parametrize("name", CHARSETS)
 @pytest.mark.parametrize("file_name", ["film.mp4", "映像 Köln.mp4"])
 def test_charsets(gate: Gate, name: str, file_name: str) -> None:
-    """A reader sees the text as it was, and behind it the notice, also where its charset can't hold a name."""
+    """A reader sees the text as it was, and in it, above a signature, the notice, whatever its charset holds."""
     text, charset, encoding = CHARSETS[name]
     first_line = f"<p>{text.splitlines()[0]}</p>"
     body = multipart(
@@ -108,9 +109,13 @@ def test_charsets(gate: Gate, name: str, file_name: str) -> None:
     )  # fmt: skip
     gate.send(mails.letter(film, body=body))
     got = gate.delivered()
-    shown, heading, notice = got.text.replace("\r\n", "\n").partition("The following attachment")
-    assert NOTICE in heading + notice
-    assert shown.rstrip("\n") == text.rstrip("\n")
+    shown = got.text.replace("\r\n", "\n")
+    notice = re.search(r"\n\n1 file.*?\nhttps?://\S+(?=\n|$)", shown, re.DOTALL)
+    assert notice
+    assert NOTICE in notice[0]
+    before, after = shown[: notice.start()].rstrip("\n"), shown[notice.end() :].strip("\n")
+    assert f"{before}\n{after}".rstrip("\n") == text.rstrip("\n")
+    assert after.startswith("-- ") or not after
     assert first_line in got.html
     assert file_name in unescape(got.html)
     assert gate.linked(got) == {file_name: mails.FILM}
@@ -128,7 +133,7 @@ def test_body_in_which_nothing_can_be_written(gate: Gate) -> None:
         gate.send(mails.letter(mails.film(), body=body))
         got = gate.delivered()
         assert gate.linked(got) == {"film.mp4": mails.FILM}
-        assert got.text.startswith("The following attachment")
+        assert got.text.startswith("1 file to download")
         assert body.replace(b"\n", b"\r\n") in got.raw
         assert got.raw.count(NOTICE.encode()) == 1
         gate.forget()
@@ -216,7 +221,9 @@ def test_hard_lines_stay_beside_a_link(gate: Gate) -> None:
     data = mails.letter(mails.film(), body=body, fields=RAW_HEADERS)
     gate.send(data.removesuffix(b"\n").replace(b"\n", b"\r\n"), raw=True, chunk=True)
     got = gate.delivered()
-    assert got.text.startswith(crlf(HARD + GERMAN))
+    above, below = crlf(HARD + GERMAN).split("\r\n-- \r\n")
+    assert got.text.startswith(above)
+    assert got.text.rstrip("\r\n").endswith("\r\n\r\n-- \r\n" + below.rstrip("\r\n"))
     assert crlf(RAW_HEADERS).encode() in got.content
     assert gate.linked(got) == {"film.mp4": mails.FILM}
     before = data[: data.index(HARD.encode())]
@@ -232,7 +239,10 @@ def test_only_the_edits_differ(gate: Gate) -> None:
     gate.send(message(entity))
     got = gate.delivered()
     without = message(entity).replace(b"--outer\n" + mails.film() + b"\n", b"").replace(b"\n", b"\r\n")
-    start, end = got.content.index(b"\r\nThe following"), got.content.index(b"\r\n--outer\r\nContent-Type: application")
+    start, end = (
+        got.content.index(b"\r\n1 file to download"),
+        got.content.index(b"\r\n--outer\r\nContent-Type: application"),
+    )
     notice = got.content[start:end]
     assert got.content.replace(notice, b"") == without
     assert gate.linked(got) == {"film.mp4": mails.FILM}

@@ -11,7 +11,7 @@ from tests.laws.test_differential import CLEAR, FILE
 from tests.lib import generate, laws, support
 
 SENDER = b"sender@example.org"
-LINKED = "of this message can be downloaded until"
+LINKED = support.NOTICE
 STRIPPED = "Please do not send this message again"
 SMALL = sorted(path for path in support.SMALL_CORPUS.iterdir() if path.suffix == ".eml")
 TWINS: "list[Callable[[bytes], bytes]]" = [lambda data: data, support.lf, support.crlf]

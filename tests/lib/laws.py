@@ -185,7 +185,7 @@ def is_new_notice(leaf: StdlibMessage, marker: str) -> bool:
     if leaf.get_content_type() != "text/plain" or leaf.get_content_disposition() != "inline":
         return False
     text = support.text_of(leaf)
-    return text.count(marker) == 1 and text.startswith("The following attachment")
+    return text.count(marker) == 1 and bool(re.match(r"\d+ files? to download|The following attachment", text))
 
 
 def is_zip_of(now: StdlibMessage, octets: bytes) -> None:

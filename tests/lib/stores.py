@@ -55,6 +55,10 @@ class Place:
         one = self.keeper.record(download_id)
         return {file.name: b"".join(self.keeper.read(one, file.name)) for file in one.files}
 
+    def live(self) -> list[str]:
+        """Return the ids of what has not ended."""
+        return [one.id for one in self.keeper.records([]) if not one.ended]
+
     def everything(self) -> list[str]:
         """Return the names of all that is public, or known of it."""
         if self.kind == "local":

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from pfilter import pipeline
@@ -27,10 +27,13 @@ from pfilter.base.spool import Spool
 from pfilter.config import load
 from pfilter.config.settings import Settings
 from pfilter.decision.plan import Outcome
-from pfilter.message.model import Envelope, Message
+from pfilter.message.model import Envelope, Message, Part
 from pfilter.message.scan import scan
-from pfilter.rewriting import splice
+from pfilter.rewriting import body_html, body_text, splice
 from pfilter.rewriting.splice import Edit
+
+if TYPE_CHECKING:
+    from pfilter.config.settings import Place
 
 TESTS = Path(__file__).resolve().parents[1]
 PROJECT = TESTS.parent
@@ -39,7 +42,7 @@ SMALL_CORPUS = TESTS / "laws" / "corpus"
 BASE_URL = "https://files.example.org/d"
 SECRET = b"0123456789abcdef" * 4 + b"\n"
 NOW = 1_800_000_000  # 2027-01-15 08:00:00 UTC
-NOTICE = "of this message can be downloaded until"
+NOTICE = "to download, available until"
 ENVELOPE = Envelope(sender=b"sender@example.org", recipients=(b"reader@example.net",))
 
 
@@ -248,6 +251,17 @@ def noise(size: int, seed: int = 1) -> bytes:
 def table(rows: int = 4000) -> bytes:
     """Return a table that a zip makes much smaller."""
     return b"".join(b"%d;%d;value\r\n" % (row, row * row) for row in range(rows))
+
+
+def notice_edits(spool: Spool, part: Part, note: str, eol: bytes, place: "Place" = "auto") -> "list[Edit] | None":
+    """Return the edits that put a notice into a body, where "auto" is the end if no end of the words is known."""
+    if part.type == b"text/html":
+        html = body_html.read(spool, part)
+        where: Place = "end" if html and place == "auto" and not html.below else place
+        return body_html.put(spool, html, note, eol, where) if html else None
+    text = body_text.read(spool, part)
+    where = "end" if text and place == "auto" and not text.below else place
+    return body_text.put(spool, text, note, eol, MemoryArena(), where) if text else None
 
 
 # --- What readers of the result see, by the standard library's parser

@@ -70,7 +70,7 @@ def test_all_rules_hold(
 @pytest.mark.parametrize("kind", ["nginx", "apache", "serve"])
 def test_an_absolute_target_is_taken_as_its_path(kind: str, place: servers.Place, start: Start) -> None:
     """Every server takes `GET https://host/path` (RFC 9112, 3.2.2) as it does `GET /path`; what is not there too."""
-    with downloads(place) as (present, _):
+    with downloads(place) as (present, _, _):
         server, _ = start(kind)
         client = Client(place.policy().store_base_url, server.address, insecure=True)
         for path in (f"/{present}/", f"/{present}/files/plain.txt", f"/{present}/files/none"):
@@ -84,7 +84,7 @@ def test_an_absolute_target_is_taken_as_its_path(kind: str, place: servers.Place
 @pytest.mark.parametrize("kind", ["apache", "serve"])  # nginx has no way to say so: max_ranges heeds no variable
 def test_head_with_a_range(kind: str, place: servers.Place, start: Start) -> None:
     """Range has a meaning for GET alone (RFC 9110, 14.2): HEAD tells the whole length."""
-    with downloads(place) as (present, _):
+    with downloads(place) as (present, _, _):
         server, _ = start(kind)
         client = Client(place.policy().store_base_url, server.address, insecure=True)
         path = f"{servers.PREFIX}/{present}/files/plain.txt"
@@ -95,8 +95,22 @@ def test_head_with_a_range(kind: str, place: servers.Place, start: Start) -> Non
             assert (answer.status, *map(answer.get, told)) == (200, *map(plain.get, told))
 
 
-def downloads(place: servers.Place) -> AbstractContextManager[tuple[str, str]]:
-    """Place what check-web does: a download that is there, and one that is not any more."""
+@pytest.mark.parametrize(("kind", "level"), [("nginx", "error"), ("serve", "ok")])
+def test_what_pages_offer_is_there(
+    kind: str, level: str, place: servers.Place, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With [serve] archive, check-web says whether all files can be had at once where the downloads are."""
+    values = servers.Place.values
+    monkeypatch.setattr(servers.Place, "values", lambda place, **more: values(place, archive=True, **more))
+    server, _ = start(kind)
+    file = servers.write_configuration(place)
+    done = command("check-web", "--config", str(file), "--connect", server.address, "--insecure")
+    (line,) = [line for line in done.stdout.splitlines() if "all files can be had at once" in line]
+    assert (line.split()[0], done.returncode) == (level, int(level == "error"))
+
+
+def downloads(place: servers.Place) -> AbstractContextManager[tuple[str, str, str]]:
+    """Place what check-web does: a download that is there, one that is not any more, and one that has ended."""
     policy = place.policy()
     return check._placed(LocalStore(policy.store_path, policy.store_base_url))
 
@@ -255,6 +269,7 @@ NGINX_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
         ],
         {"tls", "plain"},
     ),
+    "ended": ([("try_files /$pfilter_page/", "try_files /$pfilter_page/files/../")], {"ended"}),
     "reach": ([('/downloads";', '/elsewhere";')], {"reach"}),
 }
 LAST_RULE = "    RewriteRule ^ - [R=404,L]\n    TraceEnable"
@@ -283,7 +298,7 @@ APACHE_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
     ),
     "all": (
         [(LAST_RULE, "    RewriteRule ^ /hello [R=200,L]\n    TraceEnable")],
-        {"outside", "listing", "gone", "links", "page policy"},
+        {"outside", "listing", "gone", "links", "page policy", "ended"},
     ),
     "answers": (
         [
@@ -308,6 +323,15 @@ APACHE_BROKEN: dict[str, tuple[list[tuple[str, str]], set[str]]] = {
             (f"Redirect permanent / https://{servers.HOST}/", "Redirect permanent / http://www.example.com/"),
         ],
         {"tls", "plain"},
+    ),
+    "ended": (
+        [
+            (
+                f'    RewriteRule "^{servers.PREFIX}/({ID})/$"',
+                f'    RewriteCond "%{{DOCUMENT_ROOT}}/$1/files" -d\n    RewriteRule "^{servers.PREFIX}/({ID})/$"',
+            )
+        ],
+        {"ended"},
     ),
     "reach": ([(f'RewriteRule "^{servers.PREFIX}/({ID})/$"', "# ")], {"reach"}),
 }
@@ -364,6 +388,7 @@ def test_every_rule_is_broken_by_some_test() -> None:
 
 
 NO_LINES = {
+    "ended",
     "reach",
     "certificate",
     "content",

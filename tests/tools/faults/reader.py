@@ -56,7 +56,8 @@ def _of_envelope(mail: Mail, delivery: Delivery) -> list[str]:
 def links(delivery: Delivery) -> set[str]:
     """Return the addresses of download pages in a delivery."""
     texts = "".join(text_of(leaf) for leaf in leaves(parsed(delivery.octets)) if leaf.get_content_maintype() == "text")
-    return {address for address in addresses(texts) if address.endswith("/")}
+    pages = (re.match(r".*/[a-z2-7]{32}/", address) for address in addresses(texts))  # a link may be a file's
+    return {page[0] for page in pages if page}
 
 
 def _files(delivery: Delivery, store: Path) -> dict[str, bytes]:

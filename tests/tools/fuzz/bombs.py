@@ -11,9 +11,8 @@ from pfilter.message import codec, filenames, header, references
 from pfilter.message.decoded import from_address, header_texts
 from pfilter.message.model import Message
 from pfilter.message.scan import scan
-from pfilter.rewriting import body_html, body_text
 from tests.lib import support
-from tests.lib.support import BytesSpool, MemoryArena
+from tests.lib.support import BytesSpool
 
 UNLIMITED = Limits(parts=1 << 30, header=1 << 30)
 NOTE = "Files:\n\n  a.bin (1 kB)"
@@ -111,9 +110,7 @@ def told(kind: str, encoding: str = "7bit", note: str = NOTE) -> "Callable[[byte
     def run(data: bytes) -> object:
         mail = support.part(data, f"text/{kind}; charset=us-ascii", encoding=encoding)
         spool, message = BytesSpool(mail), scanned(mail)
-        if kind == "html":
-            return body_html.append_html(spool, message.root, f"<p>{note}</p>", b"\n")
-        return body_text.append_text(spool, message.root, note, b"\n", MemoryArena())
+        return support.notice_edits(spool, message.root, f"<p>{note}</p>" if kind == "html" else note, b"\n")
 
     return run
 
@@ -121,7 +118,7 @@ def told(kind: str, encoding: str = "7bit", note: str = NOTE) -> "Callable[[byte
 def relabelled(data: bytes) -> object:
     """Put a notice into a text whose charset can't hold it."""
     spool, message = BytesSpool(data), scanned(data)
-    return body_text.append_text(spool, message.root, "日本語", b"\n", MemoryArena())
+    return support.notice_edits(spool, message.root, "日本語", b"\n")
 
 
 def named(data: bytes) -> str:

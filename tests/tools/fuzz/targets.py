@@ -15,9 +15,9 @@ from pathlib import Path
 
 from pfilter.message import addresses, codec, decoded, fields, filenames, header
 from pfilter.message.model import Message
-from pfilter.rewriting import body_html, body_text, splice
+from pfilter.rewriting import splice
 from tests.lib import laws, support
-from tests.lib.support import BytesSpool, MemoryArena, content, scanned
+from tests.lib.support import BytesSpool, content, scanned
 from tests.tools.fuzz import lmtp
 
 NOTE = "Files:\n\n  a.bin (1 kB)\n\nhttps://files.example.org/~d/x/"
@@ -119,11 +119,8 @@ def _told(mail: bytes, note: str) -> None:
     part = message.parts[-1]
     if message.defects or part.type not in (b"text/plain", b"text/html"):
         return
-    if part.type == b"text/html":
-        note = HTML_NOTE
-        edits = body_html.append_html(spool, part, note, message.eol)
-    else:
-        edits = body_text.append_text(spool, part, note, message.eol, MemoryArena())
+    note = HTML_NOTE if part.type == b"text/html" else note
+    edits = support.notice_edits(spool, part, note, message.eol)
     if edits is None:
         return
     ordered = splice.in_order(edits, len(mail))

@@ -158,7 +158,7 @@ class Arrivals(Beside):
                     yield self._sent[number], download
 
 
-NOTICED = b"have been replaced with links"
+NOTICED = b"been replaced with"
 
 
 def _difference(sent: Sent, arrived: Arrived, downloads: list[str]) -> str:

@@ -83,7 +83,14 @@ class Place:
         sections: dict[str, dict[str, object]] = {
             "reinject": {"method": "smtp" if self.is_lmtp else self.layout, "smtp": f"127.0.0.1:{self.port + 1}"},
             "policy": {"own_domains": ["example.org"]},
-            "store": {"path": str(self.store), "base_url": self.base_url, "min_free": 0, "keep": keep, "grace": "0s"},
+            "store": {
+                "path": str(self.store),
+                "base_url": self.base_url,
+                "min_free": 0,
+                "keep": keep,
+                "grace": "0s",
+                "tombstone": "0s",
+            },
             "log": {"to": f"file:{self.events}"},
             "notify": {"per_hour": 0},  # each notification is looked for
         }

@@ -211,13 +211,15 @@ def test_what_is_not_there(place: Place, run: Any, command: list[str]) -> None:
 
 
 def test_extend(place: Place, run: Any, tmp_path: Path) -> None:
-    """A later date is promised, by a time or a date; it is logged."""
+    """A later date is promised, by a time or a date, to the end of its day; it is logged."""
     fill(place)
     before = place.keeper.record(ID).until
     assert "extended download aaaaaaaa to " in run("extend", "--by", "2d", ID[:8]).output
-    assert place.keeper.record(ID).until == before + 2 * DAY
+    until = place.keeper.record(ID).until
+    assert before + 2 * DAY <= until < before + 3 * DAY
+    assert time.strftime("%H:%M:%S", time.gmtime(until)) == "23:59:59"
     assert "to 2039-01-31 23:59 UTC" in run("extend", "--until", "2039-01-31", ID[:8], OTHER[:8]).output
-    assert "to 2039-02-01 10:00 UTC" in run("extend", "--until", "2039-02-01T12:00+02:00", ID).output
+    assert "to 2039-02-01 23:59 UTC" in run("extend", "--until", "2039-02-01T12:00+02:00", ID).output
     assert [event["event"] for event in events(tmp_path)] == ["extended"] * 4
     assert ID not in (tmp_path / "log").read_text()
 
@@ -235,7 +237,7 @@ def test_revoke_by_id(place: Place, run: Any, tmp_path: Path) -> None:
     """Downloads that are named go at once, and are logged by the beginnings of their ids."""
     fill(place)
     assert "removed download aaaaaaaa\nremoved download bbbbbbbb\n" in run("revoke", ID, OTHER[:8], ID[:8]).output
-    assert place.keeper.ids() == [THIRD]
+    assert place.live() == [THIRD]
     (event,) = events(tmp_path)
     assert (event["event"], event["downloads"]) == ("revoked", "aaaaaaaa, bbbbbbbb")
 
@@ -245,9 +247,9 @@ def test_revoke_by_condition(place: Place, run: Any) -> None:
     fill(place)
     with pytest.raises(UsageError, match="no terminal to ask on"):
         run("revoke", "--sender", "@example.org")
-    assert len(place.keeper.ids()) == 3
+    assert len(place.live()) == 3
     run("revoke", "--sender", "@example.org", "--older-than", "3d", "--yes")
-    assert place.keeper.ids() == [OTHER, THIRD]
+    assert place.live() == [OTHER, THIRD]
     assert run("revoke", "--sender", "nobody@example.org", "--yes").output == "no downloads meet these conditions\n"
 
 
@@ -258,7 +260,7 @@ def test_revoke_asks(place: Place, run: Any, monkeypatch: pytest.MonkeyPatch, an
     monkeypatch.setattr("pfilter.cli.downloads._is_person", lambda: True)
     done = run("revoke", "--expired", answer=answer, status=0 if left == 2 else 1)
     assert THIRD[:8] in done.output
-    assert len(place.keeper.ids()) == left
+    assert len(place.live()) == left
 
 
 @pytest.mark.parametrize("arguments", [[], ["--yes"], [ID, "--expired"]])
@@ -267,7 +269,7 @@ def test_revoke_without_sense(place: Place, run: Any, arguments: list[str]) -> N
     fill(place)
     with pytest.raises(UsageError):
         run("revoke", *arguments)
-    assert len(place.keeper.ids()) == 3
+    assert len(place.live()) == 3
 
 
 # --- rescan
@@ -290,7 +292,7 @@ def test_rescan_takes_down_what_is_infected_by_now(place: Place, run: Any, scann
     assert "infected: aaaaaaaa bad: Pfilter.Test.Virus" in text
     assert "infected: cccccccc worse: Pfilter.Test.Virus" in text
     assert "2 different files: 1 clean, 2 downloads taken down" in text
-    assert place.keeper.ids() == [OTHER]
+    assert place.live() == [OTHER]
     (event,) = events(tmp_path)
     assert (event["event"], event["downloads"]) == ("revoked", "aaaaaaaa, cccccccc")
     assert "1 different files: 1 clean, 0 downloads taken down\n" in run("rescan").output
@@ -302,7 +304,7 @@ def test_rescan_of_some(place: Place, run: Any, scanner: str, tmp_path: Path) ->
     for download_id in (ID, OTHER):
         place.save(download_id, until=int(time.time()) + DAY, bad=EICAR)
     run("rescan", OTHER[:8])
-    assert place.keeper.ids() == [ID]
+    assert place.live() == [ID]
     assert "0 different files" in run("rescan", "--older-than", "3000d").output
 
 
@@ -311,7 +313,7 @@ def test_rescan_without_an_answer_takes_nothing_down(place: Place, run: Any, tmp
     with_clamd(tmp_path, f"{tmp_path}/none")
     place.save(until=int(time.time()) + DAY, bad=EICAR)
     assert "aaaaaaaa bad: clamd at" in run("rescan", status=1).output
-    assert place.keeper.ids() == [ID]
+    assert place.live() == [ID]
 
 
 def test_rescan_without_clamd(place: Place, run: Any) -> None:

@@ -21,14 +21,17 @@ def stored(gateway: Gateway, keep: str = "7d", grace: str = "7d") -> str:
 
 
 def test_expire_removes_what_is_over(gateway: Gateway) -> None:
-    """Keep = "1s" and grace = "0s": a moment later all is gone, and what was freed is said."""
+    """Keep = "1s" and grace = "0s": a moment later all files are gone, what was freed is said, and a page says so."""
     download = stored(gateway, "1s", "0s")
     time.sleep(2.1)
     done = pfilter("expire", "--config", str(gateway.config))
     assert (done.returncode, done.stderr) == (0, b"")
     assert f"removed download {download[:8]}".encode() in done.stdout
     assert b"freed 90" in done.stdout or b"freed 9" in done.stdout
-    assert list((gateway.store / "downloads").glob("*/")) == []
+    assert [path.name for path in (gateway.store / "downloads" / download).iterdir()] == ["index.html"]
+    page = (gateway.store / "downloads" / download / "index.html").read_text()
+    assert "no longer available" in page
+    assert "big.bin" not in page
     assert [path for path in (gateway.store / "blobs").rglob("*") if path.is_file()] == []
 
 
@@ -60,9 +63,12 @@ def test_expire_names_what_it_cannot_read(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("form", ["id", "prefix", "link"])
 def test_revoke(gateway: Gateway, form: str) -> None:
-    """A download is taken down at once by its id, the beginning of it as the log has it, or its link."""
+    """A download is taken down at once by its id, the beginning of it as the log has it, or its link; then its page."""
     download = stored(gateway)
     given = {"id": download, "prefix": download[:8], "link": f"{BASE_URL}/{download}/"}[form]
+    done = pfilter("downloads", "revoke", "--config", str(gateway.config), given)
+    assert done.returncode == 0
+    assert [path.name for path in (gateway.store / "downloads" / download).iterdir()] == ["index.html"]
     done = pfilter("downloads", "revoke", "--config", str(gateway.config), given)
     assert done.returncode == 0
     assert list((gateway.store / "downloads").glob("*/")) == []

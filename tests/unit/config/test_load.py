@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pfilter.base.errors import ConfigError
 from pfilter.base.limits import Limits
 from pfilter.config import keys, load, readers, settings
-from pfilter.config.settings import Settings
+from pfilter.config.settings import PRESIGNED_LIMIT, Settings
+from tests.lib import support
 
 # As the project promised them; other keys are in keys.KEYS alone.
 PROMISED = """
@@ -372,3 +373,21 @@ def test_words_are_those_that_type_checkers_know() -> None:
                 readers[name](word)
                 taken.add(word)
         assert taken == words, name
+
+
+@pytest.mark.parametrize(("keep", "grace"), [("7d", "0d"), ("6d", "1d"), ("1d", "6d")])
+def test_presigned_links_may_be_promised_for_all_the_time_that_they_have(keep: str, grace: str) -> None:
+    """Seven days with the grace are the most that can be signed, and may be configured; a minute more is an error."""
+    bucket = {"url": "s3://bucket", "links": "presigned", "grace": grace}
+    made = load.from_values({"policy": {"own_domains": ["*"]}, "store": {**bucket, "keep": keep}})
+    assert made.presigned
+    assert made.store_keep + made.store_grace == PRESIGNED_LIMIT
+    with pytest.raises(ConfigError, match="7 days at most"):
+        load.from_values({"policy": {"own_domains": ["*"]}, "store": {**bucket, "keep": f"{made.store_keep + 60}s"}})
+
+
+def test_a_time_zone_is_known() -> None:
+    """A zone that this machine does not know is an error that says what is allowed."""
+    assert support.policy(notice={"timezone": "Europe/Berlin"}).notice_timezone == "Europe/Berlin"
+    with pytest.raises(ConfigError, match=r"\[notice\] timezone = 'Berlin': must be a time zone such as"):
+        support.policy(notice={"timezone": "Berlin"})

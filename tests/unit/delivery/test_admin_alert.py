@@ -64,7 +64,7 @@ def test_it_is_in_the_language_of_the_administrator() -> None:
     mail = composed(notice={"languages": {"example.org": "de"}})
     assert str(make_header(decode_header(mail["Subject"]))) == "pfilter: Eine Nachricht ist in Quarantäne"
     text = support.text_of(mail)
-    assert "  Grund: virus Eicar\n" in text
+    assert "  Grund: Virus Eicar\n" in text
     assert f"  pfilter quarantine show {NAME}\n" in text
 
 

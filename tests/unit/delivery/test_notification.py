@@ -1,6 +1,7 @@
 """The mail to the sender: what it is, who gets it, and that its failure harms nobody."""
 
-from email.utils import parsedate_to_datetime
+from email.header import decode_header, make_header
+from email.utils import parseaddr, parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from pfilter.delivery import notification
 from pfilter.message.model import Envelope
+from pfilter.notices import texts
 from pfilter.store.record import Download, Link
 from tests.lib import support
 from tests.lib.support import BASE_URL, ENVELOPE, NOW, scanned
@@ -80,7 +82,7 @@ def test_the_notification_is_an_automatic_reply() -> None:
 def test_the_notification_says_it_in_the_promised_words() -> None:
     """It says that nothing need be done, and lists the files, the date and the page."""
     text = support.text_of(support.parsed(composed()))
-    assert "Your attachments have been replaced with links; no further action required" in text
+    assert "Your attachment has been replaced with a link; no further action required." in text
     for word in ("Figures", "a.bin", "1 kB", "15 January 2027", DOWNLOAD.url):
         assert word in text
 
@@ -164,3 +166,35 @@ def test_nobody_is_notified_of_what_was_only_zipped(store: Path, monkeypatch: py
     )
     result = support.process(data, support.zip_everything(store, **OURS), may_notify=True)
     assert (result.outcome.zipped, sent) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("organisation", "name"),
+    [
+        ("Example Ltd", "Example Ltd mail service"),
+        ("Büro & Co", "Büro & Co mail service"),
+        ('A "B" \\', 'A "B" \\ mail service'),
+        ("x, y", "x, y mail service"),
+    ],
+)
+def test_it_comes_from_the_mail_service_of_the_organisation(organisation: str, name: str) -> None:
+    """Who reads it knows who speaks: the organisation's name stands before the address."""
+    found = support.parsed(composed(notice={"organisation": organisation}))
+    author, address = parseaddr(str(found["From"]))
+    assert (str(make_header(decode_header(author))), address) == (name, "postmaster@example.org")
+    given = composed(notice={"organisation": organisation}, notify={"sender": True, "from": "IT <it@example.org>"})
+    assert support.parsed(given)["From"] == "IT <it@example.org>"
+
+
+def test_the_subject_is_that_of_the_message() -> None:
+    """By it a sender knows at once which of his messages it is about; without one it says what was done."""
+    assert support.parsed(composed("The bridge at last"))["Subject"] == "Sent as links: The bridge at last"
+    assert support.parsed(composed(""))["Subject"] == "Your attachments have been replaced with links"
+
+
+def test_one_attachment_is_one() -> None:
+    """One link, or links."""
+    two = DOWNLOAD.replace(links=DOWNLOAD.links * 2)
+    one, more = (texts.notification(made, "ann@example.org", "x", support.policy()).text for made in (DOWNLOAD, two))
+    assert "Your attachment has been replaced with a link;" in one
+    assert "Your attachments have been replaced with links;" in more

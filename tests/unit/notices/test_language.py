@@ -100,8 +100,8 @@ def test_compiled_catalogues_are_those_of_the_sources(name: str) -> None:
         kept = GNUTranslations(stream)
     fresh = GNUTranslations(made)
     assert {**vars(kept)["_catalog"], "": ""} == {**vars(fresh)["_catalog"], "": ""}  # the header has a date
-    assert [kept.ngettext("%(num)s file to download", "%(num)s files to download", n) for n in range(4)] == [
-        fresh.ngettext("%(num)s file to download", "%(num)s files to download", n) for n in range(4)
+    assert [kept.ngettext("%(num)s file (%(size)s)", "%(num)s files (%(size)s)", n) for n in range(4)] == [
+        fresh.ngettext("%(num)s file (%(size)s)", "%(num)s files (%(size)s)", n) for n in range(4)
     ]
 
 
@@ -121,19 +121,33 @@ def test_what_goes_into_mail_fits_into_latin_1(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "seconds", "text"),
+    ("name", "seconds", "timed", "text"),
     [
-        ("en", 0, "1 January 1970, 00:00 UTC"),
-        ("en", 1_795_000_000, "18 November 2026, 11:06 UTC"),
-        ("de", 0, "1. Januar 1970, 00:00 Uhr (UTC)"),
-        ("fr", 0, "1er janvier 1970 à 00:00 (UTC)"),
-        ("fr", 1_795_000_000, "18 novembre 2026 à 11:06 (UTC)"),
-        ("es", 0, "1 de enero de 1970, 00:00 (UTC)"),
+        ("en", 0, "00:00 UTC", "Thursday, 1 January 1970"),
+        ("en", 1_795_000_000, "11:06 UTC", "Wednesday, 18 November 2026"),
+        ("de", 0, "00:00 Uhr (UTC)", "Donnerstag, 1. Januar 1970"),
+        ("fr", 0, " à 00:00 (UTC)", "jeudi 1er janvier 1970"),
+        ("fr", 1_795_000_000, " à 11:06 (UTC)", "mercredi 18 novembre 2026"),
+        ("es", 0, "a las 00:00 (UTC)", "jueves, 1 de enero de 1970"),
     ],
 )
-def test_dates_are_absolute(name: str, seconds: int, text: str) -> None:
-    """Dates are absolute, in UTC and say so, whatever the machine's own locale is."""
-    assert spoken(name).date(seconds) == text
+def test_dates_are_days(name: str, seconds: int, timed: str, text: str) -> None:
+    """Dates are absolute, and begin with the day of the week; with a time they say whose clocks it is by."""
+    assert spoken(name).date(seconds, "", timed=False) == text
+    assert spoken(name).date(seconds, "UTC", timed=True) == text + (timed if timed[0] == " " else f", {timed}")
+
+
+def test_dates_are_those_of_the_zone() -> None:
+    """Readers are told the date of the zone that is configured, and only with hours the time and its zone."""
+    files = download("a").replace(until=1_800_053_999)  # 15 January 2027, 23:59:59 in Berlin
+    berlin = {"timezone": "Europe/Berlin"}
+    days = support.policy(notice=berlin)
+    hours = support.policy(notice=berlin, store={"keep": "12h"})
+    page = texts.page(files, "", days).decode("utf-8")
+    assert '<time datetime="2027-01-15">Friday, 15 January 2027</time>' in page
+    assert "Friday, 15 January 2027" in texts.for_links(files, "", days).text
+    page = texts.page(files, "", hours).decode("utf-8")
+    assert '<time datetime="2027-01-15T22:59:59Z">Friday, 15 January 2027, 23:59 CET</time>' in page
 
 
 @pytest.mark.parametrize(
@@ -144,8 +158,8 @@ def test_dates_are_absolute(name: str, seconds: int, text: str) -> None:
         ("en", 18_400_000, "18.4 MB"),
         ("de", 1, "1 Byte"),
         ("de", 18_400_000, "18,4 MB"),
-        ("fr", 18_400_000, "18,4 Mo"),
-        ("fr", 0, "0 octet"),
+        ("fr", 18_400_000, "18,4\xa0Mo"),
+        ("fr", 0, "0\xa0octet"),
         ("es", 2_000_000_000_000, "2,0 TB"),
     ],
 )
@@ -187,14 +201,14 @@ def test_everything_speaks_the_language_of_the_sender() -> None:
     told = texts.for_links(files, "a@example.de", made)
     letter = texts.notification(files, "a@example.de", "", made)
     page = texts.page(files, "a@example.de", made).decode("utf-8")
-    assert "Die folgenden Anhänge dieser Nachricht können bis zum\n15. Januar 2027, 08:00 Uhr (UTC)" in told.text
-    assert "Alle Dateien auf einer Seite" in told.html
+    assert "2 Dateien zum Herunterladen, verfügbar bis Freitag, 15. Januar 2027\n" in told.text
+    assert "Download-Seite öffnen" in told.html
     assert letter.subject == "Ihre Anhänge wurden durch Links ersetzt"
     assert "Nachricht: (kein Betreff)" in letter.text
     assert '<html lang="de" dir="ltr">' in page
-    assert "2 Dateien zum Herunterladen" in page
+    assert '2 Dateien (<span class="whole">2,5 MB</span>)' in page
     assert '<html lang="en"' in texts.expired_page(made).decode("utf-8")
-    assert "The following attachments" in texts.for_links(files, "a@example.fr", made).text
+    assert "2 files to download" in texts.for_links(files, "a@example.fr", made).text
 
 
 @pytest.mark.parametrize("name", LANGUAGES)

@@ -9,11 +9,15 @@ import pytest
 from pfilter.notices import templates, texts
 from pfilter.store.local import LocalStore
 from pfilter.store.record import Download, Link
-from tests.lib import support
+from tests.lib import stores, support
 from tests.lib.command import pfilter
+from tests.lib.stores import ID
 from tests.lib.support import BASE_URL, NOW, Gateway
 from tests.unit.notices.test_texts import CONTROLS, HOSTILE, Tags, download
 
+FAVICON = re.findall(
+    r'<link rel="icon" href="(data:image/svg[^"]*)"', (Path(templates.BUILT_IN) / "page.html").read_text()
+)[0]
 HOUSE = {"organisation": "Example Ltd", "contact": "it@example.org"}
 TEMPLATES = Path(templates.BUILT_IN)
 MIXED = support.message(
@@ -38,7 +42,7 @@ def test_the_page_says_who_sent_and_through_whom() -> None:
     found = Tags(page())
     assert "sent through Example Ltd's mail server" in found.text
     assert "ann@example.org" in found.text
-    assert "15 January 2027, 08:00 UTC" in found.text
+    assert "Friday, 15 January 2027" in found.text
     assert "mailto:it@example.org" in found.links
     assert not re.search(r"\b(safe|secure|trusted|virus)", found.text, re.IGNORECASE)
 
@@ -110,7 +114,7 @@ def test_nothing_comes_from_elsewhere() -> None:
         tags = Tags(made).tags
         assert not {"script", "img", "iframe", "object", "embed", "form", "base"} & set(tags)
         assert re.findall(r"\ssrc=|url\(|@import|\son\w+=\"", made) == []
-        assert re.findall(r'<link [^>]*href="([^"]*)"', made) == ["data:,"]
+        assert re.findall(r'<link [^>]*href="([^"]*)"', made) == [FAVICON]
         assert "default-src 'none'" in made
         assert '<meta name="robots" content="noindex, nofollow, noarchive">' in made
         assert '<meta name="referrer" content="no-referrer">' in made
@@ -174,6 +178,31 @@ def test_the_page_names_neither_recipients_nor_display_names(store: Path) -> Non
     assert "President" not in made
 
 
+@pytest.mark.parametrize(
+    ("author", "sender", "shown"),
+    [
+        ("Bob <bob@example.org>", b"bounces+reader=example.net@example.org", "bob@example.org"),
+        ("bob@EXAMPLE.org", b"sender@example.org", "bob@EXAMPLE.org"),
+        ("Bob <bob@elsewhere.example>", b"sender@example.org", "sender@example.org"),
+        ("Bob <bob@sub.example.org>", b"sender@example.org", "sender@example.org"),
+        ("a@example.org, b@example.org", b"sender@example.org", "sender@example.org"),
+        ("=?utf-8?q?bob=40example=2Eorg?= <x@elsewhere.example>", b"sender@example.org", "sender@example.org"),
+        ('"Bob, the \\" one" <bob@example.org>', b"sender@example.org", "bob@example.org"),
+        ("=?utf-8?q?B=C3=B6b?= <bob@example.org>", b"sender@example.org", "bob@example.org"),
+        ("nobody", b"sender@example.org", "sender@example.org"),
+    ],
+)
+def test_who_sent_is_the_author_if_he_is_ours(store: Path, author: str, sender: bytes, shown: str) -> None:
+    """The From address, if its domain is ours and the envelope's; a return path may tell the recipient's address."""
+    data = MIXED.replace(b"From: Sender <sender@example.org>", f"From: {author}".encode())
+    assert data != MIXED or author in MIXED.decode()
+    settings = support.link_everything(store, policy={"own_domains": ["example.org", ".example.org"]})
+    support.process(data, settings, support.ENVELOPE.replace(sender=sender))
+    made = stored_page(store)
+    assert f"<dd><bdi>{shown}</bdi></dd>" in made
+    assert "reader" not in made
+
+
 def test_the_first_download_brings_the_page_for_what_is_not_there(store: Path) -> None:
     """It is there before anybody can ask for it, readable by the web server, and is left alone after."""
     settings = support.link_everything(store)
@@ -228,6 +257,79 @@ def test_the_page_for_what_is_not_there_tells_nothing() -> None:
     assert found.tags.count("h1") == 1
 
 
+def test_all_at_once_is_offered_where_it_can_be_had() -> None:
+    """Of several files, if `pfilter serve` is said to answer; its button stands out then, the others are outlined."""
+    links = [
+        Tags(texts.page(download(*names), "a@b", support.policy(serve={"archive": archive})).decode()).links
+        for names, archive in ((("a", "b"), True), (("a", "b"), False), (("a",), True))
+    ]
+    assert links == [["files.zip", "files/0", "files/1"], ["files/0", "files/1"], ["files/0"]]
+
+
+# --- After the date
+
+
+def ended(reason: str, *names: str, sender: str = "ann@example.org", **about: str) -> Tags:
+    """Return the page that stays of files of these names."""
+    made = stores.record(sender=sender, files=dict.fromkeys(names or ("secret.pdf",), b"1")).replace(**about)
+    settings = support.policy(notice={**HOUSE, "languages": {"example.fr": "fr"}})
+    page = texts.tombstone(made.at_end(NOW, reason), settings).decode("utf-8")
+    assert "secret" not in page
+    assert ID not in page
+    return Tags(page)
+
+
+def test_in_the_grace_there_is_no_date() -> None:
+    """A date that is over would say that there is nothing to be had."""
+    settings = support.policy()
+    found = Tags(texts.page(download("a"), "a@b", settings, now=NOW).decode("utf-8"))
+    assert "a little longer" in found.text
+    assert "2027" not in found.text
+    assert "a little longer" not in Tags(texts.page(download("a"), "a@b", settings, now=NOW - 1).decode()).text
+
+
+def test_what_has_expired_says_until_when_and_whom_to_ask() -> None:
+    """The sender can be asked with a click, in a mail whose subject says what about."""
+    found = ended("expired", "secret.a", "secret.b")
+    assert "These files were available until Friday, 15 January 2027." in found.text
+    assert "Ask ann@example.org to send them again." in found.text
+    assert found.links == [
+        "mailto:ann@example.org?subject=Please%20send%20the%20files%20again",
+        "mailto:it@example.org",
+    ]
+    assert "This file was available until" in ended("expired").text
+    subject = ended("expired", subject="Plans & costs").links[0]
+    assert subject == "mailto:ann@example.org?subject=Please%20send%20again%3A%20Plans%20%26%20costs"
+    assert "Ask bob@example.org to" in ended("expired", author="bob@example.org").text
+
+
+def test_an_address_that_a_link_would_break_is_a_text() -> None:
+    """Whatever could be more than an address in a mailto is shown and no more."""
+    for sender in ("a?bcc=x@example.org", "a b@example.org", HOSTILE + "@example.org", "a%40b@example.org", "root"):
+        found = ended("expired", sender=sender)
+        assert found.links == ["mailto:it@example.org"]
+        assert sender in found.text
+    assert "Ask" not in ended("expired", sender="").text
+
+
+def test_what_was_taken_back_says_so() -> None:
+    """By its sender, where that is so; else nothing but that it is gone, and nobody is asked to send it again."""
+    found = ended("withdrawn")
+    assert "This file was taken back by the sender" in found.text
+    assert "available until" not in found.text
+    neutral = ended("removed", subject="x")
+    assert "This file is no longer available" in neutral.text
+    for word in ("ann@", "sender", "virus", "again", "2027", "Subject"):
+        assert word not in neutral.text
+
+
+def test_what_has_ended_speaks_the_language_it_had() -> None:
+    """A download of French words answers in French when it has ended, too."""
+    text = ended("expired", "secret.a", "secret.b", sender="a@example.fr").text
+    assert "Ces fichiers étaient disponibles jusqu'au vendredi 15 janvier 2027." in text
+    assert "Demandez à a@example.fr de les renvoyer." in text
+
+
 # --- Colours
 
 
@@ -261,12 +363,14 @@ def test_colours_of_pages_have_contrast(name: str, scheme: int) -> None:
 
 @pytest.mark.parametrize("name", ["notice.html", "stripped.html"])
 def test_colours_of_notices_have_contrast(name: str) -> None:
-    """The box has its own ground and its own colours for all that stands on it, whatever the mail around has."""
-    source = (TEMPLATES / name).read_text(encoding="utf-8")
-    (ground,) = set(re.findall(r'(?:bgcolor="|background-color:)(#\w{6})', source))
+    """The box and its button have their own grounds and colours for all on them, whatever the mail around has."""
+    source = re.sub(r"<!--.*?-->", "", (TEMPLATES / name).read_text(encoding="utf-8"))
+    grounds = set(re.findall(r'(?:bgcolor="|background-color:)(#\w{6})', source))
+    assert grounds <= {"#f3f5f8", "#0a4f9e"}
     colours = set(re.findall(r"[\";]color:(#\w{6})", source))
-    assert {colour for colour in colours if contrast(colour, ground) < 4.5} == set()
-    assert [tag for tag in re.findall(r"<(?:table|td|a) [^>]*>", source) if not re.search(r'[";]color:', tag)] == []
+    assert {c for c in colours if contrast(c, "#0a4f9e" if c == "#ffffff" else "#f3f5f8") < 4.5} == set()
+    assert [tag for tag in re.findall(r"<(?:td|a) [^>]*>", source) if not re.search(r'[";]color:', tag)] == []
+    assert [tag for tag in re.findall(r"<td [^>]*>", source) if "font:" not in tag] == []
 
 
 def test_the_notice_is_small() -> None:

@@ -48,26 +48,61 @@ class Tags(HTMLParser):
 def test_the_text_names_files_sizes_date_and_page() -> None:
     """Plain text names each file and its size, and the date; the page's URL stands alone on its line."""
     text = texts.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).text
-    for word in ("a.bin", "b.bin", "1.2 MB", "15 January 2027, 08:00 UTC"):
+    for word in ("a.bin", "b.bin", "1.2 MB", "Friday, 15 January 2027"):
         assert word in text
     assert f"\n{BASE_URL}/{'a' * 32}/" in text
     assert f"{BASE_URL}/{'a' * 32}/" in [line.strip() for line in text.split("\n")]
 
 
-def test_the_html_links_page_and_files() -> None:
-    """HTML links each file and the page, by URLs as they are."""
-    html = texts.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).html
-    found = Tags(html)
+def test_the_html_has_one_button() -> None:
+    """HTML names the files and has one link: to a single file itself, to the page of several; by URLs as they are."""
+    html = texts.for_links(download("a.bin"), SENDER, support.policy()).html
+    assert Tags(html).links == [f"{BASE_URL}/{'a' * 32}/files/0"]
+    assert "Download" in Tags(html).text
+    found = Tags(texts.for_links(download("a.bin", "b.bin"), SENDER, support.policy()).html)
+    for word in ("a.bin", "b.bin", "1.2 MB", "2 files to download", "Open the download page"):
+        assert word in found.text
     page = f"{BASE_URL}/{'a' * 32}/"
     assert f'"{page}files/0"' in html  # for programs that look for links without reading HTML
-    assert found.links == [f"{page}files/0", f"{page}files/1", page]
-    assert "15 January 2027, 08:00 UTC" in found.text
+    assert found.links == [page]
+    assert "Friday, 15 January 2027" in found.text
+
+
+def test_names_are_no_links_and_contact_is_one() -> None:
+    """Names stand as text, so that no line under them hides an underscore; a contact that can be a link is one."""
+    made = support.policy(notice={"contact": "help@example.org", "organisation": "X"})
+    found = Tags(texts.for_links(download("a_b.bin", "c.bin"), SENDER, made).html)
+    assert found.links == [f"{BASE_URL}/{'a' * 32}/", "mailto:help@example.org"]
+    assert Tags(texts.for_links(download("a"), SENDER, support.policy(notice={"contact": "Room 7"})).html).links == [
+        f"{BASE_URL}/{'a' * 32}/files/0"
+    ]
+
+
+@pytest.mark.parametrize("name", ["__init__.py", "-- x.bin", "From x.bin", "On it wrote.bin"])
+def test_no_name_hides_the_notice(name: str) -> None:
+    """A name that looks like a signature or a header is not taken for one by a library that hides these."""
+    from email_reply_parser import EmailReplyParser
+
+    text = "Hello\n\n" + texts.for_links(download(name), SENDER, support.policy()).text
+    assert f"{BASE_URL}/{'a' * 32}/" in EmailReplyParser.parse_reply(text)
+
+
+def test_the_table_reads_from_right_to_left(tmp_path: Path) -> None:
+    """In such a language the table, and all in it, starts at the right; names and sizes keep their own direction."""
+    from tests.unit.notices.test_language import catalogue
+
+    catalogue(tmp_path, "he", {"Download": "\u05d4\u05d5\u05e8\u05d3\u05d4"})
+    made = support.policy(notice={"language": "he", "locale": str(tmp_path)})
+    html = texts.for_links(download("a.bin"), SENDER, made).html
+    assert 'lang="he" dir="rtl"' in html
+    assert 'align="left"' not in html
+    assert "<bdi>a.bin</bdi>" in html
 
 
 def test_one_file_is_one() -> None:
-    """The notice speaks of one attachment, or of several."""
-    assert "attachment of" in texts.for_links(download("a"), SENDER, support.policy()).text
-    assert "attachments of" in texts.for_links(download("a", "b"), SENDER, support.policy()).text
+    """The notice speaks of one file, or of several."""
+    assert "1 file to" in texts.for_links(download("a"), SENDER, support.policy()).text
+    assert "2 files to" in texts.for_links(download("a", "b"), SENDER, support.policy()).text
 
 
 def test_the_built_in_notices_are_ascii() -> None:
@@ -117,11 +152,11 @@ def test_the_page_shows_sender_and_files_and_needs_no_script() -> None:
 
 
 def test_the_note_on_stripped_mail() -> None:
-    """The note on stripped mail names the files and a reference, in the words that the ancestor used."""
+    """The note on stripped mail names the files and a reference, and whom to ask."""
     text = texts.for_stripped(["a.exe", "b.doc"], "<1@x>", support.policy()).text
     assert "a.exe" in text
     assert "b.doc" in text
-    assert "Please do not send this message again. Please consult the IT dept. with\nref. msg id <1@x>" in text
+    assert "Contact your IT department and quote\n<1@x>." in text
 
 
 @pytest.mark.parametrize("name", templates.NAMES)

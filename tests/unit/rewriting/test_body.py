@@ -8,9 +8,9 @@ import tempfile
 import pytest
 
 from pfilter.message import codec
-from pfilter.rewriting import body_html, body_text, splice
+from pfilter.rewriting import body_html, splice
 from tests.lib import support
-from tests.lib.support import BytesSpool, MemoryArena, content, message, scanned
+from tests.lib.support import BytesSpool, content, message, scanned
 
 NOTE = "Files:\n\n  a.bin (1 kB)\n\nhttps://files.example.org/d/x/"
 HTML_NOTE = '<p>Files: <a href="https://files.example.org/d/x/">a.bin</a></p>'
@@ -28,10 +28,7 @@ def told(data: bytes, note: str = NOTE) -> "bytes | None":
     """Return a message with a note in its body, the root."""
     found = scanned(data)
     spool = BytesSpool(data)
-    if found.root.type == b"text/html":
-        edits = body_html.append_html(spool, found.root, note, found.eol)
-    else:
-        edits = body_text.append_text(spool, found.root, note, found.eol, MemoryArena())
+    edits = support.notice_edits(spool, found.root, note, found.eol)
     return None if edits is None else content(splice.apply(spool, edits, tempfile.gettempdir))
 
 

@@ -312,13 +312,13 @@ def test_two_at_once(store: Path) -> None:
 def test_a_date_that_moves_meanwhile_counts(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a retry moves the date between look and lock, the download stays."""
     save(store, until=NOW, one=b"1")
-    real = cleanup._remove
+    real = cleanup._end
 
     def retried_meanwhile(*arguments: object) -> None:
         save(store, until=NOW + DAY, one=b"1")
         real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cleanup, "_remove", retried_meanwhile)
+    monkeypatch.setattr(cleanup, "_end", retried_meanwhile)
     assert run(store).ids == ()
     assert (store / "downloads" / ID / "files" / "one").exists()
 

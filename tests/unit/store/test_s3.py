@@ -21,6 +21,7 @@ from pfilter.base.errors import ConfigError, StoreError
 from pfilter.config import load
 from pfilter.store import bucket_rules, s3
 from pfilter.store.bucket import REMOVAL_LIMIT
+from pfilter.store.pages import Pages
 from pfilter.store.select import open_store
 from tests.lib import objectstore, stores, support
 from tests.lib.objectstore import BUCKET, Server
@@ -113,6 +114,19 @@ def test_presigned_links_cannot_be_extended(place: Place) -> None:
         place.keeper.extend(ID, int(time.time()) + DAY, lambda *_: b"")
 
 
+def test_of_presigned_links_no_page_stays_that_none_leads_to(place: Place) -> None:
+    """They end with their download; one that is taken down before leaves a page where they lead."""
+    pages = Pages(late=lambda *_: b"late", tombstone=lambda _: b"ended", keep=90 * DAY)
+    now = int(time.time())
+    place.save(until=now - 1, one=b"1")
+    assert place.keeper.expire(now, 0, dry_run=False, pages=pages).ids == (ID,)
+    assert place.everything() == []
+    download = place.save(until=now + DAY, one=b"1")
+    place.keeper.remove(ID, pages=pages)
+    assert fetch(download.url)[:2] == (200, b"ended")
+    assert fetch(download.links[0].url)[0] == 404
+
+
 def test_links_die_when_a_download_is_taken_down(place: Place) -> None:
     """Signed or not: what is taken down is gone at once."""
     download = place.save(until=int(time.time()) + DAY, one=b"1")
@@ -146,7 +160,7 @@ def test_public_links_with_the_printed_policy(store: Path, object_store: Server)
 def test_the_lifecycle_rules_are_taken(place: Place, object_store: Server) -> None:
     """The bucket takes the printed rules; they leave room for retries, and for uploads that crashes left."""
     rules = json.loads(bucket_rules.lifecycle(place.policy))["Rules"]
-    assert [rule.get("Expiration", {}).get("Days") for rule in rules] == [14, 14, None]
+    assert [rule.get("Expiration", {}).get("Days") for rule in rules] == [14 + 1, 14 + 1, None]
     prefixes = [rule["Filter"]["Prefix"] for rule in rules]
     assert prefixes[0] == f"{place.store.bucket.prefix}/downloads/"
 
@@ -231,10 +245,10 @@ def test_what_is_being_removed_is_not_stored(place: Place) -> None:
     """A message that is tried again while its files go waits; a removal that was given up does not hold it up."""
     place.save(one=b"1")
     store = place.store
-    assert store.mark_removing(store.known(ID), ID, int(time.time()))
+    assert store.mark_removing(store.known(ID), stores.record(one=b"1"), int(time.time()))
     with pytest.raises(StoreError, match="being removed"):
         place.save(one=b"1")
-    assert store.mark_removing(store.known(ID), ID, int(time.time()) - REMOVAL_LIMIT)
+    assert store.mark_removing(store.known(ID), stores.record(one=b"1"), int(time.time()) - REMOVAL_LIMIT)
     place.save(one=b"1")
     assert place.files() == {"one": b"1"}
 

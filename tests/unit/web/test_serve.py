@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import io
 import json
 import os
 import select
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -225,6 +227,57 @@ def test_whatever_is_not_there_looks_the_same(served: Served) -> None:
         assert served.ask("/d/x/").body == b"<p>expired"
     finally:
         expired.unlink()
+
+
+def test_files_of_what_has_ended_are_gone(served: Served) -> None:
+    """A link to a file whose download has ended shows the page that stayed, as 410; the page itself is a page."""
+    ended = "b" * 32
+    place = served.folder / "store" / "downloads" / ended
+    place.mkdir()
+    (place / "index.html").write_text("<!doctype html><p>ended\n")
+    for method in ("GET", "HEAD"):
+        answer = served.ask(f"/d/{ended}/files/a.pdf", method)
+        assert (answer.status, answer.body) == (410, b"<!doctype html><p>ended\n" if method == "GET" else b"")
+        assert answer.headers["content-type"] == http_headers.HTML
+        assert common(answer)
+    assert served.ask(f"/d/{ended}/").status == 200
+    assert served.ask(file_path("other.pdf")).status == 404
+    assert served.ask(f"/d/{'c' * 32}/files/a.pdf").status == 404
+
+
+def test_all_files_at_once(tmp_path: Path) -> None:
+    """With [serve] archive they are one ZIP: saved, its length known, in parts if asked for, logged when whole."""
+    served = Served(tmp_path, archive=True)
+    linked = (NAME, "page.html")
+    page = "".join(f'<a href="files/{quote(name, safe="")}">' for name in (*linked, NAME, "../x", ".hidden"))
+    (served.files.parent / "index.html").write_text(page)
+    served.files.chmod(0o311)  # nobody need list them
+    path = f"/d/{ID}/files.zip"
+    try:
+        answer = served.ask(path)
+        assert (answer.status, answer.headers["content-length"]) == (200, str(len(answer.body)))
+        assert answer.headers["content-type"] == "application/zip"
+        assert answer.headers["content-disposition"] == 'attachment; filename="files.zip"'
+        assert common(answer)
+        with zipfile.ZipFile(io.BytesIO(answer.body)) as found:
+            assert (tuple(found.namelist()), found.read(NAME) == DATA) == (linked, True)
+        head = served.ask(path, "HEAD")
+        assert (head.body, head.headers["content-length"]) == (b"", str(len(answer.body)))
+        rest = served.ask(path, range="bytes=1000-", if_range=answer.headers["etag"])
+        assert (rest.status, rest.body == answer.body[1000:]) == (206, True)
+        assert served.ask(f"/d/{'c' * 32}/files.zip").status == 404
+        assert served.ask(f"/d/{ID}/files.zip/").status == 404
+        for words in ("<p>no links", '<a href="files/gone">'):
+            (served.files.parent / "index.html").write_text(words)
+            assert served.ask(path).status == 404
+    finally:
+        assert served.stop() == 0
+    assert [event["file"] for event in served.events() if event["event"] == "downloaded"] == ["files.zip"]
+
+
+def test_without_archive_there_is_none(served: Served) -> None:
+    """By default, all files at once are one more thing that is not there."""
+    assert served.ask(f"/d/{ID}/files.zip").status == 404
 
 
 def test_a_lost_slash_is_found_again(served: Served) -> None:
