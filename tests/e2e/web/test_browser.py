@@ -168,14 +168,16 @@ def test_what_has_ended_is_within_reach_of_all(language: str, reason: str, opene
 
 
 def test_the_keyboard_gets_to_each_download(opened: Open) -> None:
-    """From top to bottom, all at once first, each link has the focus once, and shows it."""
+    """From top to bottom, all at once first, all that can be used has the focus once, and shows it."""
     policy = support.policy(notice=HOUSE, serve={"archive": True})
     page = opened(texts.page(download(*NAMES), "ann@example.org", policy).decode("utf-8"))
-    links = page.locator("a[href]").evaluate_all("all => all.map(one => one.getAttribute('href'))")
-    assert len(links) >= len(NAMES) + 1
+    used = page.locator("a[href], summary")
+    wanted = used.evaluate_all("all => all.map(one => one.getAttribute('href') || one.textContent)")
+    assert wanted[: len(NAMES) + 1] == ["files.zip", *(f"files/{number}" for number in range(len(NAMES)))]
     reached = []
-    for _ in links:
+    for _ in wanted:
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("document.activeElement.getAttribute('href')"))
-        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
-    assert reached == links
+        focused = "document.activeElement"
+        reached.append(page.evaluate(f"{focused}.getAttribute('href') || {focused}.textContent"))
+        assert page.evaluate(f"getComputedStyle({focused}).outlineStyle") != "none"
+    assert reached == wanted
