@@ -675,9 +675,12 @@ def test_what_only_looks_like_a_loop(gateway: Gateway) -> None:
     assert len(gateway.calls) == 4
 
 
+LONG_NOTICE = f'contact = "https://help.example.org/{"x" * 60}"'  # so that the result is larger, whatever day it is
+
+
 def test_a_result_over_the_size_limit(gateway: Gateway) -> None:
     """If the result became too large for Postfix the original goes."""
-    gateway.configure(link=SMALL_LIMITS, reinject="max_size = 365")
+    gateway.configure(link=SMALL_LIMITS, reinject="max_size = 390", notice=LONG_NOTICE)
     tiny = support.message(support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x" * 11)))
     assert "size limit" in delivered(gateway.pipe(tiny))
     assert gateway.sent == tiny
@@ -694,9 +697,9 @@ def test_a_stripped_result_over_the_size_limit(gateway: Gateway) -> None:
 def test_the_size_limit_is_asked_from_postfix(gateway: Gateway) -> None:
     """Without max_size postconf, beside sendmail, says what Postfix takes; only where the result is larger."""
     postconf = gateway.root / "postconf"
-    postconf.write_text(f"#!/bin/sh\necho asked >> {gateway.root}/asked\necho warning: odd >&2\necho 365\n")
+    postconf.write_text(f"#!/bin/sh\necho asked >> {gateway.root}/asked\necho warning: odd >&2\necho 390\n")
     postconf.chmod(0o755)
-    gateway.configure(link=SMALL_LIMITS)
+    gateway.configure(link=SMALL_LIMITS, notice=LONG_NOTICE)
     tiny = support.message(support.multipart("mixed", support.part(b"Hi\n"), support.attachment(b"x" * 11)))
     assert "size limit" in delivered(gateway.pipe(tiny))
     delivered(gateway.pipe(BIG))

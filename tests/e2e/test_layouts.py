@@ -21,7 +21,7 @@ from tests.e2e.rig import READER, SENDER, Gate, wait
 from tests.lib.support import PROJECT, crlf, message
 
 AMBIGUOUS = message(mails.both(), "Content-Type: text/plain\n")
-MESSAGES = 240
+MESSAGES = 120
 SENDERS = 4
 DOVECOT = "/usr/sbin/dovecot"
 
@@ -88,7 +88,7 @@ class Senders:
         assert len(self.sent) == MESSAGES
 
 
-@pytest.mark.parametrize("before_after", ["smtp lmtp", "lmtp smtp", "sendmail lmtp", "lmtp sendmail"])
+@pytest.mark.parametrize("before_after", ["smtp lmtp", "lmtp sendmail"])
 def test_change_under_load(start: Make, before_after: str) -> None:
     """While mail comes in and waits, the layout changes: each message arrives once, what waited too."""
     before, after = before_after.split()
