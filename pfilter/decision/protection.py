@@ -9,7 +9,7 @@ from pfilter.base.spool import Spool
 from pfilter.config.settings import Settings
 from pfilter.message import codec, roles
 from pfilter.message.addresses import domain_of, matches_domain
-from pfilter.message.header import parameters
+from pfilter.message.field_values import parameters
 from pfilter.message.model import Envelope, Message, Part
 
 # Of a message; in the order in which they are looked for.

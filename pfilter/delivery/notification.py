@@ -6,7 +6,7 @@ Once a message, up to `[notify] per_hour` of them; what follows within the hour 
 from pfilter.base import idn
 from pfilter.config.settings import Settings
 from pfilter.delivery import own_mail
-from pfilter.message import decoded, header
+from pfilter.message import decoded, field_values
 from pfilter.message.addresses import domain_of, has_controls, matches, matches_domain
 from pfilter.message.fields import encoded_words
 from pfilter.message.model import Envelope, Message
@@ -39,9 +39,9 @@ def why_not(message: Message, envelope: Envelope, settings: Settings) -> str:
         return "notify.never"
     if any(field.name.startswith(b"list-") for field in message.fields):
         return "list mail"
-    if any(header.token(value) in BULK for value in message.values(b"precedence")):
+    if any(field_values.token(value) in BULK for value in message.values(b"precedence")):
         return "bulk mail"
-    if any(header.token(value.split(b";")[0]) != b"no" for value in message.values(b"auto-submitted")):
+    if any(field_values.token(value.split(b";")[0]) != b"no" for value in message.values(b"auto-submitted")):
         return "automatic mail"
     return ""
 

@@ -4,7 +4,7 @@ The only importer of mail-parser (95 ms). It is given one header block at a time
 comes back is as the sender meant it: names still have to go through `filenames.safe_name`.
 """
 
-from pfilter.message import header
+from pfilter.message import field_values
 from pfilter.message.addresses import domain_of, matches_domain
 from pfilter.message.model import Message
 
@@ -72,7 +72,7 @@ def author_of(message: Message, sender: bytes, own_domains: tuple[str, ...]) -> 
         return ""
     found = re.fullmatch(
         rb"""(?:[^"<>@,:;()\\]*|"(?:[^"\\]|\\.){0,998}")\s*<([^\s<>@,:;()"\\]+@[\w.-]+)>|([^\s<>@,:;()"\\]+@[\w.-]+)""",
-        header.unfold(fields[0][:ENCODED_LIMIT]).strip(),
+        field_values.unfold(fields[0][:ENCODED_LIMIT]).strip(),
     )
     address = (found[1] or found[2]) if found else b""
     return address.decode("ascii") if address.isascii() and domain and domain_of(address) == domain else ""
@@ -82,5 +82,5 @@ def subject_of(message: Message) -> str:
     """Return the subject of a message as people read it, "" where there is none."""
     field = b"".join(b"Subject:" + value for value in message.values(b"subject")[:1])
     if b"=?" not in field and field.isascii():
-        return header.unfold(field.partition(b":")[2]).decode("ascii")[:SUBJECT_LIMIT]
+        return field_values.unfold(field.partition(b":")[2]).decode("ascii")[:SUBJECT_LIMIT]
     return header_texts(field)["subject"][:SUBJECT_LIMIT]

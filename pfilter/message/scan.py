@@ -18,7 +18,7 @@ edits that message. Rules:
 
 from pfilter.base.limits import Limits
 from pfilter.base.spool import Spool
-from pfilter.message import header
+from pfilter.message import field_values, header
 from pfilter.message.delimiters import Delimiters, confuses
 from pfilter.message.model import Field, Message, Part, Range
 
@@ -188,14 +188,14 @@ class _Scanner:
             if field.name == b"content-type":
                 self.read_type(draft, field.value)
             elif field.name == b"content-transfer-encoding":
-                draft.encoding = header.token(field.value) or b"7bit"
+                draft.encoding = field_values.token(field.value) or b"7bit"
                 if b"(" in field.value:
                     draft.defect = draft.defect or "comment in Content-Transfer-Encoding"
             elif field.name == b"content-disposition":
-                parsed = header.parameters(field.value)
+                parsed = field_values.parameters(field.value)
                 draft.disposition, draft.disposition_params = parsed.token, parsed.pairs
                 draft.defect = draft.defect or parsed.defect
-                if parsed.token.translate(None, header.TOKEN_OCTETS):
+                if parsed.token.translate(None, field_values.TOKEN_OCTETS):
                     draft.defect = draft.defect or "malformed Content-Disposition"
         if not self.may_keep(len(draft.params) + len(draft.disposition_params), 0):
             draft.params = draft.disposition_params = ()
@@ -220,9 +220,12 @@ class _Scanner:
         return True
 
     def read_type(self, draft: _Draft, value: bytes) -> None:
-        parsed = header.parameters(value)
+        parsed = field_values.parameters(value)
         main, slash, sub = parsed.token.partition(b"/")
-        if not (main and slash and sub) or parsed.token.translate(None, header.TOKEN_SPECIALS + b"/") != main + sub:
+        if (
+            not (main and slash and sub)
+            or parsed.token.translate(None, field_values.TOKEN_SPECIALS + b"/") != main + sub
+        ):
             if main.strip().startswith((b"multipart", b"message")):
                 self.unsound(draft, "malformed Content-Type of a multipart")
             draft.defect = draft.defect or "malformed Content-Type"  # text/plain then (RFC 2045, 5.2)

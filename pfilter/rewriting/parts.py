@@ -2,7 +2,7 @@
 
 from pfilter.base import zipping
 from pfilter.base.spool import Spool
-from pfilter.message import codec, header
+from pfilter.message import codec, field_values
 from pfilter.message.fields import encoded_words, parameter_text, text_entity
 from pfilter.message.model import Message, Part, Range
 from pfilter.rewriting.splice import Edit
@@ -166,7 +166,7 @@ def replace_fields(part: Part, fields: dict[bytes, bytes]) -> list[Edit]:
 
 
 def _parameter_value(name: bytes, value: bytes) -> bytes:
-    if name.endswith(b"*") or not value.translate(None, header.TOKEN_OCTETS):
+    if name.endswith(b"*") or not value.translate(None, field_values.TOKEN_OCTETS):
         return value or b'""'
     return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 

@@ -15,7 +15,7 @@ from pfilter.base import durable
 from pfilter.base.errors import StoreError
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Spool
-from pfilter.message import header
+from pfilter.message import field_values, header
 from pfilter.message.model import Envelope
 from pfilter.store import layout
 
@@ -118,7 +118,7 @@ def _is_meant(root: str, held: KeptMessage, word: str) -> bool:
     except FileNotFoundError:
         return False  # released or expired meanwhile
     block = header.read_block(spool, 0, spool.size, HEAD, lambda _: False)
-    ids = [header.unfold(field.value).strip() for field in block.fields if field.name == b"message-id"]
+    ids = [field_values.unfold(field.value).strip() for field in block.fields if field.name == b"message-id"]
     return os.fsencode(word).strip(b"<>") in [value.strip(b"<>") for value in ids]
 
 

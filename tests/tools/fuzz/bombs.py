@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pfilter.base import text
 from pfilter.base.limits import Limits
 from pfilter.base.spool import Spool
-from pfilter.message import codec, filenames, header, references
+from pfilter.message import codec, field_values, filenames, header, references
 from pfilter.message.decoded import from_address, header_texts
 from pfilter.message.model import Message
 from pfilter.message.scan import scan
@@ -78,7 +78,7 @@ def opened(count: int, between: bytes) -> bytes:
 def block(data: bytes) -> object:
     """Read a header block, and the parameters of its fields."""
     found = header.read_block(BytesSpool(data), 0, len(data), 1 << 30, lambda line: False)
-    return [header.parameters(field.value) for field in found.fields]
+    return [field_values.parameters(field.value) for field in found.fields]
 
 
 def quoted(data: bytes) -> object:

@@ -13,7 +13,7 @@ from email import message_from_bytes
 from email.utils import collapse_rfc2231_value
 from pathlib import Path
 
-from pfilter.message import addresses, codec, decoded, fields, filenames, header
+from pfilter.message import addresses, codec, decoded, field_values, fields, filenames, header
 from pfilter.message.model import Message
 from pfilter.rewriting import splice
 from tests.lib import laws, support
@@ -48,13 +48,13 @@ def head(data: bytes) -> None:
     for field in found.fields:
         assert position <= field.range.start < field.range.end <= found.range.end
         position = field.range.end
-    parsed = header.parameters(data)
-    assert len(parsed.pairs) <= header.PARAMETERS_LIMIT
-    header.token(data)
+    parsed = field_values.parameters(data)
+    assert len(parsed.pairs) <= field_values.PARAMETERS_LIMIT
+    field_values.token(data)
     text = "".join(c for c in data.decode("utf-8", "ignore") if c.isprintable()).strip()
     if text:
         line = b"Content-Disposition: attachment" + fields.parameter_text("filename", text, b"\n")
-        assert not header.parameters(line.partition(b":")[2]).defect
+        assert not field_values.parameters(line.partition(b":")[2]).defect
         theirs = message_from_bytes(line + b"\n\n").get_param("filename", header="content-disposition")
         assert theirs is not None
         # Quotes are off by now: collapse_rfc2231_value would take off those of the value itself, too.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter.message import fields, header
+from pfilter.message import field_values, fields
 
 # What a file name or a subject may hold: anything printable.
 printable = st.text(st.characters(exclude_categories=["C", "Z"]) | st.just(" "), min_size=1).filter(str.isprintable)
@@ -51,13 +51,13 @@ def test_a_name_longer_than_a_line_may_be_is_split(value: str) -> None:
 @given(printable)
 def test_written_parameters_are_read_by_ourselves(value: str) -> None:
     """Nothing that parsers would disagree about is written."""
-    assert header.parameters(b"attachment" + fields.parameter_text("filename", value, b"\n")).defect == ""
+    assert field_values.parameters(b"attachment" + fields.parameter_text("filename", value, b"\n")).defect == ""
 
 
 @given(printable.filter(lambda text: not text.isascii()))
 def test_segments_are_cut_at_characters(value: str) -> None:
     """Each segment of a name decodes by itself: there are readers that decode them one by one."""
-    field = header.parameters(b"attachment" + fields.parameter_text("filename", value, b"\n"))
+    field = field_values.parameters(b"attachment" + fields.parameter_text("filename", value, b"\n"))
     segments = [unquote_to_bytes(text.removeprefix(b"utf-8''")).decode("utf-8") for _, text in field.pairs]
     assert "".join(segments) == value
 
@@ -67,7 +67,7 @@ def test_segments_are_cut_at_characters(value: str) -> None:
 def test_a_character_stays_in_one_segment(character: str, shift: int) -> None:
     """A character of several octets is never cut, wherever the end of a segment falls."""
     text = fields.parameter_text("filename", "x" * shift + character * 40, b"\n")
-    for _, segment in header.parameters(b"attachment" + text).pairs:
+    for _, segment in field_values.parameters(b"attachment" + text).pairs:
         assert unquote_to_bytes(segment.removeprefix(b"utf-8''")).decode("utf-8").strip("x").strip(character) == ""
 
 

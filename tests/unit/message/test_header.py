@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pfilter.message import header
+from pfilter.message import field_values, header
 from tests.lib.support import BytesSpool
 
 
@@ -128,7 +128,7 @@ def test_a_block_at_the_limit_is_sound() -> None:
 )
 def test_parameters(value: bytes, token: bytes, pairs: tuple[tuple[bytes, bytes], ...]) -> None:
     """Parameters come apart as RFC 2045, 5.1 has it: quotes, comments and folding understood."""
-    found = header.parameters(value)
+    found = field_values.parameters(value)
     assert (found.token, found.pairs, found.defect) == (token, pairs, "")
 
 
@@ -144,18 +144,18 @@ def test_parameters(value: bytes, token: bytes, pairs: tuple[tuple[bytes, bytes]
 )
 def test_ambiguous_parameters_are_a_defect(value: bytes, why: str) -> None:
     """What parsers read in different ways is said."""
-    assert why in header.parameters(value).defect
+    assert why in field_values.parameters(value).defect
 
 
 def test_the_same_parameter_twice_with_one_value_is_sound() -> None:
     """A parameter repeated with the same value leaves no room for disagreement."""
-    assert header.parameters(b" a/b; name=x; name=x").defect == ""
+    assert field_values.parameters(b" a/b; name=x; name=x").defect == ""
 
 
 @given(st.binary(max_size=200))
 def test_parameters_never_raise(value: bytes) -> None:
     """Whatever octets stand in a field, reading its parameters gives a value."""
-    assert isinstance(header.parameters(value).token, bytes)
+    assert isinstance(field_values.parameters(value).token, bytes)
 
 
 @given(st.binary(max_size=300))
