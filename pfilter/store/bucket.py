@@ -94,7 +94,7 @@ class ObjectStore:
             if known and known.record and not known.removing and not known.record.ended:
                 if known.record.until >= record.until and known.record.files == record.files:
                     return known.record
-                record = record.replace(until=max(record.until, known.record.until))
+                record = record.joined(known.record)
             if known and not known.record:
                 # A damaged record must not stop its message for ever. Clean-up names it.
                 damaged = self.bucket.get(place)

@@ -78,15 +78,15 @@ class LocalStore:
     ) -> Download:
         """Store the files of one message; `contents` are (octets, sha256) in the order of record.files.
 
-        The promised date becomes the later one of the record given and one that is there already.
+        With a record that is there already, of an earlier try, it becomes one: see `Record.joined`.
         """
         from pfilter.store import blobs
 
         self._prepare()
         with durable.locked(self.lock(record.id)):
             known = self._known(record.id)
-            if known and not known.ended and known.until > record.until:
-                record = record.replace(until=known.until)
+            if known and not known.ended:
+                record = record.joined(known)
             with blobs.room_for(self.root, contents, self._quota):
                 return self._write(record, contents, page)
 

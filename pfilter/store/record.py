@@ -68,6 +68,10 @@ class Record(Frozen):
         """The address that readers are told."""
         return self.author or self.sender
 
+    def joined(self, earlier: "Record") -> "Record":
+        """Return one record for two tries of a message: the later date, and all who got it, some of whom waited."""
+        return self.replace(until=max(self.until, earlier.until), recipients=max(self.recipients, earlier.recipients))
+
     def at_end(self, now: float, reason: str) -> "Record":
         """Return what is kept when it has ended; its files stay named until the last of them is gone."""
         return self.replace(ended=int(now), reason=reason)

@@ -105,7 +105,7 @@ def _archive(downloads: str, download_id: str) -> "Archive | None":
     if page is None:
         return None
     try:
-        names = [_name(found) for found in _LINKED.findall(os.pread(page, PAGE_LIMIT, 0))]
+        names = [_name(found) for found in _LINKED.findall(os.pread(page, os.fstat(page).st_size, 0))]
     finally:
         os.close(page)
     fd = _open(downloads, (download_id, FILES), os.O_PATH | os.O_DIRECTORY)

@@ -172,6 +172,15 @@ def test_the_later_date_wins(store: Path, first: int, second: int) -> None:
     assert read_record(str(store / "records" / f"{ID}.json")).until == NOW + 100
 
 
+def test_who_got_it_at_the_first_try_still_counts(store: Path) -> None:
+    """A retry for the one recipient who was put off leaves the record's number of recipients as it was."""
+    first = record(one=b"1")
+    spools = [(BytesSpool(b"1"), first.files[0].sha256)]
+    for recipients in (7, 1):
+        local(store).save(first.replace(recipients=recipients), spools, lambda _: b"page")
+    assert read_record(str(store / "records" / f"{ID}.json")).recipients == 7
+
+
 def test_storing_twice_changes_nothing(store: Path) -> None:
     """A retry finds its files and leaves them."""
     save(store, one=b"1")

@@ -1,5 +1,7 @@
 """Paths that are asked for: one file or page of one download, or nothing."""
 
+from pathlib import Path
+
 import pytest
 
 from pfilter.web import lookup
@@ -47,3 +49,23 @@ NAME = "résumé “1”.odt"
 def test_paths(path: str, found: "tuple[bool, str] | None") -> None:
     asked = lookup.parse(path.encode(), b"/d")
     assert (asked and (asked.slash, asked.name)) == found
+
+
+def test_all_files_of_a_long_page(tmp_path: Path) -> None:
+    """However long the page is, the archive has each file that it links, and not some of them."""
+    place = tmp_path / ID
+    (place / "files").mkdir(parents=True)
+    names = [f"{number}.txt" for number in range(3)]
+    links = [f'<a href="/d/{ID}/files/{name}">{"x" * 600_000}</a>' for name in names]
+    for name in names:
+        (place / "files" / name).write_text("octets")
+    (place / "index.html").write_text("".join(links))
+    asked = lookup.parse(f"/d/{ID}/files.zip".encode(), b"/d")
+    assert asked
+    found = lookup.find(str(tmp_path), asked)
+    assert found
+    octets = found.read(0, 1000)
+    while len(octets) < found.size:
+        octets += found.read(len(octets), 1000)
+    found.close()
+    assert all(octets.count(name.encode()) == 2 for name in names)
