@@ -11,7 +11,8 @@ another way: then `wire` says nothing, and it is for `spool.as_received` to make
 
 from pfilter.base.frozen import Frozen
 from pfilter.base.spool import Wire
-from pfilter.message.addresses import has_controls
+from pfilter.lmtp import commands
+from pfilter.message import xtext
 from pfilter.message.model import Envelope
 
 TYPE_CHECKING = False
@@ -199,7 +200,7 @@ class Session:
         told: dict[bytes, str] = {}
         for word in rest.split(b" "):
             name, equals, value = word.partition(b"=")
-            decoded = _xtext(value)
+            decoded = xtext.decode(value)
             if not equals or name.upper() not in XFORWARD or decoded is None:
                 return self._error(b"501 5.5.4 XFORWARD NAME=value, in xtext")
             told[name.upper()] = "" if value.upper() == UNAVAILABLE else decoded
@@ -209,25 +210,25 @@ class Session:
     def _mail(self, rest: bytes) -> None:
         if not self._may_begin():
             return None
-        path = _path(rest, b"FROM:")
+        path = commands.path(rest, b"FROM:")
         if path is None:
             return self._error(b"501 5.1.7 MAIL FROM:<address>")
         sender, parameters = path
-        wrong = _wrong(parameters, MAIL_PARAMETERS)
+        wrong = commands.wrong(parameters, commands.MAIL_PARAMETERS)
         if wrong:
             return self._error(wrong)
         self._transaction.sender = sender
-        self._transaction.dsn = [one for one in parameters if one.partition(b"=")[0].upper() in DSN_MAIL]
+        self._transaction.dsn = [one for one in parameters if one.partition(b"=")[0].upper() in commands.DSN_MAIL]
         return self._say(b"250 2.1.0 Ok")
 
     def _rcpt(self, rest: bytes) -> None:
         if self._transaction.sender is None:
             return self._error(b"503 5.5.1 MAIL first")
-        path = _path(rest, b"TO:")
+        path = commands.path(rest, b"TO:")
         if path is None or not path[0]:
             return self._error(b"501 5.1.3 RCPT TO:<address>")
         recipient, parameters = path
-        wrong = _wrong(parameters, RCPT_PARAMETERS)
+        wrong = commands.wrong(parameters, commands.RCPT_PARAMETERS)
         if wrong:
             return self._error(wrong)
         if len(self._transaction.recipients) >= RECIPIENT_LIMIT:
@@ -361,88 +362,3 @@ class Session:
 def replies(lines: "Sequence[bytes]") -> bytes:
     """Return the answer to a message: one reply for each recipient, in their order (RFC 2033, 4.2)."""
     return b"".join(line + b"\r\n" for line in lines)
-
-
-def _path(text: bytes, keyword: bytes) -> "tuple[bytes, list[bytes]] | None":
-    """Return the address and the parameters of `FROM:<address> NAME=value ...`, None where it is none."""
-    if text[: len(keyword)].upper() != keyword:
-        return None
-    text = text[len(keyword) :].lstrip(b" ")
-    end = _end_of_path(text)
-    if end < 0 or text[end + 1 : end + 2] not in (b"", b" "):
-        return None
-    address = text[1:end]
-    if address.startswith(b"@") and b":" in address:
-        address = address.partition(b":")[2]  # a route, to be ignored (RFC 5321, 4.1.1.3)
-    if has_controls(address):
-        return None
-    return address, text[end + 1 :].split()
-
-
-def _end_of_path(text: bytes) -> int:
-    """Return where a path's ">" is, -1 where it is none; in a quoted string it may be a character like others."""
-    quoted = escaped = False
-    for at, octet in enumerate(text):
-        if escaped:
-            escaped = False
-        elif octet == 92:  # a backslash
-            escaped = True
-        elif octet == 34:
-            quoted = not quoted
-        elif octet == 62 and not quoted:
-            return at if text.startswith(b"<") else -1
-    return -1
-
-
-def _is_number(value: bytes) -> bool:
-    return value.isdigit() and len(value) <= 20  # RFC 1870, 5
-
-
-def _is_envid(value: bytes) -> bool:
-    # Longer than the 100 characters of RFC 3461, 5.4 may be what Postfix took: to refuse it would bounce the message.
-    return bool(value) and _xtext(value) is not None
-
-
-def _is_notify(value: bytes) -> bool:
-    words = value.upper().split(b",")
-    return words == [b"NEVER"] or all(word in (b"SUCCESS", b"FAILURE", b"DELAY") for word in words)
-
-
-def _is_orcpt(value: bytes) -> bool:
-    kind, _, address = value.partition(b";")
-    return kind.replace(b"-", b"").isalnum() and bool(address) and _xtext(address) is not None
-
-
-DSN_MAIL = (b"RET", b"ENVID")
-MAIL_PARAMETERS: "dict[bytes, Callable[[bytes], bool]]" = {
-    b"SIZE": _is_number,
-    b"BODY": lambda value: value.upper() in (b"7BIT", b"8BITMIME"),
-    b"SMTPUTF8": lambda value: not value,
-    b"RET": lambda value: value.upper() in (b"FULL", b"HDRS"),
-    b"ENVID": _is_envid,
-}
-RCPT_PARAMETERS: "dict[bytes, Callable[[bytes], bool]]" = {b"NOTIFY": _is_notify, b"ORCPT": _is_orcpt}
-
-
-def _wrong(parameters: list[bytes], known: "dict[bytes, Callable[[bytes], bool]]") -> bytes:
-    """Return what is to be said about parameters that are unknown, wrong or given twice; b"" about others."""
-    names = [parameter.partition(b"=")[0].upper() for parameter in parameters]
-    for parameter, name in zip(parameters, names, strict=True):
-        if name not in known:
-            return b"555 5.5.4 unknown parameter"
-        if not known[name](parameter.partition(b"=")[2]) or names.count(name) > 1:
-            return b"501 5.5.4 bad parameter " + name
-    return b""
-
-
-def _xtext(value: bytes) -> str | None:
-    """Decode xtext (RFC 3461, 4), without control characters; None where it is none."""
-    first, *others = value.split(b"+")
-    decoded = first
-    for piece in others:
-        if len(piece) < 2 or not all(octet in b"0123456789ABCDEFabcdef" for octet in piece[:2]):
-            return None
-        decoded += bytes.fromhex(piece[:2].decode("ascii")) + piece[2:]
-    if has_controls(decoded):
-        return None
-    return decoded.decode("utf-8", "surrogateescape")

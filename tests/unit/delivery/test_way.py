@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pfilter.base.errors import RecipientsError, ReinjectError
-from pfilter.delivery import reinject, smtp
+from pfilter.delivery import reinject, smtp, smtp_transaction
 from pfilter.delivery.smtp_connection import Connection
 from pfilter.message.model import Envelope, Refused
 from tests.lib import support
@@ -381,13 +381,13 @@ def test_no_memory_once_the_message_is_taken(start: Start, ways: Ways, monkeypat
     """What the server has taken counts as sent, with those who were refused."""
     server = start({TO_C: b"450 later"})
     way = ways(server)
-    run = smtp._Transaction.run
+    run = smtp_transaction.Transaction.run
 
-    def fails(self: smtp._Transaction, connection: Connection) -> tuple[Refused, ...]:
+    def fails(self: smtp_transaction.Transaction, connection: Connection) -> tuple[Refused, ...]:
         run(self, connection)
         raise MemoryError
 
-    monkeypatch.setattr(smtp._Transaction, "run", fails)
+    monkeypatch.setattr(smtp_transaction.Transaction, "run", fails)
     assert [one.address for one in put(way, 1)] == [b"c@example.net"]
     assert numbers(server) == [1]
 
