@@ -122,6 +122,16 @@ class Client:
 Start = Callable[..., Client]
 
 
+def hooked(code: str) -> str:
+    """Return a program that is the door, but for what some code changes in it first."""
+    return (
+        "import sys, os, signal\nimport pfilter.lmtp.door\nfrom pfilter import pipeline\n"
+        f"from pfilter.delivery import reinject\n{code}\n"
+        "heard, said = os.dup(0), os.dup(1)\n"
+        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
+    )
+
+
 @pytest.fixture
 def start(gateway: Gateway) -> Iterator[Start]:
     """Return a function that starts a conversation."""
@@ -399,14 +409,12 @@ def test_no_message(start: Start, gateway: Gateway) -> None:
 
 def test_no_room_for_the_message(start: Start, gateway: Gateway) -> None:
     """A message that can't be written down is read to its end all the same, and put off."""
-    code = (
-        "import sys, os\nfrom pfilter.base import spool\n"
+    code = hooked(
+        "from pfilter.base import spool\n"
         "def full(fd, data): raise OSError(28, 'No space left on device')\n"
-        "import pfilter.lmtp.door\nwrite = spool.write_all\n"
+        "write = spool.write_all\n"
         "def some(fd, data):\n    if len(data) > 1000: full(fd, data)\n    write(fd, data)\n"
         "spool.write_all = some\n"
-        "heard, said = os.dup(0), os.dup(1)\n"
-        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     for data in (BIG * 3, b"A: b\n\n" + b"x" * 2000 + b"\n"):
@@ -422,13 +430,6 @@ MIXED = ("a@example.net", EXEMPT, "b@example.net")
 OTHERS = ["a@example.net", "b@example.net"]
 LINKED = b"250 2.0.0 1 linked, 1.2 MB -> "
 PASSED = b"250 2.0.0 passed (exempt recipients)"
-HOOKED = (
-    "import sys, os, signal\nimport pfilter.lmtp.door\nfrom pfilter import pipeline\n"
-    "from pfilter.delivery import reinject\n"
-    "{}\n"
-    "heard, said = os.dup(0), os.dup(1)\n"
-    "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
-)
 
 
 def test_who_is_exempt_gets_the_original(start: Start, gateway: Gateway, recorder: Callable[..., Recorder]) -> None:
@@ -537,7 +538,7 @@ def test_no_room_in_the_store_is_nothing_to_who_is_exempt(
 def test_a_bug_in_the_filter_is_nothing_to_who_is_exempt(start: Start, recorder: Callable[..., Recorder]) -> None:
     """Nor is one, or no memory; the process ends then."""
     server = recorder()
-    client = start(code=HOOKED.format("def bug(*_): raise ValueError('a bug')\npipeline._change = bug"))
+    client = start(code=hooked("def bug(*_): raise ValueError('a bug')\npipeline._change = bug"))
     assert starts(client.send(BIG, MIXED), b"451 4.3.0 pfilter: ValueError", PASSED, b"451 4.3.0")
     assert server.taken == [([EXEMPT], BIG)]
     assert client.ended() != 0
@@ -571,7 +572,7 @@ def test_what_happens_between_two_deliveries(
 ) -> None:
     """Who got it is told 250, and nobody is who did not."""
     server = recorder()
-    client = start(code=HOOKED.format(BETWEEN.format(what)))
+    client = start(code=hooked(BETWEEN.format(what)))
     said = client.send(BIG, MIXED)
     assert starts(said, LINKED, PASSED if taken == 2 else b"451 4.3.0", LINKED)
     assert len(server.taken) == taken
@@ -581,7 +582,7 @@ def test_stopped_before_the_first_delivery(start: Start, recorder: Callable[...,
     """Then there is no second one either: all are told to come again."""
     server = recorder()
     once = "def once(self, done=[]):\n    if not done: done.append(1) or os.kill(os.getpid(), signal.SIGTERM)\n"
-    client = start(code=HOOKED.format(once + "pfilter.lmtp.door._Door.refuse_gone = once"))
+    client = start(code=hooked(once + "pfilter.lmtp.door._Door.refuse_gone = once"))
     assert starts(client.send(BIG, MIXED), *[b"451 4.3.0 pfilter: stopped by signal 15"] * 3)
     assert server.taken == []
 
@@ -590,7 +591,7 @@ def test_no_time_for_the_second_delivery(start: Start, recorder: Callable[..., R
     """Where the first took all of it the second waits, and the first is answered all the same, and told about."""
     server = recorder((), policy='exempt_recipients = ["@archive.example"]\ndeadline = "30s"')
     late = "pfilter.run.monotonic = lambda: time.monotonic() + (60 if sent else 0)\nimport time"
-    client = start(code=HOOKED.format(BETWEEN.format("pass") + late))
+    client = start(code=hooked(BETWEEN.format("pass") + late))
     assert starts(client.send(BIG, MIXED), LINKED, b"451 4.3.0 pfilter: no time left", LINKED)
     assert len(server.taken) == 1
 
@@ -605,7 +606,7 @@ def test_the_client_is_gone_between_two_deliveries(
         "    while len(sent) == 1 and not os.path.exists(sys.argv[2][9:] + '.gone'): pass\n    return sent[-1]\n"
         "reinject.send = taking\n"
     )
-    client = start(code=HOOKED.format(code))
+    client = start(code=hooked(code))
     client.ask(b"LHLO here")
     assert client.envelope(MIXED).startswith(b"354")
     client.say(stuffed(BIG))
@@ -720,13 +721,7 @@ def test_the_client_is_gone_before_the_reinjection(start: Start, gateway: Gatewa
 
 def test_what_was_sent_is_never_taken_back(start: Start, gateway: Gateway) -> None:
     """Whatever breaks once sendmail has it, the answer is 250: here the event and the notification."""
-    code = (
-        "import sys, os\nimport pfilter.lmtp.door\nfrom pfilter import pipeline\n"
-        "def tell(*_, **__): raise MemoryError\n"
-        "pipeline._tell = tell\n"
-        "heard, said = os.dup(0), os.dup(1)\n"
-        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
-    )
+    code = hooked("def tell(*_, **__): raise MemoryError\npipeline._tell = tell\n")
     client = start(code=code)
     assert client.send(BIG)[0].startswith(b"250 2.0.0 1 linked")
     assert client.ended() != 0  # something may be torn
@@ -736,15 +731,12 @@ def test_what_was_sent_is_never_taken_back(start: Start, gateway: Gateway) -> No
 
 def test_no_memory_to_say_who_was_refused(start: Start, gateway: Gateway) -> None:
     """Then all come again, rather than that one is told 250 who neither got it nor hears of it."""
-    code = (
-        "import sys, os\nimport pfilter.lmtp.door\nfrom pfilter.delivery import reinject\n"
+    code = hooked(
         "from pfilter.message.model import Refused\n"
         "one = Refused(address=b'a@example.net', status='5.1.3', said='501 no', server='mx')\n"
         "reinject.send = lambda *_: (one,)\n"
         "def fails(*_): raise MemoryError\n"
         "pfilter.lmtp.answers.refused = fails\n"
-        "heard, said = os.dup(0), os.dup(1)\n"
-        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     assert client.send(PLAIN, ("a@example.net", "b@example.net")) == [b"451 4.3.0 pfilter: MemoryError: "] * 2
@@ -753,13 +745,7 @@ def test_no_memory_to_say_who_was_refused(start: Start, gateway: Gateway) -> Non
 
 def test_a_bug_puts_the_message_off_and_ends_the_process(start: Start, gateway: Gateway) -> None:
     """What is not one of our errors may have left anything behind."""
-    code = (
-        "import sys, os\nimport pfilter.lmtp.door\nfrom pfilter import pipeline\n"
-        "def scan(*_): raise ValueError('a bug')\n"
-        "pipeline.scan = scan\n"
-        "heard, said = os.dup(0), os.dup(1)\n"
-        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
-    )
+    code = hooked("def scan(*_): raise ValueError('a bug')\npipeline.scan = scan\n")
     client = start(code=code)
     assert client.send() == [b"451 4.3.0 pfilter: ValueError: a bug"]
     assert client.ended() != 0
@@ -768,7 +754,7 @@ def test_a_bug_puts_the_message_off_and_ends_the_process(start: Start, gateway: 
 
 def test_a_message_that_exhausts_memory(start: Start, gateway: Gateway) -> None:
     """It is put off and named in the log, and takes its process with it; the next message has another."""
-    client = start(code=HOOKED.format("def scan(*_): bytearray(2 << 30)\npipeline.scan = scan"))
+    client = start(code=hooked("def scan(*_): bytearray(2 << 30)\npipeline.scan = scan"))
     (said,) = client.send(ident="Q1")
     assert said.startswith(b"451 4.3.0 pfilter: MemoryError")
     assert client.ended() != 0
@@ -782,7 +768,7 @@ def test_a_message_that_exhausts_the_processor(start: Start, gateway: Gateway) -
     """Where not even an alarm gets through the limit kills the process: nothing was said, so that Postfix keeps it."""
     endless = "sum(map(abs, __import__('itertools').repeat(1)))"
     hook = f"import pfilter.run\npipeline.scan = lambda *_: {endless}\npfilter.run.processor_seconds = lambda _: 1"
-    client = start(code=HOOKED.format(hook))
+    client = start(code=hooked(hook))
     assert client.send(ident="Q1") == [b""]
     assert client.ended() == -signal.SIGXCPU
     assert gateway.calls == []
@@ -793,7 +779,7 @@ def test_processor_time_is_each_messages_own(start: Start) -> None:
     burn = "end = time.process_time() + 0.6\n    while time.process_time() < end: pass\n    return scan(*given)"
     hook = f"import pfilter.run, time\nscan = pipeline.scan\ndef scanning(*given):\n    {burn}\n"
     hook += "pipeline.scan = scanning\npfilter.run.processor_seconds = lambda _: 1"
-    client = start(code=HOOKED.format(hook))
+    client = start(code=hooked(hook))
     for _ in range(5):
         assert client.send() == [b"250 2.0.0 passed (no attachments)"]
 
@@ -837,13 +823,10 @@ def test_sigterm_while_it_is_sent(start: Start, gateway: Gateway) -> None:
 
 def test_sigterm_behind_the_answer(start: Start, gateway: Gateway, tmp_path: Path) -> None:
     """While the log is written it is not lost: the process ends then."""
-    code = (
-        "import sys, os, signal\nimport pfilter.lmtp.door\nfrom pfilter import pipeline\n"
+    code = hooked(
         "tell = pipeline._tell\n"
         "def telling(*given, **named):\n    os.kill(os.getpid(), signal.SIGTERM)\n    tell(*given, **named)\n"
         "pipeline._tell = telling\n"
-        "heard, said = os.dup(0), os.dup(1)\n"
-        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     assert client.send() == [b"250 2.0.0 passed (no attachments)"]
@@ -855,7 +838,7 @@ def test_what_comes_behind_the_answer_has_a_limit(start: Start, gateway: Gateway
     """A log or a notification that hangs keeps nobody waiting: the process ends, and the message stays sent."""
     hook = "import pfilter.run, time\npfilter.run.AFTERWARDS = 1\npipeline._tell = lambda *_: time.sleep(300)"
     gateway.configure(reinject='timeout = "30s"\ndata_done_timeout = "60s"')
-    client = start(code=HOOKED.format(hook))
+    client = start(code=hooked(hook))
     assert client.send() == [b"250 2.0.0 passed (no attachments)"]
     assert client.ended() != 0
     assert len(events(gateway, "failed after delivery")) == 1
@@ -885,16 +868,12 @@ def test_it_ends_between_messages(start: Start, gateway: Gateway, limit: str) ->
     """Old, busy enough, grown or of yesterday: it ends after the answer, never before."""
     name, _, value = limit.partition(" = ")
     value = f"lambda _, n={value}: n()" if name == "identity" else value
-    code = (
-        f"import sys, os\nimport pfilter.lmtp.door\n"
-        "heard, said = os.dup(0), os.dup(1)\n"
-        "import threading\n"
+    code = hooked(
         "take = pfilter.lmtp.door._Door.take\n"
         "def taking(self, envelope):\n"
         f"    pfilter.lmtp.process.{name} = {value}\n    pfilter.lmtp.process.LOOK = 0\n"
         "    take(self, envelope)\n"
         "pfilter.lmtp.door._Door.take = taking\n"
-        "sys.exit(pfilter.lmtp.door.main([a.encode() for a in sys.argv[2:]], heard, said, sys.argv[1]))"
     )
     client = start(code=code)
     assert client.send() == [b"250 2.0.0 passed (no attachments)"]
@@ -909,7 +888,7 @@ def test_it_does_not_end_within_a_transaction(start: Start, gateway: Gateway) ->
         "def old(*given):\n    pfilter.lmtp.process.LIFETIME = -1\n    return mail(*given)\n"
         "p.Session._verbs[b'MAIL'] = old"
     )
-    client = start(code=HOOKED.format(hook))
+    client = start(code=hooked(hook))
     client.ask(b"LHLO here")
     assert client.ask(b"MAIL FROM:<a@example.org>").startswith(b"250")
     assert client.ask(b"RCPT TO:<b@example.net>").startswith(b"250")
@@ -1015,7 +994,7 @@ def test_nothing_stays_of_a_message(
     good = gateway.config.read_text()
     table = support.attachment(support.table(), "a.csv", "text/csv")
     zipped = support.message(support.multipart("mixed", support.part(b"Hello\n"), table))
-    client = start(code=HOOKED.replace("{}", "import pfilter.run" + WATCHED))
+    client = start(code=hooked("import pfilter.run" + WATCHED))
     kinds: list[tuple[str, bytes, Sequence[str], str, bytes]] = [
         (good, PLAIN, [READER], "", b"250 2.0.0 passed"),
         (good, zipped, [READER], "", b"250 2.0.0 1 zipped"),
