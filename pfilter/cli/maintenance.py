@@ -56,9 +56,9 @@ def expire_command(config_file: ConfigOption = "", dry_run: DryRunOption = False
 )
 def check_command(config_file: ConfigOption = "") -> None:
     """Check the configuration, and that the store, the templates and the way back to Postfix can be used."""
-    from pfilter.cli import preflight
+    from pfilter.check import everything
 
     settings = configured(config_file)
     load.load(config_file or DEFAULT_PATH)  # again, as the user that the pipe runs as
     typer.echo(f"ok       {config_file or DEFAULT_PATH} can be used")
-    say_findings(preflight.run(settings))
+    say_findings(everything.run(settings))

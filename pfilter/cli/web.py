@@ -6,7 +6,8 @@ import typer
 
 from pfilter.base.errors import ConfigError, UsageError
 from pfilter.base.privileges import become_owner
-from pfilter.cli import preflight, wiring
+from pfilter.check import log as check_log
+from pfilter.check import wiring
 from pfilter.cli.options import ConfigOption, configured, log_of, say_findings
 from pfilter.config import load, readers
 from pfilter.config.settings import DEFAULT_PATH, Settings
@@ -43,7 +44,7 @@ def serve_command(
         become_owner(settings.store_path)
     kind = "https" if settings.serve_certificate else "http"
     typer.echo(f"pfilter: {settings.store_base_url}/ is served by {kind} at {server.address}", err=True)
-    if settings.log_to.startswith("file:") and not preflight.can_log(settings):
+    if settings.log_to.startswith("file:") and not check_log.can_log(settings):
         typer.echo(f"pfilter: {settings.log_to} can't be written here: downloads are not logged", err=True)
     server.run(log_of(settings))
 

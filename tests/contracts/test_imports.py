@@ -22,11 +22,11 @@ PACKAGE = PROJECT / "pfilter"
 RANKS = (
     ("launcher", "lmtp_launcher"),
     ("pipe", "lmtp", "cli"),
-    ("run",),
-    ("pipeline",),
+    ("run", "setup"),
+    ("pipeline", "check", "report"),
     ("rewriting", "delivery"),
     ("notices", "web", "events"),
-    ("decision", "antivirus", "store"),
+    ("decision", "antivirus", "store", "ledger"),
     ("message", "config"),
     ("base",),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pfilter.cli import wiring
+from pfilter.check import wiring
 from tests.e2e.conftest import LAYOUTS, why_not
 from tests.lib.support import PROJECT, policy
 

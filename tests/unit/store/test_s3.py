@@ -514,11 +514,11 @@ def test_memory_does_not_grow_with_the_file(gateway: Gateway, object_store: Serv
 
 def said(place: Place) -> dict[str, list[str]]:
     """Return what the checks of key and bucket say, by level."""
-    from pfilter.cli import preflight
+    from pfilter.check import everything
 
     found: dict[str, list[str]] = {}
     # Where no Postfix says otherwise, pfilter_time_limit is 1000 s: not enough for a bucket by default.
-    for one in preflight.run(place.policy.replace(deadline=240)):
+    for one in everything.run(place.policy.replace(deadline=240)):
         if any(word in one.text for word in ("object store", "[store]", "key that links", "presigned")):
             found.setdefault(one.level, []).append(one.text)
     return found

@@ -8,8 +8,13 @@ import itertools
 import os
 
 from pfilter.base.errors import ConfigError
+from pfilter.base.finding import Finding
 from pfilter.config.settings import Settings
 from pfilter.delivery import postconf
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # postconf(5), of times
 DEFAULT_TIME_LIMIT = 1000  # seconds: command_time_limit
@@ -21,6 +26,14 @@ SHOWN = 5  # users that a sentence names
 AFTERWARDS = 30  # seconds, generously, for log and notification
 GROWTH = 2048  # octets that a message to one recipient grows by (measured: 1100 in front of a milter)
 MARGIN = 1 << 16  # what postfix/install leaves for that: milters and many recipients, too; an eighth of low limits
+
+
+def look(settings: Settings) -> "Iterator[Finding]":
+    """Yield what is wrong."""
+    for wrong in [*time_limit(settings), *recipient_limit(settings)]:
+        yield Finding("error", wrong)
+    for wrong in [*size_limit(settings), *exempt_users(settings)]:
+        yield Finding("warning", wrong)
 
 
 def time_limit(settings: Settings) -> list[str]:

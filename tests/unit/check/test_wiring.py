@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pfilter.base.errors import ConfigError
-from pfilter.cli import wiring
+from pfilter.check import wiring
 from pfilter.config.settings import Settings
 from pfilter.lmtp import process
 from tests.lib import support

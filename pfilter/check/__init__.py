@@ -1,0 +1,1 @@
+"""What `pfilter check` looks at: all that mail will need, a module each."""
